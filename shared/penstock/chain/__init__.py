@@ -1,0 +1,31 @@
+"""The digest-chained log: one fold rule for every reader, so that one append moves output, state and progress together."""
+
+from .document import Document, diff, digest_of, merge
+from .fold import Accepted, Fold
+from .participant import Decide, Decision, Item, Participant
+from .record import Cursor, Input, Position, Record, decode, encode, genesis
+from .snapshot import Generation, SnapshotEntry, assemble, disassemble
+
+__all__ = [
+    "Accepted",
+    "Cursor",
+    "Decide",
+    "Decision",
+    "Document",
+    "Fold",
+    "Generation",
+    "Input",
+    "Item",
+    "Participant",
+    "Position",
+    "Record",
+    "SnapshotEntry",
+    "assemble",
+    "decode",
+    "diff",
+    "digest_of",
+    "disassemble",
+    "encode",
+    "genesis",
+    "merge",
+]

@@ -1,0 +1,65 @@
+"""State is a JSON document a target; a record carries its change as a merge patch, so readers apply facts and never re-decide."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from penstock.errors import InvalidError, Problem
+
+Document = dict[str, Any]
+"""JSON object without nulls: absent is the only way to say nothing (a null in a patch removes)."""
+
+_canonical = msgspec.json.Encoder(order="sorted")
+
+
+def canonical(document: Any) -> bytes:
+    """Return JSON with sorted keys, no spaces and shortest floats: the same bytes for the same values."""
+    return _canonical.encode(document)
+
+
+def digest_of(document: Any) -> str:
+    """Return the SHA-256 of the canonical bytes, in hex."""
+    return hashlib.sha256(canonical(document)).hexdigest()
+
+
+def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> Document:
+    """Return the merge patch (RFC 7396) that turns `before` into `after`; lists are replaced whole.
+
+    Raises:
+        InvalidError: `after` holds a null where it would be read as a removal.
+    """
+    patch: Document = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        if value is None:
+            raise InvalidError(
+                "state document", [Problem(str(key), "null cannot be told from a removal; leave it out")]
+            )
+        old = before.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = diff(old, value)
+            if inner:
+                patch[key] = inner
+        elif key not in before or not _same(old, value):
+            patch[key] = diff({}, value) if isinstance(value, Mapping) else value
+    return patch
+
+
+def _same(old: Any, new: Any) -> bool:
+    # 1 == 1.0 == True in Python, but their JSON differs, and the state hash is taken over JSON.
+    return type(old) is type(new) and old == new and (not isinstance(new, list) or canonical(old) == canonical(new))
+
+
+def merge(document: Mapping[str, Any], patch: Mapping[str, Any]) -> Document:
+    """Return `document` with the merge patch applied; the argument is left as it is."""
+    merged = dict(document)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping):
+            old = merged.get(key)
+            merged[key] = merge(old if isinstance(old, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged

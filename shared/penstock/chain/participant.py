@@ -1,0 +1,222 @@
+"""One copy of a decider on one partition, without I/O: it hears inputs, proposes records ahead of their acknowledgement, and
+folds what the log holds. Whatever is lost, repeated or decided elsewhere first, it re-decides from the accepted head."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from penstock.errors import PermanentError
+from penstock.events import Event, to_json
+
+from .document import Document, diff, digest_of
+from .fold import Accepted, Fold
+from .record import Cursor, Input, Position, Record, digest, encode
+
+TICK = "tick"
+OBSERVATION = "observation"
+_UNPOSITIONED = -1
+_SKIPS_BEFORE_CURSOR_RECORD = 200
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input as it was heard.
+
+    Attributes:
+        source: topic name; `tick` or `observation` for inputs of the copy itself.
+        offset: position in the source's partition, -1 for ticks and observations: those are valid by state alone,
+            so the decider must answer a stale one with no change.
+        target: whose they are.
+        events: in order; a record of a chained log carries all its decisions at once.
+        head: digest of the record, where the source is a chained log.
+        headers: trace context to hand on.
+    """
+
+    source: str
+    offset: int
+    target: str
+    events: tuple[Event, ...]
+    head: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a decider makes of one event: the target's document afterwards and the facts it decided.
+
+    Attributes:
+        document: the state afterwards; the same object (or an equal one) for no change.
+        events: decided, in order.
+        plan: hash of the plan in force.
+    """
+
+    document: Document
+    events: tuple[Event, ...] = ()
+    plan: str = ""
+
+
+Decide = Callable[[str, Document, Event], Decision]
+"""(target, state document, event) -> decision. Pure: no clock, no randomness, no I/O."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A record to append, with the input behind it (None for one that only moves the cursor)."""
+
+    target: str
+    value: bytes
+    digest: str
+    item: Item | None
+
+
+class Participant:
+    """A copy of a decider on one partition.
+
+    Attributes:
+        fold: the accepted log; `fold.documents` is the state that counts.
+    """
+
+    def __init__(self, fold: Fold, decide: Decide, code: str) -> None:
+        self.fold = fold
+        self._decide = decide
+        self._code = code
+        self._pending: deque[Item] = deque()
+        self._taken: deque[Item] = deque()
+        self._flight: deque[Proposal] = deque()
+        self._head = fold.head
+        self._cursor: Cursor = dict(fold.cursor)
+        self._ahead: dict[str, Document] = {}
+        self._skipped = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Records proposed and not yet seen in the log."""
+        return len(self._flight)
+
+    @property
+    def waiting(self) -> int:
+        """Inputs heard and not yet decided."""
+        return len(self._pending)
+
+    def hear(self, item: Item) -> None:
+        """Take an input, unless the accepted log covers it already."""
+        if not _covered(item, self.fold.cursor):
+            self._pending.append(item)
+
+    def propose(self, limit: int = 64) -> list[Proposal]:
+        """Decide waiting inputs ahead of their acknowledgement; return the records to append, in order."""
+        proposals = []
+        while self._pending and len(self._flight) < limit:
+            item = self._pending.popleft()
+            proposal = self._propose(item)
+            if proposal is not None:
+                proposals.append(proposal)
+                self._taken.append(item)
+            elif item.offset != _UNPOSITIONED or self._flight:
+                self._taken.append(item)
+        if self._skipped >= _SKIPS_BEFORE_CURSOR_RECORD and not self._flight:
+            proposals.append(self._launch(Record(self._head, dict(self._cursor), "", code=self._code), None))
+        return proposals
+
+    def observe(self, offset: int, value: bytes) -> Accepted | None:
+        """Fold one record of the log; return it if it counts."""
+        accepted = self.fold.offer(offset, value)
+        mine = bool(self._flight) and self._flight[0].digest == digest(value)
+        if accepted is None:
+            if mine:
+                self.rewind()
+            return None
+        if mine:
+            self._settle(self._flight.popleft())
+        else:
+            self.rewind()
+        self._drop_covered()
+        return accepted
+
+    def rewind(self) -> None:
+        """Forget what was decided ahead of the log: an append failed, or another copy was first."""
+        self._pending = deque((*self._taken, *self._pending))
+        self._taken.clear()
+        self._flight.clear()
+        self._ahead.clear()
+        self._head, self._cursor, self._skipped = self.fold.head, dict(self.fold.cursor), 0
+
+    def _propose(self, item: Item) -> Proposal | None:
+        before = self._ahead.get(item.target, self.fold.documents.get(item.target, {}))
+        after, events, plan, error = self._run(item, before)
+        self._cursor = _moved(self._cursor, item)
+        patch = diff(before, after)
+        if not patch and not events and not error:
+            self._skipped += item.offset != _UNPOSITIONED
+            return None
+        record = Record(
+            prev=self._head,
+            cursor=dict(self._cursor),
+            target=item.target,
+            inputs=(Input(item.source, item.offset, tuple(to_json(event) for event in item.events)),),
+            events=tuple(to_json(event) for event in events),
+            patch=patch,
+            state=digest_of(after),
+            time=to_json(item.events[-1])["time"],
+            plan=plan,
+            code=self._code,
+            error=error,
+        )
+        self._ahead[item.target] = after
+        return self._launch(record, item)
+
+    def _run(self, item: Item, before: Document) -> tuple[Document, tuple[Event, ...], str, str]:
+        if item.target in self.fold.parked:
+            return before, (), "", "the target is parked behind a record that this version cannot read"
+        after, plan = before, ""
+        events: list[Event] = []
+        try:
+            for event in item.events:
+                decision = self._decide(item.target, after, event)
+                after, plan = decision.document, decision.plan or plan
+                events.extend(decision.events)
+        except PermanentError as error:
+            return before, (), "", f"{type(error).__name__}: {error}"
+        return after, tuple(events), plan, ""
+
+    def _launch(self, record: Record, item: Item | None) -> Proposal:
+        value = encode(record)
+        proposal = Proposal(record.target, value, digest(value), item)
+        self._head, self._skipped = proposal.digest, 0
+        self._flight.append(proposal)
+        return proposal
+
+    def _settle(self, proposal: Proposal) -> None:
+        if proposal.item is not None and proposal.item.offset == _UNPOSITIONED:
+            self._taken = deque(item for item in self._taken if item is not proposal.item)
+        if not self._flight:
+            self._ahead.clear()
+            self._taken = deque(item for item in self._taken if item.offset != _UNPOSITIONED)
+
+    def _drop_covered(self) -> None:
+        cursor = self.fold.cursor
+        if any(_covered(item, cursor) for item in self._taken):
+            self._taken = deque(item for item in self._taken if not _covered(item, cursor))
+        if self._pending and _covered(self._pending[0], cursor):
+            self._pending = deque(item for item in self._pending if not _covered(item, cursor))
+
+
+def _covered(item: Item, cursor: Cursor) -> bool:
+    position = cursor.get(item.source)
+    return item.offset != _UNPOSITIONED and position is not None and item.offset < position.next
+
+
+def _moved(cursor: Cursor, item: Item) -> Cursor:
+    if item.offset == _UNPOSITIONED:
+        return cursor
+    return {**cursor, item.source: Position(item.offset + 1, item.head)}
+
+
+def replay(fold: Fold, items: Iterable[Item], decide: Decide, code: str) -> list[Proposal]:
+    """Return the records that these inputs give from this state, one after the other, without a log."""
+    participant = Participant(replace(fold, documents=dict(fold.documents)), decide, code)
+    proposals: list[Proposal] = []
+    for item in items:
+        participant.hear(item)
+        proposals.extend(participant.propose(limit=1 << 30))
+    return proposals

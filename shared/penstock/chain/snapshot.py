@@ -1,0 +1,67 @@
+"""Snapshots in generations: one message a target, then a marker; without its marker a generation does not count."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from .document import Document, canonical
+from .fold import Fold
+from .record import Cursor
+
+
+class SnapshotEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message of a generation: a target's document, or (target empty) the marker that completes it."""
+
+    generation: int
+    target: str = ""
+    document: Document = {}
+    head: str = ""
+    next_offset: int = 0
+    cursor: Cursor = {}
+    targets: int = 0
+    parked: dict[str, int] = {}
+    extra: Document = {}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A complete snapshot: its number and the fold that it restores.
+
+    `extra` is what the service keeps beside the fold (ingestion's open windows), as JSON.
+    """
+
+    number: int
+    fold: Fold
+    extra: Document
+
+
+_entry = msgspec.json.Decoder(SnapshotEntry)
+
+
+def disassemble(fold: Fold, generation: int, extra: Document | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield (key, value) messages, the marker last; keys alternate with the generation so the last one stays whole."""
+    side = generation % 2
+    for target, document in sorted(fold.documents.items()):
+        yield f"{side}/{target}", canonical(SnapshotEntry(generation, target, document))
+    marker = SnapshotEntry(
+        generation,
+        head=fold.head,
+        next_offset=fold.next_offset,
+        cursor=fold.cursor,
+        targets=len(fold.documents),
+        parked=fold.parked,
+        extra=extra or {},
+    )
+    yield f"{side}/", canonical(marker)
+
+
+def assemble(values: Iterable[bytes]) -> Generation | None:
+    """Return the newest complete generation among the messages of one partition, None if there is none."""
+    entries = [_entry.decode(value) for value in values]
+    for marker in sorted((e for e in entries if not e.target), key=lambda e: e.generation, reverse=True):
+        documents = {e.target: e.document for e in entries if e.target and e.generation == marker.generation}
+        if len(documents) == marker.targets:
+            fold = Fold(marker.head, marker.next_offset, marker.cursor, documents, dict(marker.parked))
+            return Generation(marker.generation, fold, marker.extra)
+    return None

@@ -1,0 +1,222 @@
+"""The vocabulary: every fact Penstock says or hears, as one closed union discriminated by `type`."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from penstock.errors import InvalidError, Problem
+
+from .base import Event, Moment, Value
+from .commands import (
+    ApprovalGranted,
+    Expectation,
+    HoldRequested,
+    LiftRequested,
+    PlanSubmitted,
+    PromotionRequested,
+    Request,
+    ResumeRequested,
+    RollbackRequested,
+)
+from .deliveries import DeliveryFailed, DeliverySucceeded
+from .deploys import DeployAnnounced, Release
+from .flags import ExposureChanged, FlagServed
+from .metrics import (
+    Cohort,
+    Count,
+    ExplicitHistogram,
+    ExponentialHistogram,
+    Gauge,
+    Measure,
+    Ratio,
+    WindowClosed,
+    WindowsRefused,
+)
+from .rollbacks import (
+    ExposureContained,
+    RecoveryVerified,
+    RollbackEscalated,
+    RollbackExecuted,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+)
+from .rollouts import (
+    ApprovalAwaited,
+    CommandRefused,
+    DeployRefused,
+    DeployRepeated,
+    Ground,
+    PlanRegistered,
+    QuarantineLifted,
+    RollbackCompleted,
+    RollbackStarted,
+    RolloutAnnounced,
+    RolloutCompleted,
+    RolloutEvent,
+    RolloutHeld,
+    RolloutResumed,
+    RolloutSuperseded,
+    StageApproved,
+    StageEntered,
+    StageExtended,
+    StageOutline,
+    StagePassed,
+    VersionQuarantined,
+    Why,
+)
+from .verdicts import Authority, GateVerdict, NoDataReason, Side, StageJudged, Word
+
+AnyEvent = Annotated[
+    DeployAnnounced
+    | PromotionRequested
+    | HoldRequested
+    | ResumeRequested
+    | RollbackRequested
+    | ApprovalGranted
+    | PlanSubmitted
+    | LiftRequested
+    | WindowClosed
+    | WindowsRefused
+    | StageJudged
+    | RolloutAnnounced
+    | ApprovalAwaited
+    | StageApproved
+    | StageEntered
+    | StageExtended
+    | StagePassed
+    | RolloutHeld
+    | RolloutResumed
+    | RolloutCompleted
+    | RollbackStarted
+    | RollbackCompleted
+    | RolloutSuperseded
+    | VersionQuarantined
+    | QuarantineLifted
+    | PlanRegistered
+    | DeployRefused
+    | DeployRepeated
+    | CommandRefused
+    | ExposureChanged
+    | FlagServed
+    | StepStarted
+    | StepCompleted
+    | StepFailed
+    | ExposureContained
+    | RecoveryVerified
+    | RollbackEscalated
+    | RollbackExecuted
+    | DeliverySucceeded
+    | DeliveryFailed,
+    Field(discriminator="type"),
+]
+"""Every event; its JSON Schema is the frozen contract."""
+
+ADAPTER: TypeAdapter[Event] = TypeAdapter(AnyEvent)
+
+
+def _classes() -> dict[str, type[Event]]:
+    union = AnyEvent.__origin__.__args__  # type: ignore[attr-defined]
+    return {member.model_fields["type"].default: member for member in union}
+
+
+BY_TYPE: dict[str, type[Event]] = _classes()
+"""Event class by its `noun.participle`."""
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """Return pydantic's findings as ours, without echoing input values (they may be secrets)."""
+    return [
+        Problem(".".join(str(part) for part in entry["loc"]), entry["msg"])
+        for entry in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Return the event as plain JSON values; absent optional fields are left out."""
+    return event.model_dump(mode="json", exclude_none=True)
+
+
+def from_json(document: Any) -> Event:
+    """Return the event of `to_json`'s form.
+
+    Raises:
+        InvalidError: unknown type, or fields that break the contract; every problem is listed.
+    """
+    try:
+        return ADAPTER.validate_python(document, strict=False)
+    except ValidationError as error:
+        kind = document.get("type") if isinstance(document, dict) else None
+        raise InvalidError(f"event {kind!r}", problems_of(error)) from None
+
+
+__all__ = [
+    "ADAPTER",
+    "BY_TYPE",
+    "AnyEvent",
+    "ApprovalAwaited",
+    "ApprovalGranted",
+    "Authority",
+    "Cohort",
+    "CommandRefused",
+    "Count",
+    "DeliveryFailed",
+    "DeliverySucceeded",
+    "DeployAnnounced",
+    "DeployRefused",
+    "DeployRepeated",
+    "Event",
+    "Expectation",
+    "ExplicitHistogram",
+    "ExponentialHistogram",
+    "ExposureChanged",
+    "ExposureContained",
+    "FlagServed",
+    "GateVerdict",
+    "Gauge",
+    "Ground",
+    "HoldRequested",
+    "LiftRequested",
+    "Measure",
+    "Moment",
+    "NoDataReason",
+    "PlanRegistered",
+    "PlanSubmitted",
+    "PromotionRequested",
+    "QuarantineLifted",
+    "Ratio",
+    "RecoveryVerified",
+    "Release",
+    "Request",
+    "ResumeRequested",
+    "RollbackCompleted",
+    "RollbackEscalated",
+    "RollbackExecuted",
+    "RollbackRequested",
+    "RollbackStarted",
+    "RolloutAnnounced",
+    "RolloutCompleted",
+    "RolloutEvent",
+    "RolloutHeld",
+    "RolloutResumed",
+    "RolloutSuperseded",
+    "Side",
+    "StageApproved",
+    "StageEntered",
+    "StageExtended",
+    "StageJudged",
+    "StageOutline",
+    "StagePassed",
+    "StepCompleted",
+    "StepFailed",
+    "StepStarted",
+    "Value",
+    "VersionQuarantined",
+    "Why",
+    "WindowClosed",
+    "WindowsRefused",
+    "Word",
+    "from_json",
+    "problems_of",
+    "to_json",
+]

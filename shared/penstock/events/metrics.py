@@ -1,0 +1,109 @@
+"""What ingestion measures: one event a target and interval, with every cohort and metric together."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+
+from .base import Event, Moment, Value
+
+
+class Cohort(StrEnum):
+    """Whose requests were measured; `a` and `b` are the halves of the permanent A/A split of the baseline."""
+
+    CANARY = "canary"
+    BASELINE = "baseline"
+    A = "a"
+    B = "b"
+
+
+class Ratio(Value):
+    """`events` of `total` (errors of requests)."""
+
+    kind: Literal["ratio"] = "ratio"
+    events: NonNegativeFloat
+    total: NonNegativeFloat
+
+
+class ExponentialHistogram(Value):
+    """OpenTelemetry base-2 exponential buckets of non-negative values: bucket `offset+i` holds (base^(offset+i), base^(offset+i+1)]."""
+
+    kind: Literal["exponential"] = "exponential"
+    count: NonNegativeInt
+    sum: float
+    scale: int = Field(ge=-10, le=20)
+    zero_count: NonNegativeInt = 0
+    offset: int = 0
+    counts: tuple[NonNegativeInt, ...] = ()
+
+
+class ExplicitHistogram(Value):
+    """Fixed bucket edges: `counts` has one more entry than `bounds`; bucket i holds (bounds[i-1], bounds[i]]."""
+
+    kind: Literal["explicit"] = "explicit"
+    count: NonNegativeInt
+    sum: float
+    bounds: tuple[float, ...]
+    counts: tuple[NonNegativeInt, ...]
+
+
+class Gauge(Value):
+    """Values of one instant over instances: `count` instances, their sum and sum of squares."""
+
+    kind: Literal["gauge"] = "gauge"
+    count: NonNegativeInt
+    sum: float
+    sumsq: NonNegativeFloat
+
+
+class Count(Value):
+    """`value` occurrences over `exposure` (share of traffic times seconds, so that cohorts compare)."""
+
+    kind: Literal["count"] = "count"
+    value: NonNegativeFloat
+    exposure: NonNegativeFloat
+
+
+Measure = Annotated[Ratio | ExponentialHistogram | ExplicitHistogram | Gauge | Count, Field(discriminator="kind")]
+
+
+class WindowClosed(Event):
+    """All that was measured of one target in one interval.
+
+    Attributes:
+        start, end: the interval, half open, UTC.
+        seconds: its length.
+        measures: cohort -> gate name of the plan -> measure. A cohort or metric that nobody reported is absent: absent is
+            not measured, never zero.
+        split: share of requests (by the traffic gate's count) that the canary got, None without requests.
+        late: points that arrived after their window had closed and were left out.
+        resets: counters that went backwards in this window; their interval was left out.
+        export_interval: measured seconds between exports of the slowest source, None before it is known.
+        first_sample_at: arrival of the window's first sample (for the latency histogram).
+    """
+
+    type: Literal["window.closed"] = "window.closed"
+    start: Moment
+    end: Moment
+    seconds: float = Field(gt=0)
+    measures: dict[Cohort, dict[str, Measure]] = Field(default_factory=dict)
+    split: float | None = Field(default=None, ge=0, le=1)
+    late: NonNegativeInt = 0
+    resets: NonNegativeInt = 0
+    export_interval: float | None = None
+    first_sample_at: Moment | None = None
+
+
+class WindowsRefused(Event):
+    """The sources export too rarely for the plan's windows.
+
+    Attributes:
+        asked: the plan's window, seconds.
+        export_interval: measured seconds between exports.
+        widened_to: seconds used instead, None when the plan forbids widening and no window is closed.
+    """
+
+    type: Literal["windows.refused"] = "windows.refused"
+    asked: float
+    export_interval: float
+    widened_to: float | None = None

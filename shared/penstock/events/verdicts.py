@@ -1,0 +1,124 @@
+"""What gate evaluation concludes after every window, with the numbers that it rests on."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from .base import Event, Moment, Value
+
+
+class Word(StrEnum):
+    """The four verdicts, worst first: the verdict of several gates is the worst of theirs."""
+
+    BREACH = "breach"
+    NO_DATA = "no_data"
+    INCONCLUSIVE = "inconclusive"
+    PASSED = "passed"
+
+
+class Authority(StrEnum):
+    """What a gate's breach may do."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    ADVISE = "advise"
+
+
+class NoDataReason(StrEnum):
+    """Why a gate could not be judged; each has its own policy in the plan."""
+
+    NO_TRAFFIC = "no_traffic"
+    TELEMETRY_OUTAGE = "telemetry_outage"
+    METRIC_NEVER_SEEN = "metric_never_seen"
+    TOO_FEW_SAMPLES = "too_few_samples"
+    LATE_DATA = "late_data"
+
+
+class Side(Value):
+    """What one cohort showed: events of n over the stage so far, and the statistic in the metric's own unit."""
+
+    n: float = 0
+    events: float | None = None
+    value: float | None = None
+
+
+class GateVerdict(Value):
+    """One gate after one window.
+
+    Attributes:
+        gate: its name in the plan.
+        kind: ratio, quantile, mean, gauge, count, slo, burn_rate.
+        word, final: the verdict; `final: false` is still watching.
+        authority: what its breach may do.
+        canary, baseline: what was measured.
+        estimate: relative difference of canary against baseline (0.1 is +10 %); `low`, `high` its anytime-valid band.
+        absolute, absolute_low, absolute_high: the same in the metric's own unit, where that makes sense.
+        unit: unit of the absolute numbers.
+        tolerance, tolerance_effective: the relative limit asked for, and the one that the buckets allow.
+        evidence: log10 of the e-value against "within tolerance"; evidence_pass: against "beyond the pass margin".
+        threshold, threshold_pass: log10 limits of the two.
+        windows_needed: further windows until a decision at the present rates; None when it cannot be told.
+        no_data: why it could not be judged.
+        flags: such as `traffic_split`, `counter_reset`, `warm_up`, `snapped`.
+        detail: further numbers of this kind of gate.
+    """
+
+    gate: str
+    kind: str
+    word: Word
+    final: bool = False
+    authority: Authority = Authority.ROLLBACK
+    canary: Side = Side()
+    baseline: Side = Side()
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    absolute: float | None = None
+    absolute_low: float | None = None
+    absolute_high: float | None = None
+    unit: str | None = None
+    tolerance: float | None = None
+    tolerance_effective: float | None = None
+    evidence: float | None = None
+    evidence_pass: float | None = None
+    threshold: float | None = None
+    threshold_pass: float | None = None
+    windows_needed: int | None = None
+    no_data: NoDataReason | None = None
+    flags: tuple[str, ...] = ()
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class StageJudged(Event):
+    """The verdict on a stage after one window.
+
+    Attributes:
+        stage: name of the stage judged; `entry` is the id of the event that entered it, so that a verdict on an earlier
+            stage cannot promote a later one.
+        window: id of the window event; window_end its end.
+        judged: windows of this stage that counted, this one included.
+        word, final: worst of the gates with authority; a breach is final at once.
+        blamed: gates that breached.
+        blocked_by: highest authority among the blamed: `rollback` takes the release back, `hold` holds it.
+        flags: for the whole comparison, such as `traffic_split`.
+        judge: version of the judge.
+        plan_hash: the plan it judged by.
+    """
+
+    type: Literal["stage.judged"] = "stage.judged"
+    stage: str
+    entry: str
+    window: str
+    window_end: Moment
+    judged: int = Field(ge=0)
+    word: Word
+    final: bool = False
+    gates: tuple[GateVerdict, ...] = ()
+    blamed: tuple[str, ...] = ()
+    blocked_by: Authority | None = None
+    flags: tuple[str, ...] = ()
+    judge: str
+    plan_hash: str
+    evidence: float | None = None
+    threshold: float | None = None

@@ -1,0 +1,69 @@
+"""Plans: their model, how they load, and their JSON Schema for editors."""
+
+from typing import Any
+
+from .gates import (
+    BurnRateGate,
+    CountGate,
+    Direction,
+    Gate,
+    GaugeGate,
+    Margin,
+    MeanGate,
+    QuantileGate,
+    RatioGate,
+    ShareMargin,
+    SloGate,
+)
+from .load import hash_of, load_plan
+from .model import (
+    Approval,
+    Audience,
+    Bake,
+    Cohorts,
+    Condition,
+    FlagStep,
+    NoDataAction,
+    OnInconclusive,
+    Plan,
+    Soak,
+    Stage,
+    Step,
+    WebhookStep,
+)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of plans, as people write them."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Plan.model_json_schema(mode="validation")}
+
+
+__all__ = [
+    "Approval",
+    "Audience",
+    "Bake",
+    "BurnRateGate",
+    "Cohorts",
+    "Condition",
+    "CountGate",
+    "Direction",
+    "FlagStep",
+    "Gate",
+    "GaugeGate",
+    "Margin",
+    "MeanGate",
+    "NoDataAction",
+    "OnInconclusive",
+    "Plan",
+    "QuantileGate",
+    "RatioGate",
+    "ShareMargin",
+    "SloGate",
+    "Soak",
+    "Stage",
+    "Step",
+    "WebhookStep",
+    "hash_of",
+    "json_schema",
+    "load_plan",
+]

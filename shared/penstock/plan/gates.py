@@ -1,0 +1,138 @@
+"""What a plan says of a gate: which telemetry it reads, how it is compared, what its breach may do."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from penstock.events.verdicts import Authority
+
+from .units import Duration, Fraction
+
+
+class Strict(BaseModel):
+    """A part of a plan: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Direction(StrEnum):
+    """Which way is worse."""
+
+    UP = "up"
+    DOWN = "down"
+    BOTH = "both"
+
+
+class Margin(Strict):
+    """The larger of a relative and an absolute part applies."""
+
+    relative: Fraction = 0.0
+    absolute: float = Field(default=0.0, ge=0)
+
+
+class ShareMargin(Strict):
+    """A margin on a share of requests: the absolute part in percentage points."""
+
+    relative: Fraction = 0.0
+    absolute: Fraction = 0.0
+
+
+def _margin(relative: str) -> Margin:
+    return Margin.model_validate({"relative": relative})
+
+
+def _shares(relative: str, absolute: str = "0pp") -> ShareMargin:
+    return ShareMargin.model_validate({"relative": relative, "absolute": absolute})
+
+
+class GateBase(Strict):
+    """What all kinds share.
+
+    Attributes:
+        metric: OpenTelemetry instrument name.
+        where: attributes that a point must have to count, name to text or `*` pattern; on the point, then the resource.
+        authority: what a breach may do.
+        weight: share of the false-rollback budget, relative to the other gates; by default by power.
+    """
+
+    metric: str = Field(min_length=1)
+    where: dict[str, str] = Field(default_factory=dict)
+    authority: Authority = Authority.ROLLBACK
+    weight: float | None = Field(default=None, gt=0)
+
+
+class RatioGate(GateBase):
+    """Share of bad events: `bad` attributes (`*` patterns) mark them among all points of the metric (a counter or the
+    count of a histogram); or `bad_metric` names a counter of them."""
+
+    kind: Literal["ratio"]
+    bad: dict[str, str] = Field(default_factory=dict)
+    bad_metric: str | None = None
+    direction: Direction = Direction.UP
+    tolerance: ShareMargin = _shares("10%", "0.05pp")
+    pass_margin: ShareMargin = _shares("50%", "0.25pp")
+
+
+class QuantileGate(GateBase):
+    """A latency quantile of a histogram; absolute margins are not offered: edges are relative."""
+
+    kind: Literal["quantile"]
+    quantile: float = Field(gt=0, lt=1)
+    unit: Literal["s", "ms"] = "s"
+    tolerance: Margin = _margin("5%")
+    pass_margin: Margin | None = None
+
+
+class MeanGate(GateBase):
+    """A heavy-tailed mean of a histogram: a capped mean, and the count beyond the cap."""
+
+    kind: Literal["mean"]
+    unit: str = ""
+    direction: Direction = Direction.UP
+    tolerance: Margin = _margin("5%")
+    pass_margin: Margin = _margin("20%")
+
+
+class GaugeGate(GateBase):
+    """Saturation over instances, such as memory."""
+
+    kind: Literal["gauge"]
+    unit: str = ""
+    direction: Direction = Direction.UP
+    tolerance: Margin = _margin("5%")
+    pass_margin: Margin = _margin("10%")
+
+
+class CountGate(GateBase):
+    """Occurrences per exposure (throughput, usage), by default in both directions."""
+
+    kind: Literal["count"]
+    direction: Direction = Direction.BOTH
+    tolerance: Margin = _margin("10%")
+    pass_margin: Margin = _margin("30%")
+
+
+class SloGate(GateBase):
+    """An absolute objective on the canary alone: at most `objective` bad events."""
+
+    kind: Literal["slo"]
+    bad: dict[str, str] = Field(default_factory=dict)
+    bad_metric: str | None = None
+    objective: Fraction
+    pass_margin: ShareMargin = _shares("50%")
+
+
+class BurnRateGate(GateBase):
+    """Multi-window burn rate of the canary's own error budget."""
+
+    kind: Literal["burn_rate"]
+    bad: dict[str, str] = Field(default_factory=dict)
+    bad_metric: str | None = None
+    objective: Fraction
+    period: Duration = 30 * 86400.0
+
+
+Gate = Annotated[
+    RatioGate | QuantileGate | MeanGate | GaugeGate | CountGate | SloGate | BurnRateGate, Field(discriminator="kind")
+]

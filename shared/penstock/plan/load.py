@@ -1,0 +1,165 @@
+"""From a plan's exact text to a checked plan: all problems at once, each with its line."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from penstock.errors import PlanError, Problem
+from penstock.events import problems_of
+
+from .model import Plan
+
+Path = tuple[str, ...]
+Lines = dict[Path, int]
+
+MOST_CHARACTERS = 200_000
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 without its surprise that `on`, `off`, `yes` and `no` are booleans: they are variants and words here."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
+def hash_of(text: str) -> str:
+    """Return the SHA-256 of the plan's exact bytes: it stands in every decision."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_plan(text: str, subject: str = "plan") -> Plan:
+    """Return the plan of this YAML text.
+
+    Args:
+        text: the exact text.
+        subject: name of the file or request, for the error's first line.
+
+    Raises:
+        PlanError: with every problem found, in the order of the lines.
+    """
+    node = _compose(text, subject)
+    lines: Lines = {}
+    problems: list[Problem] = []
+    _index(node, (), lines, problems)
+    try:
+        data = _Loader("").construct_document(node)
+        plan = Plan.model_validate(data)
+    except yaml.YAMLError as error:
+        raise _unreadable(subject, error) from None
+    except ValidationError as error:
+        problems += [_located(problem, lines) for problem in problems_of(error)]
+    problems += [_located(problem, lines) for problem in _crossings(data)]
+    if problems:
+        raise PlanError(subject, sorted(problems, key=lambda problem: problem.line or 0))
+    return plan
+
+
+def _compose(text: str, subject: str) -> yaml.MappingNode:
+    if len(text) > MOST_CHARACTERS:
+        raise PlanError(subject, [Problem("", f"is longer than {MOST_CHARACTERS} characters")])
+    try:
+        for token in yaml.scan(text, Loader=_Loader):
+            if isinstance(token, yaml.AliasToken):
+                # A few nested aliases expand to gigabytes, and one can name itself.
+                raise PlanError(
+                    subject, [Problem("", "plans take no aliases; write it out", token.start_mark.line + 1)]
+                )
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise _unreadable(subject, error) from None
+    if not isinstance(node, yaml.MappingNode):
+        raise PlanError(subject, [Problem("", "a plan is a mapping; start with `version: 1`", 1)])
+    return node
+
+
+def _unreadable(subject: str, error: yaml.YAMLError) -> PlanError:
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or "is not YAML"
+    return PlanError(subject, [Problem("", str(what), mark.line + 1 if mark else None)])
+
+
+def _index(node: yaml.Node, path: Path, lines: Lines, problems: list[Problem]) -> None:
+    lines[path] = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                what = "stands twice; the second would silently win"
+                problems.append(Problem(".".join((*path, name)), what, key.start_mark.line + 1))
+            seen.add(name)
+            _index(value, (*path, name), lines, problems)
+            lines[(*path, name)] = key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for place, value in enumerate(node.value):
+            _index(value, (*path, str(place)), lines, problems)
+
+
+def _located(problem: Problem, lines: Lines) -> Problem:
+    # pydantic puts the tag of a union's member into the path (gates.errors.ratio.bad): leave out what the file has not.
+    path: Path = ()
+    for part in problem.where.split("."):
+        if (*path, part) in lines:
+            path = (*path, part)
+    return Problem(problem.where, problem.what, lines.get(path, 1))
+
+
+def _crossings(data: dict[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong between parts that are each right; parts that are not even well-formed are passed over."""
+    gates = data.get("gates")
+    stages = [stage for stage in _list(data.get("stages")) if isinstance(stage, dict)]
+    names: set[str] = set()
+    for place, stage in enumerate(stages):
+        yield from _stage(stage, f"stages.{place}", gates if isinstance(gates, dict) else {}, names)
+    yield from _steps(data)
+    yield from _gates(gates if isinstance(gates, dict) else {})
+
+
+def _stage(stage: dict[str, Any], where: str, gates: dict[str, Any], names: set[str]) -> Iterator[Problem]:
+    name = stage.get("name")
+    if name in names:
+        yield Problem(f"{where}.name", f"another stage is called {name!r} already")
+    if name == "soak":
+        yield Problem(f"{where}.name", "`soak` is the name of the time after the last stage; call it otherwise")
+    names.add(str(name))
+    for gate in _list(stage.get("gates")):
+        if gate not in gates:
+            known = ", ".join(sorted(map(str, gates))) or "none"
+            yield Problem(f"{where}.gates", f"there is no gate {gate!r}; there are: {known}")
+    bake = stage.get("bake")
+    if isinstance(bake, dict):
+        low, high = bake.get("min"), bake.get("max")
+        if isinstance(low, int) and isinstance(high, int) and high < low:
+            yield Problem(f"{where}.bake", f"max ({high}) is below min ({low})")
+
+
+def _steps(data: dict[str, Any]) -> Iterator[Problem]:
+    rollback = data.get("rollback")
+    steps = _list(rollback.get("steps")) if isinstance(rollback, dict) else []
+    names: set[str] = set()
+    for place, step in enumerate(steps):
+        if isinstance(step, dict):
+            name = str(step.get("name", step.get("kind")))
+            if name in names:
+                yield Problem(f"rollback.steps.{place}", f"another step is called {name!r} already")
+            names.add(name)
+
+
+def _gates(gates: dict[str, Any]) -> Iterator[Problem]:
+    for name, gate in gates.items():
+        if not isinstance(gate, dict):
+            continue
+        if gate.get("kind") in {"ratio", "slo", "burn_rate"} and bool(gate.get("bad")) == bool(gate.get("bad_metric")):
+            yield Problem(f"gates.{name}", "say which events are bad: either `bad` attributes or a `bad_metric`")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
