@@ -65,6 +65,7 @@ from .rollouts import (
     VersionQuarantined,
     Why,
 )
+from .timers import TimerFired
 from .verdicts import Authority, GateVerdict, NoDataReason, Side, StageJudged, Word
 
 AnyEvent = Annotated[
@@ -107,7 +108,8 @@ AnyEvent = Annotated[
     | RollbackEscalated
     | RollbackExecuted
     | DeliverySucceeded
-    | DeliveryFailed,
+    | DeliveryFailed
+    | TimerFired,
     Field(discriminator="type"),
 ]
 """Every event; its JSON Schema is the frozen contract."""
@@ -210,6 +212,7 @@ __all__ = [
     "StepCompleted",
     "StepFailed",
     "StepStarted",
+    "TimerFired",
     "Value",
     "VersionQuarantined",
     "Why",
