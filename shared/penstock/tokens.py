@@ -51,9 +51,7 @@ class Tokens(BaseModel):
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise UnauthorizedError(
-                "a write needs a token: send `Authorization: Bearer ...` (CLI: --token, PENSTOCK_TOKEN)"
-            )
+            raise UnauthorizedError("a write needs a token: send `Authorization: Bearer ...` (PENSTOCK_TOKEN)")
         given = digest_of(token.strip())
         found = [known for known in self.tokens if hmac.compare_digest(known.sha256, given)]
         if not found:

@@ -1,4 +1,4 @@
-"""The digest-chained log: one fold rule for every reader, so that one append moves output, state and progress together."""
+"""The digest-chained log: one fold rule for every reader; one append moves output, state and progress together."""
 
 from .document import Document, diff, digest_of, merge
 from .fold import Accepted, Fold

@@ -1,4 +1,4 @@
-"""The fold rule, the same in every reader: accept a record only if it chains to the head, then move head, cursor and state."""
+"""The fold rule of every reader: accept a record only if it chains to the head, then move head, cursor and state."""
 
 from dataclasses import dataclass, field
 

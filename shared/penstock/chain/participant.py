@@ -1,5 +1,5 @@
-"""One copy of a decider on one partition, without I/O: it hears inputs, proposes records ahead of their acknowledgement, and
-folds what the log holds. Whatever is lost, repeated or decided elsewhere first, it re-decides from the accepted head."""
+"""One copy of a decider on one partition, without I/O: it hears inputs, proposes records ahead of the log, and
+folds the log. Whatever is lost, repeated or decided elsewhere first, it re-decides from the accepted head."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping

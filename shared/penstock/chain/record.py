@@ -1,4 +1,4 @@
-"""One record of a log: an envelope that every version can read, and a body with inputs, decisions, the state's change."""
+"""One record of a log: an envelope that every version can read; a body of inputs, decisions and the state's change."""
 
 import hashlib
 from typing import Any

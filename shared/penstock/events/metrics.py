@@ -26,7 +26,7 @@ class Ratio(Value):
 
 
 class ExponentialHistogram(Value):
-    """OpenTelemetry base-2 exponential buckets of non-negative values: bucket `offset+i` holds (base^(offset+i), base^(offset+i+1)]."""
+    """OpenTelemetry base-2 exponential buckets: bucket `offset+i` holds (base^(offset+i), base^(offset+i+1)]."""
 
     kind: Literal["exponential"] = "exponential"
     count: NonNegativeInt
@@ -73,8 +73,8 @@ class WindowClosed(Event):
     Attributes:
         start, end: the interval, half open, UTC.
         seconds: its length.
-        measures: cohort -> gate name of the plan -> measure. A cohort or metric that nobody reported is absent: absent is
-            not measured, never zero.
+        measures: cohort -> gate name of the plan -> measure. What nobody reported is absent: absent is not
+            measured, never zero.
         split: share of requests (by the traffic gate's count) that the canary got, None without requests.
         late: points that arrived after their window had closed and were left out.
         resets: counters that went backwards in this window; their interval was left out.
