@@ -1,0 +1,78 @@
+"""The command line: noun-verb, result on stdout, progress on stderr, one meaning an exit code."""
+
+import os
+import sys
+
+import typer
+
+from .lazy import Entry, group_of
+
+_WATCH, _ACT, _PLAN, _PROVE, _RUN = "See what happens", "Act", "Prepare", "Prove", "Run"
+
+COMMANDS: tuple[Entry, ...] = (
+    Entry("rollouts", "penstock.cli.rollouts", "List, show, wait for, explain and steer rollouts.", _WATCH),
+    Entry("events", "penstock.cli.events", "Publish a deploy; list, tail and show events.", _WATCH),
+    Entry("listen", "penstock.cli.listen", "Print events as they happen, or forward them to a URL.", _WATCH),
+    Entry("promote", "penstock.cli.rollouts", "Go on to the next stage now.", _ACT, "promote"),
+    Entry("hold", "penstock.cli.rollouts", "Stay at the present exposure.", _ACT, "hold"),
+    Entry("resume", "penstock.cli.rollouts", "Go on with a held stage.", _ACT, "resume"),
+    Entry("rollback", "penstock.cli.rollouts", "Take the release back.", _ACT, "rollback"),
+    Entry("approve", "penstock.cli.rollouts", "Agree to the awaited stage.", _ACT, "approve"),
+    Entry("flags", "penstock.cli.flags", "Flags: list, show, kill, undo, serve, import, export.", _ACT),
+    Entry("quarantine", "penstock.cli.quarantine", "Lift the quarantine of a version.", _ACT),
+    Entry("plans", "penstock.cli.plans", "Lint, register, list plans; their schema and power.", _PLAN),
+    Entry("gates", "penstock.cli.gates", "Judge, simulate and calibrate gates.", _PLAN),
+    Entry("metrics", "penstock.cli.metrics", "Look at the telemetry that arrives.", _PLAN),
+    Entry("replay", "penstock.cli.replay", "Decide a rollout again from its record; never emits.", _PROVE),
+    Entry("postmortem", "penstock.cli.postmortem", "Draft a postmortem from the record.", _PROVE),
+    Entry("dead-letters", "penstock.cli.deadletters", "Inputs that could not be taken, and why.", _PROVE),
+    Entry("bench", "penstock.cli.bench", "Measure, beside the bare client in the same run.", _PROVE),
+    Entry("up", "penstock.cli.up", "Start Kafka, the flag store and every service here.", _RUN),
+    Entry("demo", "penstock.cli.demo", "See the main job done, on this machine.", _RUN),
+    Entry("doctor", "penstock.cli.doctor", "What is here, and what is missing.", _RUN),
+    Entry("test", "penstock.cli.test", "Run the tests.", _RUN),
+)
+"""Every command; a module that is not installed is left out of `--help`."""
+
+app = typer.Typer(
+    cls=group_of(COMMANDS),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("penstock"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Staged releases, validated on metrics while they widen, taken back by themselves when the evidence turns.
+
+    Settings come from PENSTOCK_* variables (docs/settings.md) and, where a local stack runs, from its state folder.
+    """
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one message and its exit code."""
+    from penstock.errors import PenstockError
+
+    try:
+        app()
+    except PenstockError as error:
+        from .exits import of_error
+        from .output import complain
+
+        complain(error)
+        sys.exit(of_error(error))
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing is wrong, and nothing more can be said on stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
