@@ -156,7 +156,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "plans",
         Kind.STATE,
-        "target",
+        "target and plan name",
         "rollout_control",
         ("metric_ingestion", "console"),
         ("plan.registered",),
@@ -227,6 +227,6 @@ def log_of(service: str) -> Topic:
     return next(log for log in LOGS if log.producer == service)
 
 
-def carrier_of(event_type: str) -> Topic:
-    """Return the public topic on which events of this type are said."""
-    return next(topic for topic in TOPICS if event_type in topic.carries and topic.kind is Kind.PUBLIC)
+def carriers_of(event_type: str) -> tuple[Topic, ...]:
+    """Return the topics on which events of this type are said: its public topic first, then compacted state topics."""
+    return tuple(sorted((topic for topic in TOPICS if event_type in topic.carries), key=lambda topic: topic.compacted))

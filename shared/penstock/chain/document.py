@@ -1,4 +1,4 @@
-"""State is a JSON document a target; a record carries its change as a merge patch: readers apply, they never re-decide."""
+"""State is a JSON document a target; a record carries its change as a merge patch: readers apply, never re-decide."""
 
 import hashlib
 from collections.abc import Mapping

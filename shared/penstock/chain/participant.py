@@ -1,6 +1,7 @@
 """One copy of a decider on one partition, without I/O: it hears inputs, proposes records ahead of the log, and
 folds the log. Whatever is lost, repeated or decided elsewhere first, it re-decides from the accepted head."""
 
+import base64
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ class Item:
         events: in order; a record of a chained log carries all its decisions at once.
         head: digest of the record, where the source is a chained log.
         headers: trace context to hand on.
+        error: why the input cannot be read; `raw` its bytes: the record that passes it keeps both.
     """
 
     source: str
@@ -38,6 +40,8 @@ class Item:
     events: tuple[Event, ...]
     head: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+    raw: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -153,11 +157,11 @@ class Participant:
             prev=self._head,
             cursor=dict(self._cursor),
             target=item.target,
-            inputs=(Input(item.source, item.offset, tuple(to_json(event) for event in item.events)),),
+            inputs=(Input(item.source, item.offset, _recorded(item)),),
             events=tuple(to_json(event) for event in events),
             patch=patch,
-            state=digest_of(after),
-            time=to_json(item.events[-1])["time"],
+            state=digest_of(after) if item.target else "",
+            time=to_json(item.events[-1])["time"] if item.events else "",
             plan=plan,
             code=self._code,
             error=error,
@@ -166,6 +170,8 @@ class Participant:
         return self._launch(record, item)
 
     def _run(self, item: Item, before: Document) -> tuple[Document, tuple[Event, ...], str, str]:
+        if item.error:
+            return before, (), "", item.error
         if item.target in self.fold.parked:
             return before, (), "", "the target is parked behind a record that this version cannot read"
         after, plan = before, ""
@@ -199,6 +205,12 @@ class Participant:
             self._taken = deque(item for item in self._taken if not _covered(item, cursor))
         if self._pending and _covered(self._pending[0], cursor):
             self._pending = deque(item for item in self._pending if not _covered(item, cursor))
+
+
+def _recorded(item: Item) -> tuple[Document, ...]:
+    if item.error:
+        return ({"raw": base64.b64encode(item.raw).decode()},)
+    return tuple(to_json(event) for event in item.events)
 
 
 def _covered(item: Item, cursor: Cursor) -> bool:

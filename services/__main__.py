@@ -1,0 +1,44 @@
+"""`python -m services [NAME...]`: all services in one process, or the named ones."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from penstock.errors import PenstockError
+from penstock.settings import Settings, load_settings
+
+from .runtime.process import NAMES, run
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named services (all without names) until SIGTERM or SIGINT; return the exit status."""
+    unknown = [name for name in arguments if name not in NAMES]
+    if unknown:
+        print(f"no service called {', '.join(unknown)}; there are: {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    try:
+        settings = load_settings(os.environ)
+    except PenstockError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    try:
+        return asyncio.run(_run(tuple(arguments) or NAMES, settings))
+    except PenstockError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+async def _run(names: tuple[str, ...], settings: Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return await run(names, settings, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

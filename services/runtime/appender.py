@@ -1,0 +1,107 @@
+"""The idempotent producer of a service; one that has lost its sequence is replaced, for its errors never heal."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.structs import RecordMetadata
+
+from penstock.errors import AppendError
+from penstock.settings import Settings
+
+from .kafka import connection, named
+
+_LARGEST_BYTES = 8 * 1024 * 1024
+_FATAL = (OutOfOrderSequenceNumber, ProducerFenced)
+
+log = logging.getLogger(__name__)
+
+
+class Appender:
+    """Appends records in the order of the calls, without waiting for one before the next."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect."""
+        self._producer = await self._connected()
+
+    async def stop(self) -> None:
+        """Send what is buffered and disconnect."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        if self._producer is not None:
+            await self._producer.stop()
+
+    def alive(self) -> bool:
+        """Whether the sender's task runs; a producer whose sender has died would buffer for ever."""
+        producer = self._producer
+        if producer is None:
+            return self._renewing is not None
+        task = producer._sender.sender_task
+        return task is None or not task.done()
+
+    async def append(
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> "asyncio.Future[RecordMetadata]":
+        """Hand one record to the producer; the future gives its position once all in-sync replicas have it.
+
+        Raises:
+            AppendError: there is no connected producer now; whether earlier records arrived is told by their futures.
+        """
+        producer = self._producer
+        if producer is None:
+            raise AppendError("the producer is being replaced")
+        try:
+            future = await producer.send(
+                named(self._settings, topic), value, key=key, partition=partition, headers=list(headers)
+            )
+        except KafkaError as error:
+            self._look_at(error)
+            raise AppendError(f"{topic}: {type(error).__name__}") from error
+        future.add_done_callback(self._watch)
+        return future  # type: ignore[no-any-return]
+
+    def _watch(self, future: "asyncio.Future[RecordMetadata]") -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self._look_at(error)
+
+    def _look_at(self, error: BaseException) -> None:
+        if isinstance(error, _FATAL) and self._renewing is None:
+            log.error("the producer lost its sequence (%s); it is replaced", type(error).__name__)
+            self._renewing = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        old, self._producer = self._producer, None
+        try:
+            if old is not None:
+                await old.stop()
+        except KafkaError as error:
+            log.warning("the old producer did not stop cleanly: %s", type(error).__name__)
+        while self._producer is None:
+            try:
+                self._producer = await self._connected()
+            except (KafkaError, OSError):
+                await asyncio.sleep(0.5)
+        self._renewing = None
+
+    async def _connected(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **connection(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_request_size=_LARGEST_BYTES,
+        )
+        await producer.start()
+        return producer

@@ -1,0 +1,153 @@
+"""How services reach Kafka: connection arguments, topic creation from the table, reading a span of a topic."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLScram512
+
+from penstock.errors import UnavailableError
+from penstock.settings import Settings
+from penstock.topics import ALL, Topic
+
+_TOPIC_EXISTS = 36
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """Return the connection arguments that every aiokafka client takes."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka,
+        "client_id": f"penstock-{settings.instance}",
+        "security_protocol": settings.kafka_security,
+    }
+    if "SSL" in settings.kafka_security:
+        context = ssl.create_default_context(cafile=str(settings.kafka_ca_file) if settings.kafka_ca_file else None)
+        if settings.kafka_cert_file:
+            context.load_cert_chain(settings.kafka_cert_file, settings.kafka_key_file)
+        arguments["ssl_context"] = context
+    if settings.kafka_security.startswith("SASL") and settings.kafka_password_file:
+        arguments |= {
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": settings.kafka_username,
+            "sasl_plain_password": settings.kafka_password_file.read_text().strip(),
+        }
+    return arguments
+
+
+def make_broker(settings: Settings) -> KafkaBroker:
+    """Return a FastStream broker that creates no topics, injects nothing and logs no message."""
+    arguments = connection(settings)
+    context = arguments.get("ssl_context")
+    security: BaseSecurity | None = None
+    if "sasl_mechanism" in arguments:
+        security = SASLScram512(
+            username=arguments["sasl_plain_username"] or "",
+            password=arguments["sasl_plain_password"],
+            ssl_context=context,
+            use_ssl=context is not None,
+        )
+    elif context is not None:
+        security = BaseSecurity(ssl_context=context, use_ssl=True)
+    return KafkaBroker(
+        settings.kafka,
+        client_id=arguments["client_id"],
+        security=security,
+        allow_auto_create_topics=False,
+        apply_types=False,
+        logger=None,
+        acks="all",
+        enable_idempotence=True,
+    )
+
+
+def named(settings: Settings, topic: str) -> str:
+    """Return the name in Kafka of a topic of the table."""
+    return f"{settings.topic_prefix}{topic}"
+
+
+async def ensure_topics(settings: Settings, topics: tuple[Topic, ...] = ALL) -> str:
+    """Create the topics that are missing, as the table says; return the cluster's id.
+
+    Raises:
+        UnavailableError: the brokers cannot be reached, or refuse a topic.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+        missing = [
+            NewTopic(named(settings, topic.name), topic.partitions, settings.replication, topic_configs=topic.config)
+            for topic in topics
+            if named(settings, topic.name) not in existing
+        ]
+        if missing:
+            # The client returns errors instead of raising them, and two services may race to create.
+            response = await admin.create_topics(missing)
+            for name, code, *_ in response.topic_errors:
+                if code not in {0, _TOPIC_EXISTS}:
+                    raise UnavailableError(f"Kafka refused to create {name}: {for_code(code).__name__}")
+        description = await admin.describe_cluster()
+        return str(description["cluster_id"])
+    except (KafkaConnectionError, OSError) as error:
+        raise UnavailableError(
+            f"no Kafka at {settings.kafka}: {error}; check PENSTOCK_KAFKA, or run `penstock up` for a local one"
+        ) from None
+    finally:
+        await admin.close()
+
+
+OnRecord = Callable[[ConsumerRecord], Awaitable[None] | None]
+
+
+async def read_span(
+    settings: Settings, starts: Mapping[TopicPartition, int], on_record: OnRecord
+) -> dict[TopicPartition, int]:
+    """Read partitions from their start offsets to the ends that they have now; return those ends.
+
+    Offsets that retention has removed are passed over. Records come in order within a partition.
+    """
+    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, max_poll_records=5000)
+    await consumer.start()
+    try:
+        partitions = list(starts)
+        consumer.assign(partitions)
+        beginnings = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        open_partitions = set()
+        for partition, start in starts.items():
+            first = max(start, beginnings[partition])
+            consumer.seek(partition, first)
+            if first < ends[partition]:
+                open_partitions.add(partition)
+        while open_partitions:
+            batches = await consumer.getmany(*open_partitions, timeout_ms=1000)
+            for partition, records in batches.items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        outcome = on_record(record)
+                        if outcome is not None:
+                            await outcome
+            for partition in list(open_partitions):
+                if await consumer.position(partition) >= ends[partition]:
+                    open_partitions.discard(partition)
+        return dict(ends)
+    finally:
+        await consumer.stop()
+
+
+async def retry_until_available(attempt: Callable[[], Awaitable[Any]], patience: float) -> Any:
+    """Return what `attempt` returns, trying again every half second while Kafka is away, `patience` seconds long."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience
+    while True:
+        try:
+            return await attempt()
+        except (UnavailableError, KafkaError, OSError):
+            if loop.time() > deadline:
+                raise
+            await asyncio.sleep(0.5)

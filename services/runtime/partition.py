@@ -1,0 +1,125 @@
+"""One partition of a decider at work: inputs in, records out, the log folded; between two awaits is one step."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiokafka import ConsumerRecord
+from aiokafka.structs import RecordMetadata
+from penstock.events.cloudevents import from_kafka
+
+from penstock.chain import Accepted, Fold, Item, Participant
+from penstock.chain.participant import OBSERVATION, TICK, Proposal
+from penstock.errors import InvalidError
+from penstock.events import Event, from_json
+
+log = logging.getLogger(__name__)
+
+TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
+
+
+@dataclass
+class Hooks:
+    """What the worker tells its shell.
+
+    Attributes:
+        propose: append these records in order; the futures' outcomes come back through `settle`.
+        accepted: a record counts (its trace headers with it).
+        heard: an input arrived, before it is decided.
+    """
+
+    propose: Callable[[list[Proposal]], None]
+    accepted: Callable[[Accepted, Mapping[str, bytes]], None]
+    heard: Callable[[Item], None]
+
+
+@dataclass
+class PartitionWorker:
+    """A decider's copy on one partition.
+
+    Attributes:
+        log: name in Kafka of the own log; chained: fold by name of each chained input; the rest is plain.
+        table: name in the table by name in Kafka.
+    """
+
+    log: str
+    participant: Participant
+    chained: dict[str, Fold]
+    table: Mapping[str, str]
+    hooks: Hooks
+    deciding: bool = False
+    _early: dict[int, bytes] = field(default_factory=dict)
+    _trace: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
+
+    def take(self, record: ConsumerRecord) -> None:
+        """Take one record of the own log or of an input."""
+        headers = {name: value for name, value in record.headers if name in TRACE_HEADERS and value}
+        if record.topic == self.log:
+            self.fold(record.offset, record.value, headers)
+            return
+        source = self.table[record.topic]
+        fold = self.chained.get(source)
+        if fold is not None:
+            accepted = fold.offer(record.offset, record.value)
+            if accepted is None or accepted.record is None or not accepted.record.events:
+                return
+            events = tuple(from_json(document) for document in accepted.record.events)
+            self._hear(Item(source, record.offset, accepted.target, events, accepted.digest, _text(headers)))
+            return
+        try:
+            event = from_kafka(record.value, record.headers)
+        except InvalidError as error:
+            self._hear(Item(source, record.offset, "", (), error=str(error), raw=record.value or b""))
+            return
+        self._hear(Item(source, record.offset, event.target, (event,), headers=_text(headers)))
+
+    def tick(self, event: Event) -> None:
+        """Take a due timer."""
+        self.participant.hear(Item(TICK, -1, event.target, (event,)))
+
+    def observe(self, event: Event, headers: Mapping[str, str]) -> None:
+        """Take something this copy saw itself, such as a webhook's answer."""
+        self.participant.hear(Item(OBSERVATION, -1, event.target, (event,), headers=headers))
+
+    def pump(self) -> None:
+        """Decide what waits, ahead of the acknowledgements."""
+        if self.deciding:
+            proposals = self.participant.propose()
+            if proposals:
+                self.hooks.propose(proposals)
+
+    def fold(self, offset: int, value: bytes, headers: Mapping[str, bytes]) -> None:
+        """Fold one record of the own log, and those acknowledged ahead of it."""
+        accepted = self.participant.observe(offset, value)
+        if accepted is not None:
+            self.hooks.accepted(accepted, self._trace.pop(accepted.digest, headers))
+        while (ahead := self._early.pop(self.participant.fold.next_offset, None)) is not None:
+            accepted = self.participant.observe(self.participant.fold.next_offset, ahead)
+            if accepted is not None:
+                self.hooks.accepted(accepted, self._trace.pop(accepted.digest, {}))
+
+    def settle(
+        self, proposal: Proposal, headers: Mapping[str, bytes], future: "asyncio.Future[RecordMetadata]"
+    ) -> None:
+        """Take the fate of an append: folding it at once saves the way back through the consumer."""
+        if future.cancelled() or future.exception() is not None:
+            # It may have arrived all the same: the log tells, and a second try of the same bytes does no harm.
+            self.participant.rewind()
+            return
+        self._trace[proposal.digest] = headers
+        offset = future.result().offset
+        if offset == self.participant.fold.next_offset:
+            self.fold(offset, proposal.value, headers)
+        elif offset > self.participant.fold.next_offset:
+            self._early[offset] = proposal.value
+        if len(self._trace) > 1000:
+            self._trace.pop(next(iter(self._trace)))
+
+    def _hear(self, item: Item) -> None:
+        self.hooks.heard(item)
+        self.participant.hear(item)
+
+
+def _text(headers: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: value.decode("ascii", "replace") for name, value in headers.items()}
