@@ -1,0 +1,21 @@
+"""The one place where the command line reaches for `services`, which is run from the tree and is not in the wheel."""
+
+import importlib
+from typing import Any
+
+from penstock.errors import NotFoundError
+
+
+def load(module: str) -> Any:
+    """Return the module `services.<module>`.
+
+    Raises:
+        NotFoundError: the tree, or a part that it needs, is not installed here.
+    """
+    try:
+        return importlib.import_module(f"services.{module}")
+    except ModuleNotFoundError as error:
+        raise NotFoundError(
+            f"this command needs services.{module}, and {error.name!r} is not installed here: run it from a clone of "
+            "the repository by `./penstock`, or install the extra `services`"
+        ) from None

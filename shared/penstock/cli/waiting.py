@@ -1,0 +1,98 @@
+"""Following a rollout until it is where somebody wants it, or cannot get there any more."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.client import Client
+from penstock.errors import UnavailableError
+from penstock.rollout import ENDED, Phase
+
+from .exits import Exits, of_phase
+
+View = Mapping[str, Any]
+
+GOALS: dict[str, Phase] = {
+    "promoted": Phase.COMPLETED,
+    "rolled-back": Phase.ROLLED_BACK,
+    "held": Phase.HELD,
+    "awaiting-approval": Phase.AWAITING_APPROVAL,
+    "soaking": Phase.SOAKING,
+    "superseded": Phase.SUPERSEDED,
+}
+"""What `--for` takes besides `stage:NAME`."""
+
+PATIENCE = 60.0
+"""Seconds that a server may stay away once it has answered."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time that waiting goes by."""
+
+    now: Callable[[], float] = field(default=time.monotonic)
+    sleep: Callable[[float], None] = field(default=time.sleep)
+
+
+def reached(view: View, goal: str) -> bool:
+    """Return whether the rollout is where `goal` says; `stage:NAME` is reached when that stage has begun."""
+    if goal.startswith("stage:"):
+        return view.get("stage") == goal.removeprefix("stage:") and view["phase"] not in {
+            Phase.ROLLING_BACK,
+            Phase.ROLLED_BACK,
+        }
+    return bool(view["phase"] == GOALS[goal])
+
+
+def outcome(view: View, goal: str, patient: bool, why: str | None) -> Exits | None:
+    """Return how the wait ends with this view, None while it goes on.
+
+    Args:
+        goal: a key of GOALS, or `stage:NAME`.
+        patient: do not end at a hold or a missing approval, which people or data may still solve.
+        why: ground of the rollback, where there was one.
+    """
+    if reached(view, goal):
+        return Exits.REACHED
+    if view["phase"] in ENDED:
+        # Promoted is success only for who waited for it; no code is meant for the other case.
+        code = of_phase(view["phase"], why)
+        return Exits.INTERNAL if code in {None, Exits.REACHED} else code
+    if view["phase"] in {Phase.HELD, Phase.AWAITING_APPROVAL} and not patient:
+        return of_phase(view["phase"], None)
+    return None
+
+
+def follow(client: Client, rollout: str, clock: Clock, every: float, complain: Callable[[str], None]) -> Iterator[View]:
+    """Yield the rollout's view every few seconds, changed or not, through a server's absence of PATIENCE seconds.
+
+    Raises:
+        PenstockError: the server does not answer at first or too long, or does not know the rollout.
+    """
+    answered: float | None = None
+    while True:
+        try:
+            view = client.rollout(rollout)
+        except UnavailableError as error:
+            if answered is None or clock.now() - answered > PATIENCE:
+                raise
+            complain(f"no answer, trying again: {error}")
+        else:
+            answered = clock.now()
+            yield view
+        clock.sleep(every)
+
+
+def why_rolled_back(client: Client, view: View) -> str | None:
+    """Return the ground on which the rollback started: the view's own ground is that of its completion."""
+    if view["phase"] != Phase.ROLLED_BACK:
+        return None
+    events = [row["event"] for row in client.rollout_events(view["id"])]
+    started = [event for event in events if event["type"] == "rollback.started"]
+    return str(started[-1]["ground"]["why"]) if started else None
+
+
+def change_of(view: View) -> tuple[Any, ...]:
+    """Return what makes a view worth a new line."""
+    return view["sequence"], view["phase"], view.get("judged"), view.get("word"), view.get("exposure_actual")
