@@ -131,7 +131,7 @@ TOPICS: tuple[Topic, ...] = (
         Kind.PUBLIC,
         "target",
         "rollout_control",
-        _EVERYONE,
+        ("metric_ingestion", *_EVERYONE),
         (
             "rollout.announced",
             "approval.awaited",

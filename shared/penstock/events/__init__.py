@@ -22,11 +22,14 @@ from .deliveries import DeliveryFailed, DeliverySucceeded
 from .deploys import DeployAnnounced, Release
 from .flags import ExposureChanged, FlagServed
 from .metrics import (
+    Closing,
     Cohort,
     Count,
+    Doubt,
     ExplicitHistogram,
     ExponentialHistogram,
     Gauge,
+    Halves,
     Measure,
     Ratio,
     WindowClosed,
@@ -159,6 +162,7 @@ __all__ = [
     "ApprovalAwaited",
     "ApprovalGranted",
     "Authority",
+    "Closing",
     "Cohort",
     "CommandRefused",
     "Count",
@@ -167,6 +171,7 @@ __all__ = [
     "DeployAnnounced",
     "DeployRefused",
     "DeployRepeated",
+    "Doubt",
     "Event",
     "Expectation",
     "ExplicitHistogram",
@@ -177,6 +182,7 @@ __all__ = [
     "GateVerdict",
     "Gauge",
     "Ground",
+    "Halves",
     "HoldRequested",
     "LiftRequested",
     "Measure",

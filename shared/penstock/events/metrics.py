@@ -17,6 +17,39 @@ class Cohort(StrEnum):
     B = "b"
 
 
+class Doubt(StrEnum):
+    """What is wrong with a gate's telemetry; all but `bad_never_seen` leave the gate without a measure."""
+
+    DEFAULT_BUCKETS = "default_buckets"
+    MIXED_BUCKETS = "mixed_buckets"
+    NO_BUCKETS = "no_buckets"
+    NO_SUM = "no_sum"
+    NEGATIVE_VALUES = "negative_values"
+    WRONG_KIND = "wrong_kind"
+    OTHER_UNIT = "other_unit"
+    NO_TRAFFIC = "no_traffic"
+    TOO_MANY_SERIES = "too_many_series"
+    BAD_NEVER_SEEN = "bad_never_seen"
+
+
+class Halves(StrEnum):
+    """How the A/A halves of the baseline were told apart, from the most to the least independent: by the application's
+    attribute `penstock.half`, by instance, or by turns of a single instance's exports."""
+
+    ATTRIBUTE = "attribute"
+    INSTANCES = "instances"
+    TURNS = "turns"
+
+
+class Closing(StrEnum):
+    """What closed a window: every live source had reported past its end, event time had passed the lateness, or the
+    wall clock had."""
+
+    SOURCES = "sources"
+    EVENT_TIME = "event_time"
+    CLOCK = "clock"
+
+
 class Ratio(Value):
     """`events` of `total` (errors of requests)."""
 
@@ -80,6 +113,9 @@ class WindowClosed(Event):
         resets: counters that went backwards in this window; their interval was left out.
         export_interval: measured seconds between exports of the slowest source, None before it is known.
         first_sample_at: arrival of the window's first sample (for the latency histogram).
+        halves: how `a` and `b` were told apart, None where there are none.
+        doubts: gate -> what is wrong with its telemetry.
+        closed_by: what closed it.
     """
 
     type: Literal["window.closed"] = "window.closed"
@@ -92,6 +128,9 @@ class WindowClosed(Event):
     resets: NonNegativeInt = 0
     export_interval: float | None = None
     first_sample_at: Moment | None = None
+    halves: Halves | None = None
+    doubts: dict[str, Doubt] = Field(default_factory=dict)
+    closed_by: Closing | None = None
 
 
 class WindowsRefused(Event):
