@@ -24,13 +24,10 @@ class Why(StrEnum):
     APPROVAL_REQUIRED = "approval_required"
     APPROVED = "approved"
     TELEMETRY_SILENT = "telemetry_silent"
-    EXPOSURE_BUDGET_SPENT = "exposure_budget_spent"
     NEWER_RELEASE = "newer_release"
     FLAG_KILLED = "flag_killed"
-    ALERT = "alert"
     ROLLBACK_EXECUTED = "rollback_executed"
     QUARANTINED = "quarantined"
-    REFUSED = "refused"
 
 
 class Ground(Value):

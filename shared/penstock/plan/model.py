@@ -215,5 +215,4 @@ class Plan(Strict):
     soak: Soak | None = None
     rollback: Rollback = Rollback()
     dead_man: DeadMan = DeadMan()
-    exposure_budget_user_minutes: float | None = Field(default=None, gt=0)
     communication: tuple[Message, ...] = ()

@@ -1,0 +1,1 @@
+"""Decides every transition of every rollout."""
