@@ -1,0 +1,1 @@
+"""Judges releases on metrics: windows in, verdicts with all their numbers out."""

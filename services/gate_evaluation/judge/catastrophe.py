@@ -1,0 +1,39 @@
+"""The rule without statistics: most canary requests fail, two windows running, or no canary instance lives."""
+
+from collections.abc import Sequence
+
+from services.gate_evaluation.judge.measures import Cohort, Ratio
+from services.gate_evaluation.judge.spec import Authority, Direction, GateKind, GateSpec
+
+_SHARE = 0.5
+_FEWEST = 20
+_WINDOWS = 2
+_SHARED = 0.25
+"""A baseline that fails this often shares the incident: rolling the canary back would not end it."""
+
+
+class Catastrophe:
+    """Counts windows in which the canary is plainly broken."""
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    def observe(self, gates: Sequence[GateSpec], canary: Cohort, baseline: Cohort) -> bool:
+        """Take one window and return whether the rule fires."""
+        if canary.live == 0:
+            return True
+        names = {
+            gate.metric
+            for gate in gates
+            if gate.kind is GateKind.RATIO and gate.bad is Direction.UP and gate.authority is Authority.ROLLBACK
+        }
+        broken = any(_failing(canary, name, _SHARE) and not _failing(baseline, name, _SHARED) for name in sorted(names))
+        measured = any(isinstance(canary.measures.get(name), Ratio) for name in names)
+        if measured:
+            self.running = self.running + 1 if broken else 0
+        return self.running >= _WINDOWS
+
+
+def _failing(cohort: Cohort, metric: str, share: float) -> bool:
+    measure = cohort.measures.get(metric)
+    return isinstance(measure, Ratio) and measure.total >= _FEWEST and measure.events > share * measure.total

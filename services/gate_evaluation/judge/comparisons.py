@@ -1,0 +1,71 @@
+"""From gates to comparisons: which code reads which kind, and which dispersion lane each has."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from services.gate_evaluation.judge.bank import Bank
+from services.gate_evaluation.judge.counts import CountsComparison
+from services.gate_evaluation.judge.dispersion import Residual
+from services.gate_evaluation.judge.gauge import GaugeComparison
+from services.gate_evaluation.judge.grids import Floats
+from services.gate_evaluation.judge.measures import Cohort
+from services.gate_evaluation.judge.parts import Context, Part
+from services.gate_evaluation.judge.quantile import QuantileComparison
+from services.gate_evaluation.judge.reading import Description, Reading
+from services.gate_evaluation.judge.spec import GateKind, GateSpec, Margin
+from services.gate_evaluation.judge.tails import TailSource
+
+
+class Comparison(Protocol):
+    """What every kind of gate can do; see the modules for what each means by it."""
+
+    gate: GateSpec
+    fail_margin: Margin
+    index: int
+
+    @property
+    def prior_sds(self) -> tuple[float, ...]:
+        """Prior standard deviation of each of its lanes."""
+
+    def anchor(self) -> list[float]: ...
+    def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]: ...
+    def bind(self, bank: Bank, rows: list[tuple[int, Part]]) -> None: ...
+    def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]: ...
+    def absorb_pair(self, a: Cohort, b: Cohort) -> None: ...
+    def read(self, bank: Bank, canary: Cohort, baseline: Cohort) -> Reading: ...
+    def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None: ...
+    def log_nulls(self) -> Floats | None: ...
+    def describe(self, bank: Bank) -> Description: ...
+    def to_doc(self) -> dict[str, object]: ...
+    def restore(self, doc: dict[str, object]) -> None: ...
+
+
+def build(gates: Sequence[GateSpec]) -> tuple[list[Comparison], dict[str, TailSource]]:
+    """Return a comparison for each gate, in order, and the histogram sources that they share."""
+    found: list[Comparison] = []
+    sources: dict[str, TailSource] = {}
+    lane = 0
+    for gate in gates:
+        comparison = _one(gate, lane, sources)
+        lane += len(comparison.prior_sds)
+        found.append(comparison)
+    return found, sources
+
+
+def _one(gate: GateSpec, lane: int, sources: dict[str, TailSource]) -> Comparison:
+    match gate.kind:
+        case GateKind.RATIO | GateKind.COUNT:
+            return CountsComparison(gate, lane)
+        case GateKind.QUANTILE:
+            return QuantileComparison(gate, lane, sources.setdefault(gate.metric, TailSource(gate.metric)))
+        case GateKind.GAUGE:
+            return GaugeComparison(gate, lane)
+        case _:
+            raise NotImplementedError(gate.kind)
+
+
+def priors(comparisons: Sequence[Comparison]) -> Floats:
+    """Return the prior standard deviation of every lane."""
+    return np.array([sd for comparison in comparisons for sd in comparison.prior_sds])

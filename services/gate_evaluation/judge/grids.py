@@ -1,0 +1,95 @@
+"""Where the judge looks: effects, their weights, onset times and caps, placed by power before the first window."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+ONSET_FIRST = 0.55
+"""Weight of a regression that is there from the first window."""
+_ONSET_BAKE = 0.25
+_ONSET_LATER = 0.20
+_Z = 2.1097428012368919744  # sum over t >= 2 of 1 / (t ln^2 t)
+
+TAIL_FAMILIES: tuple[tuple[float, tuple[float, ...]], ...] = ((0.8, (0.35, 0.7, 1.1, 1.6)), (0.2, (1.0,)))
+"""Shapes of a tail's growth at its edges, with their weights: steeper further out, and alike (one zone)."""
+TAIL_SHARES = (1.0, 0.5, 0.25, 0.125)
+"""Zones of a tail: edges whose upper tails are these shares of 1 - q."""
+
+RARE_Q1 = (0.4, 0.8, 1.3, 1.9, 2.6, 3.4)
+"""ln(q1 / q0) of the one-sample side that finds rises from almost nothing."""
+RARE_PASS = ((0.02, 0.5), (0.2, 0.3), (0.5, 0.2))
+"""Rates as shares of the absolute margin, with weights, of the one-sample side that passes services without errors."""
+
+
+def onset_weight(index: int, horizon: int) -> float:
+    """Return pi_t: weight of a regression that begins at judged window `index` (0-based); sums to at most 1."""
+    if index == 0:
+        return ONSET_FIRST
+    bake = _ONSET_BAKE / (horizon - 1) if index < horizon else 0.0
+    log = math.log(index + 1)
+    return bake + _ONSET_LATER / (_Z * (index + 1) * log * log)
+
+
+def kl(u: float) -> float:
+    """Return the nats that one expected event yields about a rate that is e^u times as high."""
+    return u * math.exp(u) - math.exp(u) + 1.0
+
+
+def kl_inverse(value: float, top: float = 6.0) -> float:
+    """Return u in (0, top] with kl(u) = value, by bisection."""
+    low, high = 0.0, top
+    for _ in range(50):
+        mid = 0.5 * (low + high)
+        if kl(mid) < value:
+            low = mid
+        else:
+            high = mid
+    return high
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Expected canary events (shrunk by the share) in a window: at the smallest and the largest split."""
+
+    least: float
+    most: float
+
+
+def effects(power: Power, share: float, horizon: int, points: int) -> list[float]:
+    """Return `points` values of ln m, geometric between the least and the largest effect that the bake can tell.
+
+    Args:
+        power: expected canary events a window.
+        share: alpha x weight of the gate.
+        horizon: windows of the bake.
+        points: how many effects.
+    """
+    need = math.log(1.0 / share) + 2.0
+    low = min(kl_inverse(need / max(power.most * horizon, 1e-300)), 1.0)
+    high = kl_inverse(need / max(power.least, 1e-300))
+    high = min(max(high, 3.0 * low, 0.5), 3.0)
+    return [low * (high / low) ** (i / (points - 1)) for i in range(points)]
+
+
+GAUGE_POINTS = [0.02 * (6.0 / 0.02) ** (i / 9) for i in range(10)]
+"""Shifts of a gauge, in standard deviations of one window."""
+
+
+def cap_of(elements: int, share: float) -> float:
+    """Return the most that one window may add to a log evidence, so that no single window decides."""
+    return 0.5 * math.log(elements / (share * ONSET_FIRST))
+
+
+def pass_effects(relative: float, multiples: tuple[float, ...]) -> list[float]:
+    """Return ln m < 0 at `multiples` of ln(1 + relative)."""
+    step = math.log1p(relative)
+    return [-step * multiple for multiple in multiples]
+
+
+PASS_RATIO = (0.5, 0.8, 1.2, 2.0)
+PASS_TAIL = (0.7, 1.5, 3.0, 5.0)
+PASS_GAUGE = (0.5, 0.75, 1.0, 1.3)

@@ -1,0 +1,138 @@
+"""What past windows taught about a target: rates, edges, and how much two halves of one fleet differ."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from services.gate_evaluation.judge import comparisons as kinds
+from services.gate_evaluation.judge.codec import pack, unpack
+from services.gate_evaluation.judge.dispersion import Dispersion, Residual
+from services.gate_evaluation.judge.lane import FORGET
+from services.gate_evaluation.judge.measures import Cohort, MeasureError, Window
+from services.gate_evaluation.judge.spec import GateSpec
+from services.gate_evaluation.judge.split import SplitNoise
+from services.gate_evaluation.judge.tails import TailSource
+
+
+class History:
+    """Learns from A/A windows; a judge starts from a copy and goes on learning in the rollout.
+
+    `learn` takes one window with cohorts a and b. A window that lacks a metric teaches nothing about it.
+    """
+
+    def __init__(self, gates: Sequence[GateSpec]) -> None:
+        self.gates = tuple(gates)
+        self.comparisons, self.sources = kinds.build(gates)
+        self.dispersion = Dispersion(kinds.priors(self.comparisons))
+        self.split = SplitNoise()
+        self.windows = 0
+        self.requests = 0.0
+        self.seen: set[str] = set()
+
+    def learn(self, window: Window) -> None:
+        """Take one A/A window outside a rollout: dispersion and rates."""
+        if window.a is None or window.b is None or window.late:
+            return
+        a, b = without(window.a, window.resets), without(window.b, window.resets)
+        self.compare(a, b)
+        for comparison in self.comparisons:
+            comparison.absorb_pair(a, b)
+        for source in self.sources.values():
+            source.absorb_pair()
+        self.windows += 1
+        total = requests_of(a) + requests_of(b)
+        self.requests += max(1.0 / self.windows, FORGET) * (total - self.requests)
+
+    def compare(self, a: Cohort, b: Cohort) -> None:
+        """Take the difference of the two halves into the dispersion, and nothing else."""
+        for source in self.sources.values():
+            load(source, a, b)
+        self.seen |= a.measures.keys() & b.measures.keys()
+        residuals: list[Residual | None] = []
+        for comparison in self.comparisons:
+            residuals.extend(comparison.learn(a, b))
+        self.dispersion.learn(residuals, rollout=False)
+        self.split.learn(requests_of(a), requests_of(b))
+
+    def to_doc(self) -> dict[str, Any]:
+        """Return everything as JSON-able values (a few kilobytes a metric)."""
+        arrays = self.dispersion.arrays()
+        gates = {}
+        for comparison in self.comparisons:
+            lanes = slice(comparison.index, comparison.index + len(comparison.prior_sds))
+            top, bottom = arrays["top"][lanes], arrays["bottom"][lanes]
+            ring = arrays["ring"][:, :, lanes]
+            gates[comparison.gate.name] = {
+                "reads": reads(comparison.gate),
+                "state": comparison.to_doc(),
+                "windows": arrays["windows"][lanes].tolist(),
+                "lags": pack(np.concatenate((top[None], bottom[None], ring.reshape(4, *top.shape)))),
+            }
+        sources = {
+            name: {"frame": source.frame.to_doc(), "sums": pack(source.frame.sums)}
+            for name, source in self.sources.items()
+        }
+        return {
+            "version": 1, "windows": self.windows, "requests": self.requests, "seen": sorted(self.seen),
+            "split": self.split.to_list(), "gates": gates, "sources": sources,
+        }  # fmt: skip
+
+    @classmethod
+    def from_doc(cls, gates: Sequence[GateSpec], doc: dict[str, Any] | None) -> "History":
+        """Return the history of these gates; a gate that the document does not hold starts without any."""
+        history = cls(gates)
+        if not doc:
+            return history
+        history.windows, history.requests = doc["windows"], doc["requests"]
+        history.seen = set(doc["seen"])
+        history.split = SplitNoise.from_list(doc["split"])
+        for name, source in history.sources.items():
+            if name in doc["sources"]:
+                kept = doc["sources"][name]
+                source.frame.restore(kept["frame"], unpack(kept["sums"]))
+        arrays = history.dispersion.arrays()
+        for comparison in history.comparisons:
+            kept = doc["gates"].get(comparison.gate.name)
+            if kept is None or kept["reads"] != reads(comparison.gate):
+                continue
+            comparison.restore(kept["state"])
+            lanes = slice(comparison.index, comparison.index + len(comparison.prior_sds))
+            lags = unpack(kept["lags"])
+            arrays["windows"][lanes] = kept["windows"]
+            arrays["top"][lanes], arrays["bottom"][lanes] = lags[0], lags[1]
+            arrays["ring"][:, :, lanes] = lags[2:].reshape(2, 2, *lags[0].shape)
+        history.dispersion.restore(arrays)
+        return history
+
+    def copy(self, gates: Sequence[GateSpec]) -> "History":
+        """Return an independent copy, read for other gates."""
+        return History.from_doc(gates, self.to_doc())
+
+
+def reads(gate: GateSpec) -> list[Any]:
+    """Return what makes the history of a gate the history of another: kind, metric, quantile, direction."""
+    return [str(gate.kind), gate.metric, gate.q, str(gate.bad)]
+
+
+def load(source: TailSource, one: Cohort, two: Cohort) -> None:
+    """Load a source; histograms that do not fit those seen before leave it without data for this window."""
+    try:
+        source.load(one, two)
+    except MeasureError:
+        source.unload()
+
+
+def without(cohort: Cohort, resets: frozenset[str]) -> Cohort:
+    """Return the cohort without metrics whose counters were reset."""
+    if not resets:
+        return cohort
+    kept = {name: measure for name, measure in cohort.measures.items() if name not in resets}
+    return Cohort(kept, cohort.requests, cohort.live)
+
+
+def requests_of(cohort: Cohort) -> float:
+    """Return the cohort's requests: stated, or the most values that any of its measures has."""
+    if cohort.requests is not None:
+        return cohort.requests
+    return max((getattr(m, "total", getattr(m, "count", 0.0)) for m in cohort.measures.values()), default=0.0)

@@ -1,0 +1,310 @@
+"""The judge of one rollout: windows in, verdicts out, deterministic, with a state that travels as JSON."""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from penstock.errors import InvalidError, Problem
+from services.gate_evaluation.judge.bank import Bank
+from services.gate_evaluation.judge.catastrophe import Catastrophe
+from services.gate_evaluation.judge.codec import pack, unpack
+from services.gate_evaluation.judge.dispersion import Residual
+from services.gate_evaluation.judge.grids import Floats, onset_weight
+from services.gate_evaluation.judge.history import History, load, requests_of, without
+from services.gate_evaluation.judge.layout import Layout, Placing, lay, place
+from services.gate_evaluation.judge.measures import Cohort, Window
+from services.gate_evaluation.judge.reading import Description, Reading
+from services.gate_evaluation.judge.report import GateView, gate_verdict
+from services.gate_evaluation.judge.rule import Bake, Decision, Standing, decide
+from services.gate_evaluation.judge.spec import (
+    Authority,
+    Direction,
+    GateKind,
+    JudgeSpec,
+    Margin,
+    Sensitivity,
+    weights_of,
+)
+from services.gate_evaluation.judge.split import LIMIT, SplitGuard
+from services.gate_evaluation.judge.verdict import JUDGE_VERSION, NoData, Reason, WindowVerdict, Word
+
+_NEVER_SEEN_AFTER = 3
+_FEWEST = 20.0
+_BY_REQUEST = (GateKind.RATIO, GateKind.QUANTILE, GateKind.MEAN, GateKind.SLO)
+_EMPTY = Cohort()
+_LN10 = math.log(10.0)
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counters of a rollout, all in windows.
+
+    Attributes:
+        observed: seen; judged: counted as evidence; stage_judged: every binding gate measured, in this stage.
+        min_bake, max_bake: of this stage.
+        missing: by gate, consecutive windows without data.
+        samples: by gate, canary totals in this stage.
+        breach: reason of a breach that has happened; it stands.
+    """
+
+    observed: int
+    judged: int
+    stage_judged: int
+    min_bake: int
+    max_bake: int
+    missing: list[int]
+    samples: list[float]
+    breach: str | None = None
+
+
+class Judge:
+    """Evidence of one rollout. Start with `start`, feed `observe`, tell `new_stage` and `extend`, keep `to_doc`."""
+
+    def __init__(
+        self, spec: JudgeSpec, history: History, placing: Placing | None = None, *, interval: bool = True
+    ) -> None:
+        self.spec = spec
+        self._history = history
+        self._weights = weights_of(spec)
+        if spec.sensitivity is Sensitivity.ESTIMATE:
+            for comparison in history.comparisons:
+                comparison.fail_margin = Margin(0.0)
+        self._placing = placing or place(spec, history)
+        self._layout: Layout = lay(spec, history, self._weights, self._placing, interval=interval)
+        self._bank: Bank = self._layout.bank
+        self._bank.tau2 = history.dispersion.tau2
+        self._split = SplitGuard()
+        self._catastrophe = Catastrophe()
+        gates = len(spec.gates)
+        self._progress = Progress(0, 0, 0, spec.min_bake, spec.max_bake, [0] * gates, [0.0] * gates)
+
+    @classmethod
+    def start(cls, spec: JudgeSpec, history: History | None = None, *, interval: bool = True) -> "Judge":
+        """Return a judge that has seen no window of the rollout.
+
+        Args:
+            spec: gates and budgets.
+            history: what A/A windows taught; it is copied. None: priors only.
+            interval: False leaves displayed intervals out (simulation).
+        """
+        memory = history.copy(spec.gates) if history is not None else History(spec.gates)
+        return cls(spec, memory, interval=interval)
+
+    def new_stage(self, min_bake: int | None = None, max_bake: int | None = None) -> None:
+        """Begin a stage: P and the split restart, F goes on, and the bake is counted anew."""
+        done = self._progress
+        least = done.min_bake if min_bake is None else min_bake
+        most = done.max_bake if max_bake is None else max_bake
+        self._progress = replace(
+            done, stage_judged=0, min_bake=least, max_bake=most, samples=[0.0] * len(self.spec.gates)
+        )
+        self._bank.restart(self._layout.pass_rows)
+        self._split.restart()
+
+    def extend(self, windows: int) -> None:
+        """Lengthen the stage's bake; all evidence carries over."""
+        self._progress.max_bake += windows
+
+    def observe(self, window: Window, split: float | None, *, last: bool = False) -> WindowVerdict:
+        """Take one window and return the verdict.
+
+        Args:
+            window: all cohorts of one interval.
+            split: the canary share that the router was told to send in it; None leaves the split unchecked.
+            last: no further window will come: an open verdict becomes final.
+        """
+        progress = self._progress
+        progress.observed += 1
+        warm = progress.observed <= self.spec.warmup_windows
+        canary = without(window.canary or _EMPTY, window.resets)
+        baseline = without(window.baseline or _EMPTY, window.resets)
+        readings = self._read(window, canary, baseline)
+        usable = [reading.no_data is None for reading in readings]
+        judged = any(usable) and not warm and not window.late
+        if judged:
+            self._judge(readings, usable)
+            if split is not None and canary.requests is not None and baseline.requests is not None:
+                variance = self._history.split.variance
+                self._split.observe(canary.requests, baseline.requests, split, variance)
+        evidence = self._bank.evidence()
+        fired = self._catastrophe.observe(self.spec.gates, canary, baseline) and not warm
+        standings = self._standings(readings, evidence)
+        decision = self._decide(standings, fired, warm=warm, last=last)
+        self._absorb(window, canary, baseline, readings, judged=judged)
+        verdict = self._verdict(window, decision, standings, readings, evidence, warm=warm)
+        if window.a is not None and window.b is not None and not window.late:
+            self._history.compare(without(window.a, window.resets), without(window.b, window.resets))
+        self._bank.tau2 = self._history.dispersion.tau2
+        return verdict
+
+    def _read(self, window: Window, canary: Cohort, baseline: Cohort) -> list[Reading]:
+        history, bank = self._history, self._bank
+        history.seen |= canary.measures.keys() | baseline.measures.keys()
+        for source in history.sources.values():
+            load(source, canary, baseline)
+        bank.active[:] = 1.0
+        readings = []
+        for comparison in history.comparisons:
+            reading = Reading(NoData.LATE_DATA) if window.late else comparison.read(bank, canary, baseline)
+            if reading.no_data is not None and not window.late:
+                reading = Reading(self._why(reading.no_data, comparison.gate.metric, window))
+            readings.append(reading)
+        return readings
+
+    def _why(self, found: NoData, metric: str, window: Window) -> NoData:
+        if metric in window.resets:
+            return NoData.TOO_FEW_SAMPLES
+        if found is not NoData.TELEMETRY_OUTAGE:
+            return found
+        if metric not in self._history.seen and self._progress.observed >= _NEVER_SEEN_AFTER:
+            return NoData.METRIC_NEVER_SEEN
+        idle = window.canary is not None and requests_of(window.canary) <= 0 and window.canary.requests is not None
+        return NoData.NO_TRAFFIC if idle and window.baseline is not None else found
+
+    def _judge(self, readings: list[Reading], usable: list[bool]) -> None:
+        bank, progress = self._bank, self._progress
+        for rows, ok in zip(self._layout.rows_of, usable, strict=True):
+            if not ok:
+                bank.active[rows] = 0.0
+        bank.step(onset_weight(progress.judged, self.spec.onset_horizon))
+        progress.judged += 1
+        binding = [
+            ok for ok, gate in zip(usable, self.spec.gates, strict=True) if gate.authority is not Authority.ADVISE
+        ]
+        progress.stage_judged += all(binding)
+        for index, reading in enumerate(readings):
+            progress.missing[index] = 0 if usable[index] else progress.missing[index] + 1
+            progress.samples[index] += reading.counts.get("canary_total", 0.0)
+
+    def _standings(self, readings: list[Reading], evidence: Floats) -> list[Standing]:
+        values = evidence.tolist()
+        found = []
+        for gate, layout, reading in zip(self.spec.gates, self._layout.gates, readings, strict=True):
+            f = sum(weight * values[row] for row, weight in layout.fail)
+            p = min(sum(weight * values[row] for row, weight in group) for group in layout.passing)
+            logs = math.log(max(f, 1e-300)), math.log(max(p, 1e-300))
+            found.append(Standing(gate.name, gate.authority, self._weights[gate.name], *logs, reading.no_data))
+        return found
+
+    def _bake(self, *, last: bool = False) -> Bake:
+        done = self._progress
+        if last:
+            return Bake(done.stage_judged, min(done.min_bake, done.stage_judged), done.stage_judged)
+        return Bake(done.stage_judged, done.min_bake, done.max_bake)
+
+    def _decide(self, standings: list[Standing], fired: bool, *, warm: bool, last: bool) -> Decision:
+        progress, spec = self._progress, self.spec
+        bake = self._bake(last=last)
+        if spec.sensitivity is Sensitivity.ESTIMATE:
+            standings = [self._gated(standing, at) for at, standing in enumerate(standings)]
+        if bake.judged >= bake.most:
+            standings = [self._enough(standing, at) for at, standing in enumerate(standings)]
+        decision = decide(
+            standings, bake, alpha=spec.alpha, alpha_pass=spec.alpha_pass,
+            split_ok=self._split.log_e < LIMIT, catastrophe=fired,
+        )  # fmt: skip
+        if progress.breach is not None:
+            return replace(decision, word=Word.BREACH, final=True, reason=Reason(progress.breach))
+        if decision.word is Word.BREACH:
+            progress.breach = decision.reason.value
+        elif warm and not last:
+            return replace(decision, word=Word.INCONCLUSIVE, final=False, reason=Reason.WARM_UP)
+        return decision
+
+    def _gated(self, standing: Standing, at: int) -> Standing:
+        """Sensitivity `estimate`: evidence of harm counts only while the running estimate is beyond the tolerance."""
+        seen = self._history.comparisons[at].describe(self._bank)
+        if seen.canary is None or not seen.baseline:
+            return replace(standing, log_f=-700.0)
+        change = seen.canary / seen.baseline - 1.0
+        beyond = {Direction.UP: change, Direction.DOWN: -change, Direction.BOTH: abs(change)}[self.spec.gates[at].bad]
+        return standing if beyond > seen.tolerance else replace(standing, log_f=-700.0)
+
+    def _enough(self, standing: Standing, at: int) -> Standing:
+        """At the end of the bake a gate that saw next to nothing has no data, rather than an open question."""
+        few = self.spec.gates[at].kind in _BY_REQUEST and self._progress.samples[at] < _FEWEST
+        open_still = standing.log_p < -math.log(self.spec.alpha_pass)
+        return replace(standing, no_data=standing.no_data or NoData.TOO_FEW_SAMPLES) if few and open_still else standing
+
+    def _absorb(
+        self, window: Window, canary: Cohort, baseline: Cohort, readings: list[Reading], *, judged: bool
+    ) -> None:
+        history = self._history
+        if not window.late:
+            for comparison, reading in zip(history.comparisons, readings, strict=True):
+                comparison.absorb(canary, baseline, judged=judged and reading.no_data is None)
+            for source in history.sources.values():
+                source.absorb_baseline(judged=judged)
+            if judged:
+                residuals: list[Residual | None] = []
+                for comparison, reading in zip(history.comparisons, readings, strict=True):
+                    residuals.extend(reading.residuals or (None,) * len(comparison.prior_sds))
+                history.dispersion.learn(residuals, rollout=True)
+
+    def _verdict(
+        self, window: Window, decision: Decision, standings: list[Standing], readings: list[Reading],
+        evidence: Floats, *, warm: bool,
+    ) -> WindowVerdict:  # fmt: skip
+        spec, progress = self.spec, self._progress
+        log_e = np.log(np.maximum(evidence, 1e-300))
+        bake = self._bake()
+        gates = []
+        for at, comparison in enumerate(self._history.comparisons):
+            seen = comparison.describe(self._bank) if readings[at].no_data is None else Description()
+            view = GateView(
+                comparison.gate, standings[at], readings[at], seen, self._layout.gates[at],
+                comparison.log_nulls(), progress.missing[at],
+            )  # fmt: skip
+            gates.append(gate_verdict(view, log_e, bake, spec.alpha, spec.alpha_pass))
+        named = (("traffic_split", self._split.log_e >= LIMIT), ("late", window.late), ("reset", bool(window.resets)))
+        return WindowVerdict(
+            word=decision.word,
+            final=decision.final,
+            reason=decision.reason,
+            flags=tuple(name for name, raised in (*named, ("warm_up", warm)) if raised),
+            log10_f=decision.log_f / _LN10,
+            log10_limit=-math.log10(spec.alpha),
+            blamed=decision.blamed,
+            judged=progress.judged,
+            stage_judged=progress.stage_judged,
+            split_log10=self._split.log_e / _LN10,
+            gates=tuple(gates),
+        )
+
+    def to_doc(self) -> dict[str, Any]:
+        """Return the whole state as JSON-able values (under 64 KB); `from_doc` continues bit for bit."""
+        bank = self._bank
+        return {
+            "version": JUDGE_VERSION,
+            "history": self._history.to_doc(),
+            "progress": asdict(self._progress),
+            "running": self._catastrophe.running,
+            "split": pack(self._split.logs),
+            "placing": asdict(self._placing),
+            "m": pack(bank.m),
+            "unspent": pack(bank.unspent),
+        }
+
+    @classmethod
+    def from_doc(cls, spec: JudgeSpec, doc: dict[str, Any], *, interval: bool = True) -> "Judge":
+        """Return the judge that `to_doc` wrote, of the same spec.
+
+        Raises:
+            InvalidError: the state is of another spec or another version.
+        """
+        history = History.from_doc(spec.gates, doc["history"])
+        judge = cls(spec, history, Placing(**doc["placing"]), interval=interval)
+        m, unspent = unpack(doc["m"]), unpack(doc["unspent"])
+        if (
+            doc["version"] != JUDGE_VERSION
+            or m.shape != judge._bank.m.shape
+            or unspent.shape != judge._bank.unspent.shape
+        ):
+            raise InvalidError("judge state", [Problem("m", "the state belongs to another spec or judge version")])
+        judge._bank.m, judge._bank.unspent = m, unspent
+        judge._split.logs = unpack(doc["split"])
+        judge._catastrophe.running = doc["running"]
+        judge._progress = Progress(**doc["progress"])
+        return judge

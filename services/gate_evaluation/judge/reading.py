@@ -1,0 +1,56 @@
+"""What a comparison tells the judge about one window: whether it could be judged, and what it looks like."""
+
+import math
+from dataclasses import dataclass, field
+
+from services.gate_evaluation.judge.dispersion import Residual
+from services.gate_evaluation.judge.verdict import NoData
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One gate in one window.
+
+    Attributes:
+        no_data: why it was not judged, or None.
+        residuals: one for each lane, around the running estimate, None where too little was expected.
+        counts: what was compared.
+    """
+
+    no_data: NoData | None
+    residuals: tuple[Residual | None, ...] = ()
+    counts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """How a gate stands, over the recent windows.
+
+    Attributes:
+        canary, baseline: the metric's value, in its unit; None when unknown.
+        tolerance, pass_margin: relative, as they apply after snapping and smoothing.
+        gain_f, gain_p: nats a window that F and P are expected to grow at the present estimate.
+        detail: numbers of this kind only.
+    """
+
+    canary: float | None = None
+    baseline: float | None = None
+    tolerance: float = 0.0
+    pass_margin: float = 0.0
+    gain_f: float = 0.0
+    gain_p: float = 0.0
+    detail: dict[str, float] = field(default_factory=dict)
+
+
+def count_gain(events: float, ratio: float, null: float, phi: float) -> float:
+    """Return the nats a window about rates `ratio` times the baseline's, against a null of `null` times.
+
+    Args:
+        events: canary events a window at the baseline's rate, shrunk by the canary's share.
+        ratio: present estimate.
+        null: T0.
+        phi: dispersion of the window.
+    """
+    if not (events > 0 and ratio > 0 and null > 0 and phi > 0):
+        return 0.0
+    return events * (ratio * math.log(ratio / null) - ratio + null) / phi

@@ -1,0 +1,123 @@
+"""From a gate's evidence to the numbers of its verdict: estimate, interval, margins, and how long it may still take."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.gate_evaluation.judge.grids import Floats
+from services.gate_evaluation.judge.layout import GateLayout
+from services.gate_evaluation.judge.parts import crossing
+from services.gate_evaluation.judge.reading import Description, Reading
+from services.gate_evaluation.judge.rule import Bake, Standing, breached
+from services.gate_evaluation.judge.spec import Authority, GateSpec
+from services.gate_evaluation.judge.verdict import GateVerdict, Word
+
+_LN10 = math.log(10.0)
+_LONGEST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GateView:
+    """All that is known of one gate after a window."""
+
+    gate: GateSpec
+    standing: Standing
+    reading: Reading
+    description: Description
+    layout: GateLayout
+    nulls: Floats | None
+    missing: int
+
+
+def gate_verdict(view: GateView, log_e: Floats, bake: Bake, alpha: float, alpha_pass: float) -> GateVerdict:
+    """Return the gate's verdict; `log_e` holds the log evidence of every row of the bank."""
+    gate, standing, seen = view.gate, view.standing, view.description
+    low, high, moved = _interval(view, log_e, alpha)
+    word, final = _word(standing, bake, alpha, alpha_pass)
+    windows = None if final else _windows(standing, seen, bake, alpha, alpha_pass)
+    relative = _relative(seen)
+    each = view.reading.counts.get("canary_total", 0.0)
+    detail = dict(seen.detail, missing=float(view.missing))
+    if moved:
+        detail["moved"] = 1.0
+    return GateVerdict(
+        name=gate.name,
+        kind=str(gate.kind),
+        authority=str(gate.authority),
+        word=word,
+        final=final,
+        blamed=word is Word.BREACH,
+        weight=standing.weight,
+        counts=view.reading.counts,
+        canary=seen.canary,
+        baseline=seen.baseline,
+        estimate=relative,
+        estimate_absolute=None if seen.canary is None or seen.baseline is None else seen.canary - seen.baseline,
+        low=low,
+        high=high,
+        log10_f=standing.log_f / _LN10,
+        log10_p=standing.log_p / _LN10,
+        tolerance_asked=gate.fail_at.relative,
+        tolerance_effective=seen.tolerance,
+        pass_asked=gate.pass_at.relative,
+        pass_effective=seen.pass_margin,
+        limit_absolute=None if seen.baseline is None else seen.tolerance * seen.baseline,
+        windows_needed=windows,
+        samples_needed=None if windows is None else windows * each,
+        no_data=standing.no_data,
+        detail=detail,
+    )
+
+
+def _relative(seen: Description) -> float | None:
+    if seen.canary is None or seen.baseline is None or not seen.baseline > 0:
+        return None
+    return seen.canary / seen.baseline - 1.0
+
+
+def _word(standing: Standing, bake: Bake, alpha: float, alpha_pass: float) -> tuple[Word, bool]:
+    if breached(standing, alpha):
+        return Word.BREACH, True
+    if standing.no_data is not None:
+        return Word.NO_DATA, False
+    if bake.judged >= bake.least and standing.log_p >= -math.log(alpha_pass):
+        return Word.PASSED, True
+    return Word.INCONCLUSIVE, bake.judged >= bake.most
+
+
+def _interval(view: GateView, log_e: Floats, alpha: float) -> tuple[float | None, float | None, bool]:
+    layout = view.layout
+    if layout.low.size == 0:
+        return None, None, False
+    low_nulls, high_nulls = layout.low_nulls, layout.high_nulls
+    if view.nulls is not None:
+        low_nulls, high_nulls = view.nulls, view.nulls[::-1]
+    if not np.isfinite(low_nulls).all():
+        return None, None, False
+    limit = -math.log(alpha)
+    low = crossing(low_nulls, log_e[layout.low], limit)
+    high = crossing(high_nulls, log_e[layout.high], limit)
+    moved = low is not None and high is not None and low > high
+    if moved:  # the difference changed during the bake: it was between the two
+        low, high = high, low
+    return _share(low), _share(high), moved
+
+
+def _share(log_ratio: float | None) -> float | None:
+    return None if log_ratio is None else math.expm1(log_ratio)
+
+
+def _windows(standing: Standing, seen: Description, bake: Bake, alpha: float, alpha_pass: float) -> int | None:
+    harm = -math.log(alpha * standing.weight) - standing.log_f
+    clear = -math.log(alpha_pass) - standing.log_p
+    bake_left = max(bake.least - bake.judged, 0)
+    if seen.gain_f > 0:
+        return min(max(math.ceil(harm / seen.gain_f), 1), _LONGEST)
+    if standing.authority is Authority.ADVISE and not seen.gain_p > 0:
+        return None
+    if clear <= 0:
+        return max(bake_left, 1)
+    if seen.gain_p > 0:
+        return min(max(math.ceil(clear / seen.gain_p), bake_left, 1), _LONGEST)
+    return None

@@ -1,0 +1,106 @@
+"""The decision rule: from every gate's evidence to one word. Pure; all budgets are spent here and nowhere else."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.gate_evaluation.judge.spec import Authority
+from services.gate_evaluation.judge.verdict import NoData, Reason, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One gate's evidence now.
+
+    Attributes:
+        name, authority, weight: as planned; the weight is the gate's share of the budget.
+        log_f, log_p: evidence of harm, and against harm beyond the pass margin (nats).
+        no_data: why it was not judged in this window.
+    """
+
+    name: str
+    authority: Authority
+    weight: float
+    log_f: float
+    log_p: float
+    no_data: NoData | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bake:
+    """Where the stage stands: judged windows so far, and the least and most of them."""
+
+    judged: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The word, whether it stands, why, the weighted evidence (nats) and the gates to blame."""
+
+    word: Word
+    final: bool
+    reason: Reason
+    log_f: float
+    blamed: tuple[str, ...]
+
+
+def weighted(standings: Sequence[Standing]) -> float:
+    """Return ln sum_k w_k F_k over gates with rollback authority: an e-process under any dependence."""
+    terms = [math.log(s.weight) + s.log_f for s in standings if s.authority is Authority.ROLLBACK]
+    if not terms:
+        return -math.inf
+    top = max(terms)
+    return top + math.log(sum(math.exp(term - top) for term in terms))
+
+
+def breached(standing: Standing, alpha: float) -> bool:
+    """Return whether the gate alone carries a breach: w_k F_k >= 1/alpha."""
+    return math.log(standing.weight) + standing.log_f >= -math.log(alpha)
+
+
+def decide(
+    standings: Sequence[Standing], bake: Bake, *, alpha: float, alpha_pass: float, split_ok: bool, catastrophe: bool
+) -> Decision:
+    """Return the verdict after a window that counts.
+
+    Args:
+        standings: every gate, in the plan's order.
+        bake: judged windows of the stage.
+        alpha, alpha_pass: budgets.
+        split_ok: False turns a pass into inconclusive.
+        catastrophe: the rule without statistics has fired.
+    """
+    log_f = weighted(standings)
+    ranked = sorted(standings, key=lambda s: -(s.log_f + math.log(s.weight)))
+    guards = [s for s in ranked if s.authority is Authority.ROLLBACK]
+    blamed = tuple(s.name for s in guards if breached(s, alpha))
+    if catastrophe:
+        return Decision(Word.BREACH, True, Reason.CATASTROPHE, log_f, blamed)
+    if log_f >= -math.log(alpha):
+        return Decision(Word.BREACH, True, Reason.EVIDENCE, log_f, blamed or tuple(s.name for s in guards))
+    binding = [s for s in ranked if s.authority is not Authority.ADVISE]
+    held = tuple(s.name for s in binding if s.authority is Authority.HOLD and breached(s, alpha))
+    if held:
+        return Decision(Word.INCONCLUSIVE, True, Reason.HELD, log_f, held)
+    missing = tuple(s.name for s in binding if s.no_data)
+    if missing:
+        return Decision(Word.NO_DATA, bake.judged >= bake.most, Reason.NOT_MEASURED, log_f, missing)
+    return _undisturbed(binding, bake, log_f, alpha, alpha_pass, split_ok)
+
+
+def _undisturbed(
+    binding: Sequence[Standing], bake: Bake, log_f: float, alpha: float, alpha_pass: float, split_ok: bool
+) -> Decision:
+    over = bake.judged >= bake.most
+    if bake.judged < bake.least:
+        return Decision(Word.INCONCLUSIVE, False, Reason.WATCHING, log_f, ())
+    unsure = tuple(s.name for s in binding if s.log_p < -math.log(alpha_pass))
+    if not split_ok:
+        return Decision(Word.INCONCLUSIVE, over, Reason.TRAFFIC_SPLIT, log_f, unsure)
+    if unsure:
+        return Decision(Word.INCONCLUSIVE, over, Reason.BAKE_OVER if over else Reason.WATCHING, log_f, unsure)
+    if log_f >= -0.5 * math.log(alpha):
+        return Decision(Word.INCONCLUSIVE, over, Reason.SUSPICION, log_f, ())
+    return Decision(Word.PASSED, True, Reason.ALL_EXCLUDED, log_f, ())

@@ -1,0 +1,169 @@
+"""Draws whole runs of windows at once: counts for every window, cohort and bucket from one seeded generator."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.gate_evaluation.judge import Cohort, ExponentialHistogram, Gauge, Ratio, Window
+from services.gate_evaluation.simulate.scenarios import Change, Scenario, World
+
+Floats = NDArray[np.float64]
+SCALE = 4
+STEP = math.log(2.0) / 2**SCALE
+_FAST_MEDIAN, _FAST_SD, _SLOW_MEDIAN, _SLOW_SHARE = 55.0, 0.45, 150.0, 0.05
+_LOW, _HIGH = 40, 260
+_EDGES: Floats = STEP * np.arange(_LOW, _HIGH + 1)
+_WINDOW_S = 60.0
+_INSTANCES = 20
+_MEMORY = 52.0
+
+
+@dataclass(frozen=True, slots=True)
+class CohortRun:
+    """All windows of one cohort: requests and errors (T,), latency buckets (T, B), memory count, sum, sumsq (T, 3)."""
+
+    requests: Floats
+    errors: Floats
+    buckets: Floats
+    memory: Floats
+
+    def cohort(self, at: int) -> Cohort:
+        """Return one window's measures."""
+        counts = self.buckets[at]
+        used = np.flatnonzero(counts)
+        first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
+        n = float(self.requests[at])
+        memory = self.memory[at].tolist()
+        return Cohort(
+            {
+                "error_rate": Ratio(float(self.errors[at]), n),
+                "latency_ms": ExponentialHistogram(n, 0.0, SCALE, 0, _LOW + first, counts[first:last].tolist()),
+                "memory": Gauge(*memory),
+            },
+            requests=n,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One simulated rollout: A/A halves before it, canary and baseline in it."""
+
+    a: CohortRun
+    b: CohortRun
+    canary: CohortRun
+    baseline: CohortRun
+
+    def history(self) -> list[Window]:
+        """Return the windows before the rollout."""
+        return [Window(a=self.a.cohort(t), b=self.b.cohort(t)) for t in range(self.a.requests.size)]
+
+    def window(self, at: int) -> Window:
+        """Return one window of the rollout."""
+        return Window(canary=self.canary.cohort(at), baseline=self.baseline.cohort(at))
+
+
+def _cdf(z: Floats) -> Floats:
+    return 0.5 * np.array([math.erfc(-v / math.sqrt(2.0)) for v in z.ravel()]).reshape(z.shape)
+
+
+def _masses(slow_sd: float, slow_times: float, all_times: float) -> tuple[Floats, Floats]:
+    """Return bucket masses of fast and of slow requests, each summing to 1."""
+    edges = _EDGES - math.log(all_times)
+    found = []
+    for median, sd in ((_FAST_MEDIAN, _FAST_SD), (_SLOW_MEDIAN * slow_times, slow_sd)):
+        cdf = _cdf((edges - math.log(median)) / sd)
+        cdf[0], cdf[-1] = 0.0, 1.0
+        found.append(np.diff(cdf))
+    return found[0], found[1]
+
+
+def _wander(rng: np.random.Generator, windows: int, sd: float, rho: float) -> Floats:
+    """Return a stationary AR(1) path (T,)."""
+    if sd <= 0:
+        return np.zeros(windows)
+    noise = rng.normal(size=windows) * sd * math.sqrt(1.0 - rho * rho)
+    out = np.empty(windows)
+    value = rng.normal() * sd
+    for t in range(windows):
+        value = rho * value + noise[t]
+        out[t] = value
+    return out
+
+
+def _bursts(rng: np.random.Generator, windows: int, chance: float, factor: float, length: float) -> Floats:
+    out = np.ones(windows)
+    for t in np.flatnonzero(rng.random(windows) < chance):
+        out[t : t + 1 + rng.poisson(length - 1.0)] = factor
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What happens to a cohort, by window: factor and addend of errors, memory factor, latency factors."""
+
+    times: Floats
+    plus: Floats
+    memory: Floats
+    slow: Floats
+    every: Floats
+
+
+def _effect(change: Change | None, world: World, windows: int) -> _Effect:
+    ones = np.ones(windows)
+    if change is None:
+        return _Effect(ones, np.zeros(windows), ones, ones, ones)
+    t = np.arange(windows)
+    last = windows if change.length is None else change.onset + change.length
+    on = (t >= change.onset) & (t < last)
+    age = np.where(on, t - change.onset + 1, 0)
+    cold = t < world.warmup
+    grown = np.minimum(np.cumsum(on), change.length or windows)
+    return _Effect(
+        np.where(on, change.errors_times * (1.0 + change.creep * age), 1.0) * np.where(cold, 3.0, 1.0),
+        np.where(on, change.errors_plus, 0.0),
+        1.0 + change.leak * grown,
+        np.where(on, change.slow_times, 1.0),
+        np.where(on, change.all_times, 1.0) * np.where(cold, 1.5, 1.0),
+    )
+
+
+def _draw(
+    rng: np.random.Generator, world: World, share: float, first: int, windows: int, change: Change | None
+) -> CohortRun:
+    """Draw one cohort; `first` is its first window's index on the shared clock (negative before the rollout)."""
+    t = first + np.arange(windows)
+    wave = world.diurnal * np.sin(2 * math.pi * t / 1440.0 * 6.0)
+    effect = _effect(change, world, windows)
+    drift = np.exp(_wander(rng, windows, *world.wander))
+    lam = world.rps * _WINDOW_S * share * (1.0 + 0.5 * wave)
+    rate = world.errors * np.exp(wave) * drift * _bursts(rng, windows, *world.burst) * effect.times + effect.plus
+    if world.outage is not None:
+        rate = np.where((t >= world.outage[0]) & (t <= world.outage[1]), world.outage[2] + rate, rate)
+    slow = np.clip(_SLOW_SHARE * np.exp(0.5 * wave) * np.exp(_wander(rng, windows, *world.wander)), 0.0, 0.5)
+    mass = np.empty((windows, _EDGES.size - 1))
+    for pair in set(zip(effect.slow.tolist(), effect.every.tolist(), strict=True)):
+        rows = (effect.slow == pair[0]) & (effect.every == pair[1])
+        fast_mass, slow_mass = _masses(world.slow_sd, *pair)
+        mass[rows] = (1.0 - slow[rows, None]) * fast_mass + slow[rows, None] * slow_mass
+    buckets = rng.poisson(lam[:, None] * mass).astype(np.float64)
+    requests = buckets.sum(axis=1)
+    errors = rng.binomial(requests.astype(np.int64), np.minimum(rate, 1.0)).astype(np.float64)
+    instances = max(round(_INSTANCES * share), 1)
+    level = _MEMORY * effect.memory * np.exp(_wander(rng, windows, *world.memory_wander) / math.sqrt(instances))
+    values = level[:, None] * (1.0 + world.memory_sd * rng.normal(size=(windows, instances)))
+    memory = np.stack((np.full(windows, float(instances)), values.sum(1), (values**2).sum(1)), axis=1)
+    return CohortRun(requests, errors, buckets, memory)
+
+
+def draw(scenario: Scenario, seed: int, run: int) -> Run:
+    """Return one run of a scenario; the same seed and number give the same run on any machine with the same numpy."""
+    rng = np.random.default_rng([seed, run])
+    world, windows = scenario.world, scenario.windows + scenario.world.warmup
+    return Run(
+        _draw(rng, world, 0.5, -world.history, world.history, None),
+        _draw(rng, world, 0.5, -world.history, world.history, None),
+        _draw(rng, world, world.split, 0, windows, scenario.change),
+        _draw(rng, world, 1.0 - world.split, 0, windows, None),
+    )
