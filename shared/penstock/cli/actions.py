@@ -1,11 +1,13 @@
 """The verbs that steer a rollout. Each sends the stage and sequence that were looked at: if it moved, it refuses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from penstock.client import Client, CommandRefusedError
+from penstock.client import CommandRefusedError
+from penstock.rollout import Phase
 
 from . import views
 from .client import connect
@@ -87,44 +89,52 @@ def approve(
 
 
 def expectation(view: Mapping[str, Any], verb: str, stage: str | None, sequence: int | None) -> dict[str, Any]:
-    """Return what the asker looked at.
+    """Return what the asker looked at: what was given, or else what the view shows.
 
     A rollback by itself expects nothing: safety must not lose a race against a stage that has just moved.
     """
     if verb == "rollback" and stage is None and sequence is None:
         return {}
-    seen = {"stage": stage or view.get("stage"), "sequence": sequence if sequence is not None else view["sequence"]}
-    if sequence is None and stage is not None:
-        seen["sequence"] = None
-    return {name: value for name, value in seen.items() if value is not None}
+    if stage is None and sequence is None:
+        stage, sequence = _place(view), view["sequence"]
+    return {name: value for name, value in (("stage", stage), ("sequence", sequence)) if value is not None}
+
+
+def _place(view: Mapping[str, Any]) -> str | None:
+    # While an approval is awaited the stage that counts is the next one, and not every view names it.
+    awaited = view.get("awaited")
+    return awaited or (view.get("stage") if view["phase"] in {Phase.BAKING, Phase.SOAKING} else None)
 
 
 def _act(
     rollout: str, verb: str, reason: str, stage: str | None, sequence: int | None, json: bool, override: bool = False
 ) -> None:
     out = Output(json)
-    with connect() as client:
-        view = client.rollout(rollout)
-        try:
-            answer = client.act(rollout, verb, reason, expectation(view, verb, stage, sequence), override)
-        except CommandRefusedError as error:
-            raise typer.Exit(_refused(error, out)) from None
-    _answered(answer, out, client, rollout)
+    with connect() as client, refused_exit(out):
+        expected = expectation(client.rollout(rollout), verb, stage, sequence)
+        answer = client.act(rollout, verb, reason, expected, override)
+    answered(answer, out, f"penstock rollouts show {rollout}")
 
 
-def _answered(answer: Mapping[str, Any], out: Output, client: Client, rollout: str) -> None:
+def answered(answer: Mapping[str, Any], out: Output, look: str) -> None:
+    """Print the event that a command caused, and where its rollout stands."""
     if "event" not in answer:
-        out.result(answer, lambda: f"accepted, not yet recorded; look again: penstock rollouts show {rollout}")
+        out.result(answer, lambda: f"accepted, not yet recorded; look again: {look}")
         return
     event = answer["event"]
-    said = plain(f"{event['type']}  {event['id']}")
-    out.result(answer, lambda: f"{said}\n{views.line(answer['rollout'])}")
+    view = f"\n{views.line(answer['rollout'])}" if answer.get("rollout") else ""
+    out.result(answer, lambda: plain(f"{event['type']}  {event['id']}") + view)
 
 
-def _refused(error: CommandRefusedError, out: Output) -> Exits:
-    if out.machine:
-        out.result({"error": "refused", "refusal": error.refusal, "rollout": error.rollout}, lambda: "")
-    typer.echo(f"error: {error}", err=True)
-    if error.rollout:
-        typer.echo(f"it stands now: {views.line(error.rollout)}", err=True)
-    return _BY_REFUSAL.get(str(error.refusal.get("reason")), Exits.USAGE)
+@contextmanager
+def refused_exit(out: Output) -> Iterator[None]:
+    """Turn a refusal into its words, the state that it met, and its exit code."""
+    try:
+        yield
+    except CommandRefusedError as error:
+        if out.machine:
+            out.result({"error": "refused", "refusal": error.refusal, "rollout": error.rollout}, lambda: "")
+        typer.echo(f"error: {error}", err=True)
+        if error.rollout:
+            typer.echo(f"it stands now: {views.line(error.rollout)}", err=True)
+        raise typer.Exit(_BY_REFUSAL.get(str(error.refusal.get("reason")), Exits.USAGE)) from None

@@ -1,0 +1,82 @@
+"""`penstock plans`: lint and register plan files, list what is registered, print the schema."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from penstock.errors import InvalidError, PlanError, Problem
+from penstock.plan import json_schema, load_plan
+
+from .client import connect
+from .exits import Exits
+from .output import Json, Jsonl, Output, dumps, plain, table
+
+app = typer.Typer(no_args_is_help=True, help="Lint, register, list plans; their schema.")
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Plan files.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A plan file.")]
+
+
+@app.command()
+def lint(files: Files, json: Json = False, jsonl: Jsonl = False) -> None:
+    """Check plans: every problem with its line. Exits 2 when there is one."""
+    out = Output(json, jsonl)
+    findings: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            load_plan(_text(file), str(file))
+        except PlanError as error:
+            findings += [_finding(file, "problem", problem) for problem in error.problems]
+    out.rows("findings", findings, lambda: "\n".join(map(_line, findings)) or f"{len(files)} checked, no problems")
+    if any(finding["kind"] == "problem" for finding in findings):
+        raise typer.Exit(Exits.USAGE)
+
+
+@app.command()
+def register(
+    file: File,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it stands in the record.")] = "registered",
+    json: Json = False,
+) -> None:
+    """Register a plan for its target: deploys may name it, and its metrics are watched from here on."""
+    text = _text(file)
+    load_plan(text, str(file))
+    with connect() as client:
+        answer = client.register_plan(text, reason)
+    event = answer.get("event", {})
+    said = f"{event.get('name', file)} registered for {event.get('target', '-')}: {event.get('plan_hash', '')}"
+    Output(json).result(answer, lambda: plain(said))
+
+
+@app.command("list")
+def list_(json: Json = False, jsonl: Jsonl = False) -> None:
+    """List the registered plans."""
+    with connect() as client:
+        plans = client.get("/api/plans")["plans"]
+    rows = [[str(plan.get(name, "-")) for name in ("name", "target", "plan_hash")] for plan in plans]
+    out = Output(json, jsonl)
+    out.rows("plans", plans, lambda: table(["NAME", "TARGET", "HASH"], rows) if rows else "no plans")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of plans, for editors."""
+    typer.echo(dumps(json_schema(), indent=2))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidError(f"plan file {file}", [Problem("", str(error))]) from None
+
+
+def _finding(file: Path, kind: str, problem: Problem) -> dict[str, Any]:
+    return {"file": str(file), "line": problem.line, "kind": kind, "where": problem.where, "what": problem.what}
+
+
+def _line(finding: dict[str, Any]) -> str:
+    place = f"{finding['file']}:{finding['line']}" if finding["line"] is not None else finding["file"]
+    where = f"{finding['where']}: " if finding["where"] else ""
+    return plain(f"{place}: {finding['kind']}: {where}{finding['what']}")
