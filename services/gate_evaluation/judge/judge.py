@@ -28,7 +28,7 @@ from services.gate_evaluation.judge.spec import (
     weights_of,
 )
 from services.gate_evaluation.judge.split import LIMIT, SplitGuard
-from services.gate_evaluation.judge.verdict import JUDGE_VERSION, NoData, Reason, WindowVerdict, Word
+from services.gate_evaluation.judge.verdict import JUDGE_VERSION, GateVerdict, NoData, Reason, WindowVerdict, Word
 
 _NEVER_SEEN_AFTER = 3
 _FEWEST = 20.0
@@ -47,6 +47,7 @@ class Progress:
         missing: by gate, consecutive windows without data.
         samples: by gate, canary totals in this stage.
         breach: reason of a breach that has happened; it stands.
+        must_pass: gates without which this stage does not pass; None: all. The others only guard.
     """
 
     observed: int
@@ -57,22 +58,24 @@ class Progress:
     missing: list[int]
     samples: list[float]
     breach: str | None = None
+    must_pass: tuple[str, ...] | None = None
 
 
 class Judge:
     """Evidence of one rollout. Start with `start`, feed `observe`, tell `new_stage` and `extend`, keep `to_doc`."""
 
     def __init__(
-        self, spec: JudgeSpec, history: History, placing: Placing | None = None, *, interval: bool = True
+        self, spec: JudgeSpec, history: History, placing: Placing | None = None, *, report: bool = True
     ) -> None:
         self.spec = spec
         self._history = history
+        self._report = report
         self._weights = weights_of(spec)
         if spec.sensitivity is Sensitivity.ESTIMATE:
             for comparison in history.comparisons:
                 comparison.fail_margin = Margin(0.0)
         self._placing = placing or place(spec, history)
-        self._layout: Layout = lay(spec, history, self._weights, self._placing, interval=interval)
+        self._layout: Layout = lay(spec, history, self._weights, self._placing, interval=report)
         self._bank: Bank = self._layout.bank
         self._bank.tau2 = history.dispersion.tau2
         self._split = SplitGuard()
@@ -81,24 +84,40 @@ class Judge:
         self._progress = Progress(0, 0, 0, spec.min_bake, spec.max_bake, [0] * gates, [0.0] * gates)
 
     @classmethod
-    def start(cls, spec: JudgeSpec, history: History | None = None, *, interval: bool = True) -> "Judge":
+    def start(cls, spec: JudgeSpec, history: History | None = None, *, report: bool = True) -> "Judge":
         """Return a judge that has seen no window of the rollout.
 
         Args:
             spec: gates and budgets.
             history: what A/A windows taught; it is copied. None: priors only.
-            interval: False leaves displayed intervals out (simulation).
+            report: False leaves the gates' numbers and intervals out: the word alone (simulation).
         """
         memory = history.copy(spec.gates) if history is not None else History(spec.gates)
-        return cls(spec, memory, interval=interval)
+        return cls(spec, memory, report=report)
 
-    def new_stage(self, min_bake: int | None = None, max_bake: int | None = None) -> None:
-        """Begin a stage: P and the split restart, F goes on, and the bake is counted anew."""
+    @property
+    def max_bake(self) -> int:
+        """Judged windows until this stage is inconclusive."""
+        return self._progress.max_bake
+
+    def new_stage(
+        self, min_bake: int | None = None, max_bake: int | None = None, must_pass: tuple[str, ...] | None = None
+    ) -> None:
+        """Begin a stage: P and the split restart, F goes on, and the bake is counted anew.
+
+        Args:
+            must_pass: gates without which it does not pass; None: all of them. The others only guard.
+        """
         done = self._progress
         least = done.min_bake if min_bake is None else min_bake
         most = done.max_bake if max_bake is None else max_bake
         self._progress = replace(
-            done, stage_judged=0, min_bake=least, max_bake=most, samples=[0.0] * len(self.spec.gates)
+            done,
+            stage_judged=0,
+            min_bake=least,
+            max_bake=most,
+            samples=[0.0] * len(self.spec.gates),
+            must_pass=must_pass,
         )
         self._bank.restart(self._layout.pass_rows)
         self._split.restart()
@@ -171,12 +190,17 @@ class Judge:
         bank.step(onset_weight(progress.judged, self.spec.onset_horizon))
         progress.judged += 1
         binding = [
-            ok for ok, gate in zip(usable, self.spec.gates, strict=True) if gate.authority is not Authority.ADVISE
+            ok
+            for ok, gate in zip(usable, self.spec.gates, strict=True)
+            if gate.authority is not Authority.ADVISE and self._binds(gate.name)
         ]
         progress.stage_judged += all(binding)
         for index, reading in enumerate(readings):
             progress.missing[index] = 0 if usable[index] else progress.missing[index] + 1
             progress.samples[index] += reading.counts.get("canary_total", 0.0)
+
+    def _binds(self, gate: str) -> bool:
+        return self._progress.must_pass is None or gate in self._progress.must_pass
 
     def _standings(self, readings: list[Reading], evidence: Floats) -> list[Standing]:
         values = evidence.tolist()
@@ -203,7 +227,7 @@ class Judge:
             standings = [self._enough(standing, at) for at, standing in enumerate(standings)]
         decision = decide(
             standings, bake, alpha=spec.alpha, alpha_pass=spec.alpha_pass,
-            split_ok=self._split.log_e < LIMIT, catastrophe=fired,
+            split_ok=self._split.log_e < LIMIT, catastrophe=fired, must_pass=progress.must_pass,
         )  # fmt: skip
         if progress.breach is not None:
             return replace(decision, word=Word.BREACH, final=True, reason=Reason(progress.breach))
@@ -248,16 +272,7 @@ class Judge:
         evidence: Floats, *, warm: bool,
     ) -> WindowVerdict:  # fmt: skip
         spec, progress = self.spec, self._progress
-        log_e = np.log(np.maximum(evidence, 1e-300))
-        bake = self._bake()
-        gates = []
-        for at, comparison in enumerate(self._history.comparisons):
-            seen = comparison.describe(self._bank) if readings[at].no_data is None else Description()
-            view = GateView(
-                comparison.gate, standings[at], readings[at], seen, self._layout.gates[at],
-                comparison.log_nulls(), progress.missing[at],
-            )  # fmt: skip
-            gates.append(gate_verdict(view, log_e, bake, spec.alpha, spec.alpha_pass))
+        gates = self._gates(standings, readings, evidence) if self._report else ()
         named = (("traffic_split", self._split.log_e >= LIMIT), ("late", window.late), ("reset", bool(window.resets)))
         return WindowVerdict(
             word=decision.word,
@@ -270,8 +285,21 @@ class Judge:
             judged=progress.judged,
             stage_judged=progress.stage_judged,
             split_log10=self._split.log_e / _LN10,
-            gates=tuple(gates),
+            gates=gates,
         )
+
+    def _gates(self, standings: list[Standing], readings: list[Reading], evidence: Floats) -> tuple[GateVerdict, ...]:
+        log_e = np.log(np.maximum(evidence, 1e-300))
+        spec, progress, bake = self.spec, self._progress, self._bake()
+        found = []
+        for at, comparison in enumerate(self._history.comparisons):
+            seen = comparison.describe(self._bank) if readings[at].no_data is None else Description()
+            view = GateView(
+                comparison.gate, standings[at], readings[at], seen, self._layout.gates[at],
+                comparison.log_nulls(), progress.missing[at],
+            )  # fmt: skip
+            found.append(gate_verdict(view, log_e, bake, spec.alpha, spec.alpha_pass))
+        return tuple(found)
 
     def to_doc(self) -> dict[str, Any]:
         """Return the whole state as JSON-able values (under 64 KB); `from_doc` continues bit for bit."""
@@ -288,14 +316,14 @@ class Judge:
         }
 
     @classmethod
-    def from_doc(cls, spec: JudgeSpec, doc: dict[str, Any], *, interval: bool = True) -> "Judge":
+    def from_doc(cls, spec: JudgeSpec, doc: dict[str, Any], *, report: bool = True) -> "Judge":
         """Return the judge that `to_doc` wrote, of the same spec.
 
         Raises:
             InvalidError: the state is of another spec or another version.
         """
         history = History.from_doc(spec.gates, doc["history"])
-        judge = cls(spec, history, Placing(**doc["placing"]), interval=interval)
+        judge = cls(spec, history, Placing(**doc["placing"]), report=report)
         m, unspent = unpack(doc["m"]), unpack(doc["unspent"])
         if (
             doc["version"] != JUDGE_VERSION
@@ -306,5 +334,8 @@ class Judge:
         judge._bank.m, judge._bank.unspent = m, unspent
         judge._split.logs = unpack(doc["split"])
         judge._catastrophe.running = doc["running"]
-        judge._progress = Progress(**doc["progress"])
+        must_pass = doc["progress"].get("must_pass")
+        judge._progress = Progress(
+            **{**doc["progress"], "must_pass": tuple(must_pass) if must_pass is not None else None}
+        )
         return judge

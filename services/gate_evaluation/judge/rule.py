@@ -61,7 +61,14 @@ def breached(standing: Standing, alpha: float) -> bool:
 
 
 def decide(
-    standings: Sequence[Standing], bake: Bake, *, alpha: float, alpha_pass: float, split_ok: bool, catastrophe: bool
+    standings: Sequence[Standing],
+    bake: Bake,
+    *,
+    alpha: float,
+    alpha_pass: float,
+    split_ok: bool,
+    catastrophe: bool,
+    must_pass: Sequence[str] | None = None,
 ) -> Decision:
     """Return the verdict after a window that counts.
 
@@ -71,6 +78,7 @@ def decide(
         alpha, alpha_pass: budgets.
         split_ok: False turns a pass into inconclusive.
         catastrophe: the rule without statistics has fired.
+        must_pass: gates without which the stage does not pass; None: all. The others only guard.
     """
     log_f = weighted(standings)
     ranked = sorted(standings, key=lambda s: -(s.log_f + math.log(s.weight)))
@@ -84,6 +92,8 @@ def decide(
     held = tuple(s.name for s in binding if s.authority is Authority.HOLD and breached(s, alpha))
     if held:
         return Decision(Word.INCONCLUSIVE, True, Reason.HELD, log_f, held)
+    if must_pass is not None:
+        binding = [s for s in binding if s.name in must_pass]
     missing = tuple(s.name for s in binding if s.no_data)
     if missing:
         return Decision(Word.NO_DATA, bake.judged >= bake.most, Reason.NOT_MEASURED, log_f, missing)

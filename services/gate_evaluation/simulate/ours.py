@@ -24,7 +24,7 @@ def judge_run(scenario: Scenario, run: Run) -> Outcome:
     history = History(GATES)
     for window in run.history():
         history.learn(window)
-    judge = Judge.start(spec, history, interval=False)
+    judge = Judge.start(spec, history, report=False)
     for t in range(scenario.windows + warmup):
         verdict = judge.observe(run.window(t), scenario.world.split)
         if verdict.word is Word.BREACH:
