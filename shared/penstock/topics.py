@@ -118,7 +118,6 @@ TOPICS: tuple[Topic, ...] = (
         ("stage.judged",),
         retention_ms=EVIDENCE_MS,
     ),
-    Topic("gate-history", Kind.STATE, "target", "gate_evaluation", ("gate_evaluation",), compacted=True),
     Topic(
         "rollout-log",
         Kind.LOG,
@@ -190,6 +189,7 @@ TOPICS: tuple[Topic, ...] = (
             "step.started",
             "step.completed",
             "step.failed",
+            "step.taken_over",
             "exposure.contained",
             "recovery.verified",
             "rollback.escalated",

@@ -32,11 +32,14 @@ class Cohorts(Strict):
         by: `flag_variant`: attributes `feature_flag.key` and `feature_flag.result.variant` on the point;
             `service_version`: `service.version` on the resource, the release's version being the canary.
         canary, baseline: variants of the flag.
+        assigned_by: what the split assigns. Requests of a user stay together, so the share of requests need not be the
+            exposure where users are assigned; only `request` lets a traffic-split mismatch be told.
     """
 
     by: Literal["flag_variant", "service_version"] = "flag_variant"
     canary: str = "on"
     baseline: str = "off"
+    assigned_by: Literal["user", "request"] = "user"
 
 
 class Windows(Strict):

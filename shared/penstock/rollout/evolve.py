@@ -66,7 +66,9 @@ def _moved(state: RolloutState, event: RolloutEvent) -> RolloutState:
         case Phase.BAKING | Phase.SOAKING | Phase.AWAITING_APPROVAL, RolloutHeld():
             return msgspec.structs.replace(state, phase=Phase.HELD, resumes_to=state.phase)
         case Phase.HELD, RolloutResumed() if state.resumes_to is not None:
-            return msgspec.structs.replace(state, phase=state.resumes_to, resumes_to=None, extended=False)
+            return msgspec.structs.replace(
+                state, phase=state.resumes_to, resumes_to=None, extended=False, entered_at=to_json(event)["time"]
+            )
         case (Phase.BAKING | Phase.SOAKING, RolloutCompleted()) if state.passed:
             return msgspec.structs.replace(state, phase=Phase.COMPLETED, exposure=1.0)
         case Phase.ROLLING_BACK, VersionQuarantined():
@@ -125,6 +127,7 @@ def _entered(state: RolloutState, event: StageEntered) -> RolloutState:
         index=event.index,
         stage=event.stage,
         entry=event.id,
+        entered_at=to_json(event)["time"],
         exposure=event.exposure,
         bake_min=event.bake_min,
         bake_max=event.bake_max,

@@ -41,7 +41,8 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
     Attributes:
         index: of the present stage in `stages`, -1 before the first, len(stages) in the soak.
-        stage: name of the present stage; entry: id of the event that entered it.
+        stage: name of the present stage; entry: id of the event that entered it; entered_at: when it was entered, or
+            last resumed: windows that begin from then on belong to it.
         exposure: share of the audience that is to have the release now.
         passed: the present stage's gates (or a person) have let it go on.
         extended: the bake has had its extension.
@@ -65,6 +66,7 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     index: int = -1
     stage: str | None = None
     entry: str | None = None
+    entered_at: str | None = None
     exposure: float = 0.0
     bake_min: int = 0
     bake_max: int = 0

@@ -1,0 +1,148 @@
+"""The decider: windows become verdicts, rollout events say which stage they judge; between rollouts, windows teach."""
+
+from datetime import datetime
+
+import msgspec
+
+from penstock.chain import Decision, Document
+from penstock.events import (
+    Event,
+    PlanRegistered,
+    RolloutAnnounced,
+    RolloutEvent,
+    RolloutResumed,
+    StageEntered,
+    StageExtended,
+    StageJudged,
+    WindowClosed,
+    to_json,
+)
+from penstock.plan import hash_of
+from penstock.rollout import Phase, RolloutState, evolve
+
+from . import evidence
+from .judge import History, MeasureError, Reason, Window, WindowVerdict, Word
+from .reporting import report
+from .specs import judge_spec, judge_window
+from .state import TargetState, dump, load, pack, plan_of, unpack
+
+_ACTS = frozenset({Phase.BAKING, Phase.SOAKING})
+_MOST_PARKED = 200
+
+
+def decide(target: str, document: Document, event: Event) -> Decision:
+    """Return what follows from `event` for the target whose state is `document`."""
+    state = load(document)
+    verdicts: list[StageJudged] = []
+    match event:
+        case WindowClosed():
+            state = _on_window_closed(state, event, verdicts)
+        case PlanRegistered():
+            live = state.rollout is not None and state.rollout.live
+            state = state if live else msgspec.structs.replace(state, plan=event.plan_text)
+        case RolloutEvent():
+            state = _on_rollout_event(state, event)
+            if not isinstance(event, RolloutAnnounced):
+                state = _unpark(state, verdicts)
+        case _:
+            return Decision(document)
+    plan = hash_of(state.plan) if state.plan else ""
+    return Decision(dump(state), tuple(verdicts), plan)
+
+
+def _on_rollout_event(state: TargetState, event: RolloutEvent) -> TargetState:
+    before = state.rollout
+    after = evolve(before, event)
+    state = msgspec.structs.replace(state, rollout=after, waits="")
+    if isinstance(event, RolloutAnnounced):
+        judge = evidence.start(judge_spec(event.plan_text), state.history)
+        return msgspec.structs.replace(state, plan=event.plan_text, judge=evidence.keep(judge), seen=0, missing=0)
+    if isinstance(event, StageEntered | RolloutResumed | StageExtended):
+        return _restage(state, event, after)
+    if not after.live and state.judge:
+        return msgspec.structs.replace(state, history=evidence.history_of(state.judge), judge="", seen=0, missing=0)
+    return state
+
+
+def _restage(state: TargetState, event: RolloutEvent, rollout: RolloutState) -> TargetState:
+    judge = evidence.take(judge_spec(state.plan), state.judge)
+    if isinstance(event, StageExtended):
+        judge.extend(event.bake_max - judge.max_bake)
+    else:
+        gates = None if rollout.index >= len(rollout.stages) else plan_of(state.plan).stages[rollout.index].gates
+        judge.new_stage(rollout.bake_min, rollout.bake_max, gates)
+    return msgspec.structs.replace(state, judge=evidence.keep(judge), seen=0, missing=0)
+
+
+def _unpark(state: TargetState, verdicts: list[StageJudged]) -> TargetState:
+    windows = state.windows()
+    state = msgspec.structs.replace(state, parked=())
+    for window in windows:
+        state = _on_window_closed(state, window, verdicts)
+    return state
+
+
+def _on_window_closed(state: TargetState, window: WindowClosed, verdicts: list[StageJudged]) -> TargetState:
+    if state.waits:
+        return msgspec.structs.replace(state, parked=(*state.parked, to_json(window))[-_MOST_PARKED:])
+    rollout = state.rollout
+    if not state.plan:
+        return state
+    try:
+        measured = judge_window(plan_of(state.plan), window)
+    except MeasureError:
+        # Measures that cannot be true are not measured: the gates say no data, and the bake does not count the window.
+        measured = Window(late=True)
+    state = msgspec.structs.replace(state, last=to_json(window)["end"])
+    if rollout is None or not rollout.live or rollout.entry is None:
+        return _learn(state, measured)
+    if not _belongs(rollout, window):
+        return state
+    return _judge(state, rollout, window, measured, verdicts)
+
+
+def _belongs(rollout: RolloutState, window: WindowClosed) -> bool:
+    """Whether the window lies after the present stage (or its resumption) began; the one that it cuts is left out."""
+    return rollout.entered_at is not None and window.start >= datetime.fromisoformat(rollout.entered_at)
+
+
+def _learn(state: TargetState, measured: Window) -> TargetState:
+    if measured.a is None or measured.b is None:
+        return state
+    history = History.from_doc(judge_spec(state.plan).gates, unpack(state.history))
+    history.learn(measured)
+    return msgspec.structs.replace(state, history=pack(history.to_doc()))
+
+
+def _judge(
+    state: TargetState, rollout: RolloutState, window: WindowClosed, measured: Window, verdicts: list[StageJudged]
+) -> TargetState:
+    plan = plan_of(state.plan)
+    if state.seen < plan.windows.warm_up:
+        return msgspec.structs.replace(state, seen=state.seen + 1)
+    judge = evidence.take(judge_spec(state.plan), state.judge)
+    split = rollout.exposure if plan.cohorts.assigned_by == "request" and 0 < rollout.exposure < 1 else None
+    verdict = judge.observe(measured, split)
+    missing = state.missing + 1 if verdict.word is Word.NO_DATA else 0
+    final = _acts(rollout, verdict, missing)
+    event = report(plan, state.plan, rollout, window, verdict, final)
+    verdicts.append(event)
+    return msgspec.structs.replace(
+        state,
+        judge=evidence.keep(judge),
+        seen=state.seen + 1,
+        missing=missing,
+        waits=event.id if final else "",
+    )
+
+
+def _acts(rollout: RolloutState, verdict: WindowVerdict, missing: int) -> bool:
+    """Whether rollout control must answer: then later windows wait, so that timing cannot change a decision."""
+    if verdict.word is Word.BREACH:
+        return True
+    if verdict.reason is Reason.HELD:
+        return rollout.phase in _ACTS or rollout.phase is Phase.AWAITING_APPROVAL
+    if rollout.phase not in _ACTS or rollout.passed:
+        return False
+    # A gap shorter than the minimum bake is waited through: the bake counts only windows that measured every gate.
+    return verdict.final or missing >= rollout.bake_min

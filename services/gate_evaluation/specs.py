@@ -1,0 +1,126 @@
+"""From the plan's words to the judge's: gates, budgets, bakes; and from a window event to what the judge reads."""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import assert_never
+
+from penstock.events import (
+    Cohort,
+    Count,
+    ExplicitHistogram,
+    ExponentialHistogram,
+    Gauge,
+    Measure,
+    Ratio,
+    WindowClosed,
+)
+from penstock.plan import Gate, Plan, QuantileGate, load_plan
+from penstock.plan.gates import BurnRateGate, CountGate, GaugeGate, Margin, MeanGate, RatioGate, ShareMargin, SloGate
+
+from . import judge as j
+
+
+@lru_cache(maxsize=256)
+def judge_spec(plan_text: str) -> j.JudgeSpec:
+    """Return the judge's spec of a plan: all gates, the budget of the whole rollout, the first stage's bake."""
+    plan = load_plan(plan_text)
+    first = plan.stages[0].bake
+    soak = plan.soak.windows if plan.soak is not None else 0
+    splits = {stage.exposure for stage in plan.stages if stage.exposure < 1.0}
+    if plan.soak is not None and plan.soak.holdback > 0:
+        splits.add(1.0 - plan.soak.holdback)
+    return j.JudgeSpec(
+        gates=gate_specs(plan),
+        alpha=plan.budget.false_rollback,
+        alpha_pass=plan.budget.false_pass,
+        min_bake=first.min,
+        max_bake=first.max,
+        horizon=sum(stage.bake.max for stage in plan.stages) + soak,
+        window_seconds=plan.windows.length,
+        splits=tuple(sorted(splits)) or (0.5,),
+        sensitivity=j.Sensitivity(plan.budget.sensitivity),
+    )
+
+
+def gate_specs(plan: Plan) -> tuple[j.GateSpec, ...]:
+    """Return the plan's gates in its order."""
+    return tuple(_gate(name, gate) for name, gate in plan.gates.items())
+
+
+def _gate(name: str, gate: Gate) -> j.GateSpec:
+    common = j.GateSpec(
+        name, metric_key(gate), j.GateKind(gate.kind), authority=j.Authority(gate.authority), weight=gate.weight
+    )
+    match gate:
+        case RatioGate() | GaugeGate() | CountGate():
+            return replace(
+                common,
+                bad=j.Direction(gate.direction),
+                tolerance=_margin(gate.tolerance),
+                pass_margin=_margin(gate.pass_margin),
+            )
+        case MeanGate():
+            return replace(common, tolerance=_margin(gate.tolerance), pass_margin=_margin(gate.pass_margin))
+        case QuantileGate():
+            passing = _margin(gate.pass_margin) if gate.pass_margin is not None else None
+            return replace(common, q=gate.quantile, tolerance=_margin(gate.tolerance), pass_margin=passing)
+        case SloGate():
+            return replace(common, slo_max=gate.objective, pass_margin=_margin(gate.pass_margin))
+        case BurnRateGate():
+            return replace(common, objective=gate.objective)
+        case _:
+            assert_never(gate)
+
+
+def _margin(margin: Margin | ShareMargin) -> j.Margin:
+    return j.Margin(margin.relative, margin.absolute)
+
+
+def metric_key(gate: Gate) -> str:
+    """Return what a gate reads: gates with the same key share one reading of the window."""
+    where = ",".join(f"{name}={value}" for name, value in sorted(gate.where.items()))
+    if isinstance(gate, RatioGate | SloGate | BurnRateGate):
+        bad = gate.bad_metric or ",".join(f"{name}={value}" for name, value in sorted(gate.bad.items()))
+        return f"share|{gate.metric}|{where}|{bad}"
+    kind = "histogram" if isinstance(gate, QuantileGate | MeanGate) else gate.kind
+    return f"{kind}|{gate.metric}|{where}"
+
+
+def judge_window(plan: Plan, event: WindowClosed) -> j.Window:
+    """Return the window as the judge reads it.
+
+    Raises:
+        MeasureError: a measure contradicts itself; such a window is never judged.
+    """
+    keys = {name: metric_key(gate) for name, gate in plan.gates.items()}
+    cohorts = {cohort: _cohort(keys, measures) for cohort, measures in event.measures.items()}
+    return j.Window(
+        canary=cohorts.get(Cohort.CANARY),
+        baseline=cohorts.get(Cohort.BASELINE),
+        a=cohorts.get(Cohort.A),
+        b=cohorts.get(Cohort.B),
+        seconds=event.seconds,
+        epoch=event.start.timestamp(),
+    )
+
+
+def _cohort(keys: dict[str, str], measures: dict[str, Measure]) -> j.Cohort:
+    return j.Cohort({keys[gate]: _measure(measure) for gate, measure in measures.items() if gate in keys})
+
+
+def _measure(measure: Measure) -> j.Measure:
+    match measure:
+        case Ratio():
+            return j.Ratio(measure.events, measure.total)
+        case Count():
+            return j.Count(measure.value, measure.exposure)
+        case Gauge():
+            return j.Gauge(measure.count, measure.sum, measure.sumsq)
+        case ExplicitHistogram():
+            return j.ExplicitHistogram(measure.bounds, measure.counts, measure.sum)
+        case ExponentialHistogram():
+            return j.ExponentialHistogram(
+                measure.count, measure.sum, measure.scale, measure.zero_count, measure.offset, measure.counts
+            )
+        case _:
+            assert_never(measure)
