@@ -40,9 +40,12 @@ from .rollbacks import (
     RecoveryVerified,
     RollbackEscalated,
     RollbackExecuted,
+    Saw,
     StepCompleted,
     StepFailed,
+    StepObserved,
     StepStarted,
+    StepTakenOver,
 )
 from .rollouts import (
     ApprovalAwaited,
@@ -106,6 +109,8 @@ AnyEvent = Annotated[
     | StepStarted
     | StepCompleted
     | StepFailed
+    | StepTakenOver
+    | StepObserved
     | ExposureContained
     | RecoveryVerified
     | RollbackEscalated
@@ -208,6 +213,7 @@ __all__ = [
     "RolloutHeld",
     "RolloutResumed",
     "RolloutSuperseded",
+    "Saw",
     "Side",
     "StageApproved",
     "StageEntered",
@@ -217,7 +223,9 @@ __all__ = [
     "StagePassed",
     "StepCompleted",
     "StepFailed",
+    "StepObserved",
     "StepStarted",
+    "StepTakenOver",
     "TimerFired",
     "Value",
     "VersionQuarantined",

@@ -11,6 +11,8 @@ class Delivery(Event):
     Attributes:
         subscriber: its name; event: id of the event told; event_type: its type.
         attempt: counts from 1; status: HTTP status, None without an answer.
+        position: where the event told stands, `topic:partition:offset`, so that it can be told again.
+        endpoint: digest of the subscriber's address, so that a changed one starts with a clean slate.
     """
 
     subscriber: str
@@ -18,6 +20,8 @@ class Delivery(Event):
     event_type: str
     attempt: int = 1
     status: int | None = None
+    position: str | None = None
+    endpoint: str | None = None
 
 
 class DeliverySucceeded(Delivery):

@@ -1,5 +1,6 @@
 """What rollback execution did, step by step, until users were safe and recovery was seen, or a person was called."""
 
+from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import Field
@@ -22,11 +23,18 @@ class StepEvent(Event):
 
 
 class StepStarted(StepEvent):
-    """A step begins; deadline is when it counts as failed."""
+    """An attempt at a step begins.
+
+    Attributes:
+        kind: `flag` or `webhook`; deadline: when the step counts as failed, whatever the attempt.
+        rollback: id of the event that started the rollback; version: what is taken back.
+    """
 
     type: Literal["step.started"] = "step.started"
     kind: str
     deadline: Moment
+    rollback: str | None = None
+    version: str | None = None
 
 
 class StepCompleted(StepEvent):
@@ -42,6 +50,38 @@ class StepFailed(StepEvent):
     type: Literal["step.failed"] = "step.failed"
     reason: str
     final: bool = True
+
+
+class StepTakenOver(StepEvent):
+    """Another copy runs the step from this attempt on: the former one did not answer within its lease."""
+
+    type: Literal["step.taken_over"] = "step.taken_over"
+    former: str
+
+
+class Saw(StrEnum):
+    """What the executor of a step reports to itself."""
+
+    CLAIMED = "claimed"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"
+
+
+class StepObserved(StepEvent):
+    """A copy takes a step up, or saw how an attempt ended; an input of rollback execution alone, on no public topic.
+
+    Attributes:
+        rollback: id of the event that started the rollback.
+        saw: `claimed`: this copy will run the step; `failed`: worth another attempt; `refused`: no attempt can succeed.
+        status: HTTP status of the answer; reason: why it failed, without secrets.
+    """
+
+    type: Literal["step.observed"] = "step.observed"
+    rollback: str
+    saw: Saw
+    status: int | None = None
+    reason: str = ""
 
 
 class ExposureContained(Event):
