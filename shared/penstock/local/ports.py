@@ -1,0 +1,53 @@
+"""Ports: free ones for what nobody has to know by heart, a clear error for a fixed one that is taken."""
+
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Callable
+
+from penstock.errors import UnavailableError
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Return different ports that nobody listens on at this moment."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((host, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def is_open(port: int, host: str = "127.0.0.1") -> bool:
+    """Return whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((host, port)) == 0
+
+
+def require_free(port: int, what: str, remedy: str, host: str = "127.0.0.1") -> None:
+    """Do nothing if the port can be listened on; 0 always can.
+
+    Raises:
+        UnavailableError: it is taken, or this user may not listen there; names `what` and `remedy`.
+    """
+    with socket.socket() as probe:
+        # As servers do: a port in TIME_WAIT after a restart is not taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                reason = "is taken by another program"
+            else:
+                reason = f"cannot be listened on ({error.strerror})"
+            raise UnavailableError(f"port {host}:{port}, wanted for {what}, {reason}; {remedy}") from None
+
+
+def wait_open(port: int, deadline: float, alive: Callable[[], bool], host: str = "127.0.0.1") -> bool:
+    """Return True once somebody listens, False when `deadline` (time.monotonic) has passed or `alive` says no."""
+    while time.monotonic() < deadline and alive():
+        if is_open(port, host):
+            return True
+        time.sleep(0.02)
+    return False
