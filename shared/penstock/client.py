@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import msgspec
 
 from .errors import (
     InvalidError,
@@ -114,8 +115,9 @@ class Client:
         return self.post(f"/api/rollouts/{_safe(rollout)}/{verb}", body)
 
     def publish(self, event: Mapping[str, Any]) -> Document:
-        """Send one CDEvent or CloudEvent (structured); return `{accepted: [{id, target, rollout}]}`."""
-        return self._call("POST", "/events", json=dict(event))
+        """Send one CloudEvent (structured mode); return `{accepted: [{id, target, rollout}]}`."""
+        headers = {"Content-Type": "application/cloudevents+json"}
+        return self._call("POST", "/events", content=msgspec.json.encode(event), headers=headers)
 
     def events(self, **query: object) -> list[Document]:
         """Return recorded events by `types`, `rollout`, `since`, `limit`."""

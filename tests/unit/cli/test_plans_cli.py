@@ -1,0 +1,45 @@
+"""Plans from the command line."""
+
+import json
+from pathlib import Path
+
+from penstock.cli.exits import Exits
+from penstock.plan import json_schema
+from tests.support.fake_console import FakeConsole
+from tests.unit.cli.conftest import Run
+
+PLAN = Path(__file__).parents[3] / "deploy" / "plans" / "checkout.yaml"
+
+
+def test_a_good_plan_has_no_findings_and_exits_0(run: Run) -> None:
+    said = run("plans", "lint", str(PLAN))
+    assert (said.code, said.out) == (0, "1 checked, no problems\n")
+
+
+def test_every_problem_is_listed_with_its_line_and_the_exit_code_is_2(run: Run, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    text = PLAN.read_text().replace("exposure: 5%", "exposure: 5").replace("owners: [team-payments]", "owners: []")
+    wrong.write_text(text)
+    said = run("plans", "lint", str(PLAN), str(wrong), "--jsonl")
+    findings = [json.loads(line) for line in said.out.splitlines()]
+    assert said.code == Exits.USAGE
+    assert [finding["where"] for finding in findings] == ["owners", "stages.1.exposure"]
+    lines = text.splitlines()
+    assert "owners" in lines[findings[0]["line"] - 1]
+    assert "exposure: 5" in lines[findings[1]["line"] - 1]
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(run: Run) -> None:
+    assert run("plans", "lint", "nowhere.yaml").code == Exits.USAGE
+
+
+def test_register_sends_the_exact_text(run: Run, console: FakeConsole) -> None:
+    console.answers["/api/plans"] = (200, {"event": {"name": "checkout-payment-form", "target": "t", "plan_hash": "h"}})
+    said = run("plans", "register", str(PLAN), "--reason", "first")
+    assert said.code == 0
+    assert console.requests[-1].content == PLAN.read_bytes()
+    assert console.requests[-1].url.params["reason"] == "first"
+
+
+def test_schema_prints_what_the_model_gives(run: Run) -> None:
+    assert json.loads(run("plans", "schema").out) == json_schema()

@@ -1,0 +1,109 @@
+"""Looking at rollouts."""
+
+import json
+
+import pytest
+
+from penstock.cli.exits import Exits
+from tests.support.fake_console import FakeConsole, event_row, view
+from tests.unit.cli.conftest import Run
+
+
+def test_list_prints_one_line_a_rollout_with_a_word_beside_the_icon(run: Run, console: FakeConsole) -> None:
+    console.views = [view(), view(id="ro-ffffffffffff", phase="held")]
+    said = run("rollouts", "list")
+    lines = said.out.splitlines()
+    assert said.code == 0
+    assert len(lines) == 3
+    assert "◐ baking" in lines[1]
+    assert "5%" in lines[1]
+    assert "▲ held" in lines[2]
+    assert "\x1b" not in said.out
+
+
+def test_list_as_json_is_the_servers_answer_and_as_jsonl_a_line_each(run: Run, console: FakeConsole) -> None:
+    console.views = [view(), view(id="ro-ffffffffffff")]
+    assert json.loads(run("rollouts", "list", "--json").out) == {"rollouts": console.views}
+    assert [json.loads(line)["id"] for line in run("rollouts", "list", "--jsonl").out.splitlines()] == [
+        "ro-0123456789ab",
+        "ro-ffffffffffff",
+    ]
+
+
+def test_show_tells_the_sentence_the_ladder_and_the_gates_numbers(run: Run, console: FakeConsole) -> None:
+    said = run("rollouts", "show", "ro-0123456789ab")
+    for text in ("p99 +32 %", "canary", "+32.0%", "-2.0% to +80.0%", "about 14 more windows", "0.41 of 900"):
+        assert text in said.out
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(run: Run, console: FakeConsole) -> None:
+    console.views = [view(sentence="safe\x1b[31m red \x9b2J [bold]not bold[/bold]")]
+    said = run("rollouts", "show", "ro-0123456789ab")
+    assert "\x1b" not in said.out
+    assert "\x9b" not in said.out
+    assert "[bold]not bold[/bold]" in said.out
+
+
+def test_a_rollout_that_does_not_exist_is_code_5_and_names_the_next_command(run: Run, console: FakeConsole) -> None:
+    console.answers["/api/rollouts/ro-none"] = (404, {"error": "no such rollout"})
+    said = run("rollouts", "show", "ro-none")
+    assert said.code == Exits.NOT_FOUND
+    assert "penstock rollouts list" in said.err
+    assert said.out == ""
+
+
+def test_an_id_that_is_a_path_is_never_sent(run: Run, console: FakeConsole) -> None:
+    assert run("rollouts", "show", "../plans").code == Exits.NOT_FOUND
+    assert console.requests == []
+
+
+@pytest.mark.parametrize(
+    ("views", "arguments", "code"),
+    [
+        ([view(), view(phase="completed", sequence=9)], [], Exits.REACHED),
+        ([view(phase="awaiting_approval")], [], Exits.APPROVAL),
+        ([view(phase="held")], [], Exits.HELD),
+        ([view(phase="superseded")], [], Exits.SUPERSEDED),
+        ([view(phase="held")], ["--for", "held"], Exits.REACHED),
+        ([view(), view(stage="half")], ["--for", "stage:half"], Exits.REACHED),
+        ([view(phase="rolling_back"), view(phase="rolled_back")], ["--for", "rolled-back"], Exits.REACHED),
+        ([view(phase="completed")], ["--for", "rolled-back"], Exits.INTERNAL),
+        ([view()], ["--timeout", "0"], Exits.TIMEOUT),
+        ([view(phase="held")], ["--patient", "--timeout", "0"], Exits.TIMEOUT),
+    ],
+)
+def test_wait_ends_with_the_code_of_what_became_of_the_rollout(
+    run: Run, console: FakeConsole, views: list[dict[str, object]], arguments: list[str], code: Exits
+) -> None:
+    console.views = views
+    assert run("rollouts", "wait", "ro-0123456789ab", "--every", "0.1", *arguments).code == code
+
+
+@pytest.mark.parametrize(
+    ("why", "code"),
+    [("gate_breached", Exits.ROLLED_BACK), ("person", Exits.ABORTED), ("flag_killed", Exits.ABORTED)],
+)
+def test_wait_tells_a_rollback_by_the_gates_from_one_by_a_person(
+    run: Run, console: FakeConsole, why: str, code: Exits
+) -> None:
+    console.views = [view(phase="rolled_back", ground={"why": "rollback_executed"})]
+    console.events = [event_row(1, "rollback.started", ground={"why": why})]
+    assert run("rollouts", "wait", "ro-0123456789ab").code == code
+
+
+def test_wait_appends_one_line_a_change_and_none_for_what_stays(run: Run, console: FakeConsole) -> None:
+    same = view()
+    console.views = [same, same, view(judged=4), view(phase="completed", sequence=9)]
+    said = run("rollouts", "wait", "ro-0123456789ab", "--every", "0.1")
+    assert len(said.out.splitlines()) == 3
+
+
+def test_wait_refuses_a_goal_that_there_is_not(run: Run, console: FakeConsole) -> None:
+    assert run("rollouts", "wait", "ro-0123456789ab", "--for", "promotd").code == Exits.USAGE
+
+
+def test_explain_says_the_sentence_and_the_numbers_behind_it(run: Run, console: FakeConsole) -> None:
+    said = run("rollouts", "explain", "ro-0123456789ab")
+    assert said.out.splitlines()[0].startswith("Baking at 5 %.")
+    assert "p99" in said.out
+    assert set(json.loads(run("rollouts", "explain", "ro-0123456789ab", "--json").out)) >= {"sentence", "gates"}
