@@ -1,0 +1,1 @@
+"""Flag control: exposure as flagd flags, served to any OpenFeature client."""

@@ -1,0 +1,82 @@
+"""Bucketing "v2": the fractional operator as Node, Java, Go and flagd hash it, beside the core's own "v3" (CBOR)."""
+
+import importlib
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import mmh3
+from openfeature.contrib.tools.flagd.core.targeting.custom_ops import MAX_WEIGHT_SUM, _parse_fraction
+
+Document = dict[str, Any]
+
+
+class Bucketing(StrEnum):
+    """Which clients a flag set's percentages are hashed like."""
+
+    V2 = "v2"
+    V3 = "v3"
+
+
+WARNINGS: Mapping[Bucketing, str] = {
+    Bucketing.V2: "bucketing v2 (plain string): in-process Python providers >= 0.6 hash CBOR and will bucket users "
+    "otherwise; give them OFREP, or use v3 where every in-process client is Python",
+    Bucketing.V3: "bucketing v3 (CBOR): in-process Node, Java and Go providers hash the plain string and will bucket "
+    "users otherwise; give them OFREP, or use v2 where no in-process client is Python >= 0.6",
+}
+"""What to say where a set splits by percentage and in-process clients of both kinds may read it."""
+
+_OPERATOR = "fractional_v2"
+# The core's package exports a function under the name of its own submodule, so the module is imported by its path.
+_core_targeting = importlib.import_module("openfeature.contrib.tools.flagd.core.targeting.targeting")
+
+
+def fractional_v2(data: Document, *args: Any) -> Any:
+    """Return the variant of the bucket that MurmurHash3 of the plain UTF-8 string falls into, None for the default.
+
+    Source: the `fractional` operator of `@openfeature/flagd-core` 4 and flagd, tried against the former.
+    """
+    if args and isinstance(args[0], str):
+        bucket_by, buckets = args[0], args[1:]
+    else:
+        targeting_key = data.get("targetingKey")
+        if not targeting_key:
+            return None
+        bucket_by, buckets = f"{data['$flagd']['flagKey']}{targeting_key}", args
+    try:
+        fractions = [_parse_fraction(bucket) for bucket in buckets]
+    except ValueError:
+        return None
+    total = sum(fraction.weight for fraction in fractions)
+    if not 0 < total <= MAX_WEIGHT_SUM:
+        return None
+    bucket = (mmh3.hash(bucket_by.encode(), signed=False) * total) >> 32
+    end = 0
+    for fraction in fractions:
+        end += fraction.weight
+        if bucket < end:
+            return fraction.variant
+    return None
+
+
+_core_targeting.OPERATORS[_OPERATOR] = fractional_v2
+
+
+def for_core(targeting: Any, bucketing: Bucketing) -> Any:
+    """Return the targeting as the core evaluates it: under v2, `fractional` names the operator above."""
+    if bucketing is Bucketing.V3:
+        return targeting
+    if isinstance(targeting, list):
+        return [for_core(item, bucketing) for item in targeting]
+    if isinstance(targeting, dict):
+        return {_OPERATOR if k == "fractional" else k: for_core(v, bucketing) for k, v in targeting.items()}
+    return targeting
+
+
+def splits(targeting: Any) -> bool:
+    """Return whether the targeting divides users by percentage."""
+    if isinstance(targeting, list):
+        return any(splits(item) for item in targeting)
+    if isinstance(targeting, dict):
+        return "fractional" in targeting or any(splits(value) for value in targeting.values())
+    return False

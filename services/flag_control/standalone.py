@@ -1,0 +1,125 @@
+"""flagd files served over OFREP and flagd sync by the production code, without Kafka or Redis."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from penstock.errors import InvalidError, Problem
+from services.runtime.http import HttpServer, health_app
+
+from .bucketing import Bucketing
+from .files import Files
+from .guarded import GuardedProtocol
+from .ofrep import Ofrep
+from .store import FlagStore
+from .sync import SyncServer
+from .usage import Usage
+
+KEEP_ALIVE_SECONDS = 75
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `penstock flags serve` was asked for."""
+
+    paths: Sequence[Path]
+    host: str = "127.0.0.1"
+    ofrep_port: int = 8016
+    sync_port: int = 8015
+    context: Mapping[str, Any] = field(default_factory=dict)
+    lenient: bool = False
+    bucketing: Bucketing = Bucketing.V3
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running standalone server."""
+
+    store: FlagStore
+    usage: Usage
+    http: HttpServer
+    sync: SyncServer
+
+
+def bucketing_of(name: str) -> Bucketing:
+    """Return the bucketing of that name.
+
+    Raises:
+        InvalidError: there is none.
+    """
+    try:
+        return Bucketing(name)
+    except ValueError:
+        raise InvalidError("--bucketing", [Problem("", f"{name!r} is neither v2 nor v3")]) from None
+
+
+def http_server(app: Ofrep, host: str, port: int) -> HttpServer:
+    """Return the HTTP server of flag control: one worker, no access log, guarded connections."""
+    return HttpServer(
+        app,
+        host,
+        port,
+        http=GuardedProtocol,
+        ws="none",
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        limit_concurrency=20_000,
+    )
+
+
+@asynccontextmanager
+async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator[Served]:
+    """Serve the files until the block is left.
+
+    Raises:
+        InvalidError: a file does not load; UnavailableError: a port is taken.
+    """
+    # The core logs every context that a rule cannot use: a client must not be able to fill our disk.
+    logging.getLogger("openfeature.contrib").setLevel(logging.CRITICAL)
+    store = FlagStore()
+    files = Files(options.paths, store, say, lenient=options.lenient, bucketing=options.bucketing)
+    files.load()
+    usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
+    beside = health_app(lambda: True, lambda: True)
+    http = http_server(Ofrep(store, usage, beside, overlay=options.context), options.host, options.ofrep_port)
+    sync = SyncServer(store, options.host, options.sync_port, context=options.context)
+    await http.start()
+    try:
+        await sync.start()
+        following = asyncio.create_task(files.follow())
+        try:
+            yield Served(store, usage, http, sync)
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            await sync.stop()
+    finally:
+        await http.stop()
+
+
+def serve(options: Options, say: Callable[[str], None]) -> None:
+    """Serve the files until SIGINT or SIGTERM."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_stopped(options, say))
+
+
+async def _until_stopped(options: Options, say: Callable[[str], None]) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with serving(options, say) as served:
+        say(f"OFREP        http://{options.host}:{served.http.port}")
+        say(f"flagd sync   {options.host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
+        say("Ctrl-C stops")
+        await stopped.wait()

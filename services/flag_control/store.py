@@ -1,0 +1,191 @@
+"""Immutable flag sets: one serialisation per revision, whatever the number of clients; a one-slot mailbox for each."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from penstock.chain.document import canonical
+
+from .bucketing import Bucketing, Document
+from .evaluation import Evaluator
+
+EVERYTHING = ""
+"""Selector of all sources merged, later ones winning."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Flags of one service or one file, ready to be served: validated, `$ref` resolved, set metadata merged under.
+
+    Attributes:
+        name: `environment/service`, or the file as it was named.
+        flags: flag documents by key; metadata: of the set itself.
+    """
+
+    name: str
+    flags: Mapping[str, Document]
+    metadata: Mapping[str, object]
+    bucketing: Bucketing = Bucketing.V3
+
+    @cached_property
+    def set_ids(self) -> frozenset[str]:
+        """Every `flagSetId` that a flag of this source belongs to."""
+        return frozenset(filter(None, map(set_id_of, self.flags.values())))
+
+
+@dataclass(frozen=True)
+class FlagSet:
+    """What one selector sees.
+
+    Attributes:
+        body: the exact bytes that flagd sync serves, `{"flags": {...}}`; revision: their SHA-256, in hex.
+        timed: some targeting reads the clock, so answers may change within a revision.
+    """
+
+    selector: str
+    flags: Mapping[str, Document]
+    metadata: Mapping[str, object]
+    bucketing: Mapping[str, Bucketing]
+    body: bytes
+    revision: str
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """The core with these flags loaded, made when first asked for."""
+        return Evaluator(self.flags, self.bucketing)
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether a flag's targeting reads `$flagd.timestamp`."""
+        return b"$flagd.timestamp" in self.body
+
+    def version(self, key: str) -> int | None:
+        """Return the flag's own version, None where it has none."""
+        version = self.flags[key].get("metadata", {}).get("version") if key in self.flags else None
+        return version if isinstance(version, int) else None
+
+
+class Mailbox:
+    """One slot: a reader that is slow finds the newest set, never a queue."""
+
+    def __init__(self) -> None:
+        self._newest: FlagSet | None = None
+        self._filled = asyncio.Event()
+
+    def put(self, flag_set: FlagSet) -> None:
+        """Replace whatever is waiting."""
+        self._newest = flag_set
+        self._filled.set()
+
+    async def take(self) -> FlagSet:
+        """Wait for a set that was not taken before, and return the newest."""
+        while self._newest is None:
+            self._filled.clear()
+            await self._filled.wait()
+        newest, self._newest = self._newest, None
+        return newest
+
+
+class FlagStore:
+    """All sources and what every selector sees of them. Not for threads: it belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Source] = {}
+        self._sets: dict[str, FlagSet] = {}
+        self._readers: dict[str, set[Mailbox]] = {}
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """Sources by name, in order of precedence."""
+        return self._sources
+
+    def publish(self, source: Source) -> None:
+        """Replace the source of that name, in its place, and tell every reader whose set changed."""
+        before = self._sources.get(source.name)
+        self._sources[source.name] = source
+        touched = source.set_ids | (before.set_ids if before else frozenset())
+        self._refresh(EVERYTHING, f"source={source.name}", *(f"flagSetId={name}" for name in touched))
+
+    def get(self, selector: str = EVERYTHING) -> FlagSet | None:
+        """Return what the selector sees; None where nothing is, or was, there to see."""
+        selector = normal(selector)
+        flag_set = self._sets.get(selector)
+        if flag_set is None:
+            flag_set = self._build(selector)
+            if flag_set is not None:
+                self._sets[selector] = flag_set
+        return flag_set
+
+    @contextmanager
+    def subscribed(self, selector: str) -> Iterator[Mailbox]:
+        """Give a mailbox that holds the present set, if there is one, and then every newer one."""
+        selector, mailbox = normal(selector), Mailbox()
+        readers = self._readers.setdefault(selector, set())
+        readers.add(mailbox)
+        present = self.get(selector)
+        if present is not None:
+            mailbox.put(present)
+        try:
+            yield mailbox
+        finally:
+            readers.discard(mailbox)
+            if not readers:
+                self._readers.pop(selector, None)
+
+    def _refresh(self, *selectors: str) -> None:
+        for selector in selectors:
+            before = self._sets.pop(selector, None)
+            readers = self._readers.get(selector)
+            if before is None and not readers:
+                continue
+            after = self.get(selector)
+            if after is None:
+                continue
+            if before is not None and before.revision == after.revision:
+                self._sets[selector] = before
+                continue
+            for mailbox in readers or ():
+                mailbox.put(after)
+
+    def _build(self, selector: str) -> FlagSet | None:
+        kind, _, name = selector.partition("=")
+        if kind == "source":
+            return _merged(selector, [self._sources[name]], _any) if name in self._sources else None
+        if kind == "flagSetId":
+            sources = [source for source in self._sources.values() if name in source.set_ids]
+            return _merged(selector, sources, lambda flag: set_id_of(flag) == name) if sources else None
+        return _merged(selector, list(self._sources.values()), _any) if self._sources else None
+
+
+def normal(selector: str) -> str:
+    """Return the selector in its full form: flagd takes a bare name for a source."""
+    selector = selector.strip()
+    if not selector or selector.startswith(("flagSetId=", "source=")):
+        return selector
+    return f"source={selector}"
+
+
+def set_id_of(flag: Document) -> str | None:
+    """Return the `flagSetId` of a flag's metadata."""
+    found = flag.get("metadata", {}).get("flagSetId")
+    return found if isinstance(found, str) else None
+
+
+def _any(_: Document) -> bool:
+    return True
+
+
+def _merged(selector: str, sources: list[Source], belongs: Callable[[Document], bool]) -> FlagSet:
+    flags: dict[str, Document] = {}
+    metadata: dict[str, object] = {}
+    bucketing: dict[str, Bucketing] = {}
+    for source in sources:
+        metadata.update(source.metadata)
+        for key, flag in source.flags.items():
+            if belongs(flag):
+                flags[key], bucketing[key] = flag, source.bucketing
+    body = canonical({"flags": flags})
+    return FlagSet(selector, flags, metadata, bucketing, body, hashlib.sha256(body).hexdigest())
