@@ -14,6 +14,7 @@ from penstock.events import (
     StageEntered,
     StageExtended,
     StageJudged,
+    StagePassed,
     WindowClosed,
     to_json,
 )
@@ -42,8 +43,9 @@ def decide(target: str, document: Document, event: Event) -> Decision:
             state = state if live else msgspec.structs.replace(state, plan=event.plan_text)
         case RolloutEvent():
             state = _on_rollout_event(state, event)
-            if not isinstance(event, RolloutAnnounced):
-                state = _unpark(state, verdicts)
+            # What follows a passed stage stands in the same record: only then is it known what parked windows belong to.
+            if not isinstance(event, RolloutAnnounced | StagePassed):
+                state = _unpark(msgspec.structs.replace(state, waits=""), verdicts)
         case _:
             return Decision(document)
     plan = hash_of(state.plan) if state.plan else ""
@@ -53,7 +55,7 @@ def decide(target: str, document: Document, event: Event) -> Decision:
 def _on_rollout_event(state: TargetState, event: RolloutEvent) -> TargetState:
     before = state.rollout
     after = evolve(before, event)
-    state = msgspec.structs.replace(state, rollout=after, waits="")
+    state = msgspec.structs.replace(state, rollout=after)
     if isinstance(event, RolloutAnnounced):
         judge = evidence.start(judge_spec(event.plan_text), state.history)
         return msgspec.structs.replace(state, plan=event.plan_text, judge=evidence.keep(judge), seen=0, missing=0)
