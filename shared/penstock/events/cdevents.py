@@ -5,7 +5,7 @@ from typing import Any
 
 from penstock.errors import InvalidError, Problem
 
-from . import Event, RollbackStarted, from_json, to_json
+from . import BY_TYPE, Event, RollbackStarted, from_json, to_json
 
 SPEC = "0.5.1"
 PREFIX = "dev.cdeventsx.penstock-"
@@ -13,6 +13,8 @@ VERSION = "0.1.0"
 
 _OWN = re.compile(r"dev\.cdeventsx\.penstock-([a-z]+\.[a-z]+)\.(\d+)\.\d+\.\d+")
 _MAJOR = "0"
+_NAMES = {kind.replace("_", ""): kind for kind in BY_TYPE}
+# CDEvents types know letters only: `step.taken_over` travels as `penstock-step.takenover`.
 _LAST = frozenset({"rollout.completed", "rollout.superseded", "rollback.completed"})
 _CONTENT_FREE = Event.ENVELOPE - {"actor"}
 
@@ -21,7 +23,12 @@ Document = dict[str, Any]
 
 def type_of(event: Event) -> str:
     """Return the CDEvents type of one of our events: `dev.cdeventsx.penstock-<noun>.<participle>.0.1.0`."""
-    return f"{PREFIX}{event.type}.{VERSION}"
+    return cdevents_type(event.type)
+
+
+def cdevents_type(event_type: str) -> str:
+    """Return the CDEvents type of an event type of ours."""
+    return f"{PREFIX}{event_type.replace('_', '')}.{VERSION}"
 
 
 def to_cdevent(event: Event) -> Document:
@@ -49,10 +56,10 @@ def _links(event: Event, cause: str) -> list[Document]:
     return links
 
 
-def own_type(cdevents_type: str) -> str | None:
+def own_type(text: str) -> str | None:
     """Return `noun.participle` of our own CDEvents types of this major version, None for anybody else's."""
-    match = _OWN.fullmatch(cdevents_type)
-    return match[1] if match is not None and match[2] == _MAJOR else None
+    match = _OWN.fullmatch(text)
+    return _NAMES.get(match[1]) if match is not None and match[2] == _MAJOR else None
 
 
 def from_cdevent(document: Any) -> Event:
