@@ -43,7 +43,7 @@ def decide(target: str, document: Document, event: Event) -> Decision:
             state = state if live else msgspec.structs.replace(state, plan=event.plan_text)
         case RolloutEvent():
             state = _on_rollout_event(state, event)
-            # What follows a passed stage stands in the same record: only then is it known what parked windows belong to.
+            # What follows a passed stage stands in the same record: only then is it known whose the parked windows are.
             if not isinstance(event, RolloutAnnounced | StagePassed):
                 state = _unpark(msgspec.structs.replace(state, waits=""), verdicts)
         case _:

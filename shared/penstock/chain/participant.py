@@ -112,6 +112,8 @@ class Participant:
         proposals = []
         while self._pending and len(self._flight) < limit:
             item = self._pending.popleft()
+            if _covered(item, self._cursor):
+                continue
             proposal = self._propose(item)
             if proposal is not None:
                 proposals.append(proposal)
@@ -203,8 +205,6 @@ class Participant:
         cursor = self.fold.cursor
         if any(_covered(item, cursor) for item in self._taken):
             self._taken = deque(item for item in self._taken if not _covered(item, cursor))
-        if self._pending and _covered(self._pending[0], cursor):
-            self._pending = deque(item for item in self._pending if not _covered(item, cursor))
 
 
 def _recorded(item: Item) -> tuple[Document, ...]:
