@@ -9,18 +9,34 @@ from penstock.errors import InvalidError, Problem
 from .base import Event, Moment, Value
 from .commands import (
     ApprovalGranted,
+    ArchiveRequested,
     Expectation,
+    FlagRequest,
+    FlagSubmitted,
     HoldRequested,
+    KillRequested,
     LiftRequested,
+    OptOutRequested,
     PlanSubmitted,
     PromotionRequested,
     Request,
     ResumeRequested,
     RollbackRequested,
+    UndoRequested,
 )
 from .deliveries import DeliveryFailed, DeliverySucceeded
 from .deploys import DeployAnnounced, Release
-from .flags import ExposureChanged, FlagServed
+from .flags import (
+    EditRefused,
+    ExposureChanged,
+    FlagArchived,
+    FlagDiff,
+    FlagEdited,
+    FlagKilled,
+    FlagServed,
+    FlagStale,
+    KillLifted,
+)
 from .metrics import (
     Closing,
     Cohort,
@@ -83,6 +99,11 @@ AnyEvent = Annotated[
     | ApprovalGranted
     | PlanSubmitted
     | LiftRequested
+    | KillRequested
+    | UndoRequested
+    | OptOutRequested
+    | FlagSubmitted
+    | ArchiveRequested
     | WindowClosed
     | WindowsRefused
     | StageJudged
@@ -105,6 +126,12 @@ AnyEvent = Annotated[
     | DeployRepeated
     | CommandRefused
     | ExposureChanged
+    | FlagKilled
+    | KillLifted
+    | FlagEdited
+    | FlagArchived
+    | FlagStale
+    | EditRefused
     | FlagServed
     | StepStarted
     | StepCompleted
@@ -166,6 +193,7 @@ __all__ = [
     "AnyEvent",
     "ApprovalAwaited",
     "ApprovalGranted",
+    "ArchiveRequested",
     "Authority",
     "Closing",
     "Cohort",
@@ -177,22 +205,33 @@ __all__ = [
     "DeployRefused",
     "DeployRepeated",
     "Doubt",
+    "EditRefused",
     "Event",
     "Expectation",
     "ExplicitHistogram",
     "ExponentialHistogram",
     "ExposureChanged",
     "ExposureContained",
+    "FlagArchived",
+    "FlagDiff",
+    "FlagEdited",
+    "FlagKilled",
+    "FlagRequest",
     "FlagServed",
+    "FlagStale",
+    "FlagSubmitted",
     "GateVerdict",
     "Gauge",
     "Ground",
     "Halves",
     "HoldRequested",
+    "KillLifted",
+    "KillRequested",
     "LiftRequested",
     "Measure",
     "Moment",
     "NoDataReason",
+    "OptOutRequested",
     "PlanRegistered",
     "PlanSubmitted",
     "PromotionRequested",
@@ -227,6 +266,7 @@ __all__ = [
     "StepStarted",
     "StepTakenOver",
     "TimerFired",
+    "UndoRequested",
     "Value",
     "VersionQuarantined",
     "Why",

@@ -1,6 +1,6 @@
 """What people ask for. A request is a fact; whether it is granted is another one, on `rollouts` or `flag-changes`."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -76,3 +76,47 @@ class LiftRequested(Request):
 
     type: Literal["lift.requested"] = "lift.requested"
     version: str
+
+
+class FlagRequest(Event):
+    """A request about a flag, which flag control grants or refuses."""
+
+    reason: str = Field(min_length=1, max_length=2000)
+    roles: tuple[str, ...] = ()
+
+
+class KillRequested(FlagRequest):
+    """Switch the flag off for everyone, now. Its id names the kill."""
+
+    type: Literal["kill.requested"] = "kill.requested"
+
+
+class UndoRequested(FlagRequest):
+    """Lift the kill of that id, or go back to what the flag served at that version (exposure stays the rollout's)."""
+
+    type: Literal["undo.requested"] = "undo.requested"
+    kill: str | None = None
+    version: int | None = Field(default=None, ge=1)
+
+
+class OptOutRequested(FlagRequest):
+    """Never expose users whose `attribute` is one of `values`; `remove` takes them off the list again."""
+
+    type: Literal["opt_out.requested"] = "opt_out.requested"
+    attribute: str = Field(default="targetingKey", min_length=1, max_length=200)
+    values: tuple[str, ...] = Field(min_length=1, max_length=1000)
+    remove: bool = False
+
+
+class FlagSubmitted(FlagRequest):
+    """Define the flag: variants, segments, split, lifecycle (docs/flags.md)."""
+
+    type: Literal["flag.submitted"] = "flag.submitted"
+    definition: dict[str, Any]
+
+
+class ArchiveRequested(FlagRequest):
+    """End the flag's life: serve `variant` for good."""
+
+    type: Literal["archive.requested"] = "archive.requested"
+    variant: str

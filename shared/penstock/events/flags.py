@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .base import Event, Value
+from .base import Event, Moment, Value
 
 
 class ExposureChanged(Event):
@@ -14,7 +14,7 @@ class ExposureChanged(Event):
         entry: id of the decision that asked for it (stage entered, rollback started).
         exposure: share of the audience, 0 to 1; previous: the share before.
         version: the flag's own version, rising by one with every change of its document.
-        revision: content hash of the flag set.
+        revision: content hash of the flag's document.
     """
 
     type: Literal["exposure.changed"] = "exposure.changed"
@@ -50,3 +50,77 @@ class FlagDiff(Value):
     path: str
     before: Any = None
     after: Any = None
+
+
+class FlagKilled(Event):
+    """The flag is off for everyone, whatever its rollout says, until `kill` is lifted by that name.
+
+    Attributes:
+        kill: id of the request; exposure: what the flag exposed before.
+        version, revision: of the flag that is off.
+    """
+
+    type: Literal["flag.killed"] = "flag.killed"
+    kill: str
+    reason: str
+    exposure: float = Field(ge=0, le=1)
+    version: int = Field(ge=1)
+    revision: str
+
+
+class KillLifted(Event):
+    """The kill is lifted; exposure is what the present rollout and its quarantine leave it."""
+
+    type: Literal["kill.lifted"] = "kill.lifted"
+    kill: str
+    reason: str
+    exposure: float = Field(ge=0, le=1)
+    version: int = Field(ge=1)
+    revision: str
+
+
+class FlagEdited(Event):
+    """A person changed the flag beside any rollout.
+
+    Attributes:
+        what: `definition`, `opt_out` or `undo`; diff: what clients are served otherwise, path by path.
+    """
+
+    type: Literal["flag.edited"] = "flag.edited"
+    what: Literal["definition", "opt_out", "undo"]
+    reason: str
+    diff: tuple[FlagDiff, ...] = ()
+    version: int = Field(ge=1)
+    revision: str
+
+
+class FlagArchived(Event):
+    """The flag's work is done: `variant` is served for good, and its key is never used again."""
+
+    type: Literal["flag.archived"] = "flag.archived"
+    variant: str
+    reason: str
+    version: int = Field(ge=1)
+    revision: str
+
+
+class FlagStale(Event):
+    """The flag should go: `rule` says why, `since` from when; said weekly until it is archived or made permanent."""
+
+    type: Literal["flag.stale"] = "flag.stale"
+    rule: Literal["expired", "settled"]
+    since: Moment
+    owner: str | None = None
+
+
+class EditRefused(Event):
+    """A request about the flag that its present state does not allow.
+
+    Attributes:
+        request: its type; reason: code; detail: the sentence for people, with the next step.
+    """
+
+    type: Literal["edit.refused"] = "edit.refused"
+    request: str
+    reason: Literal["invalid", "not_allowed", "unknown"]
+    detail: str
