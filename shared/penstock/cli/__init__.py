@@ -65,7 +65,7 @@ def main() -> None:
     from penstock.errors import PenstockError
 
     try:
-        app()
+        app(prog_name="penstock")
     except PenstockError as error:
         from .exits import of_error
         from .output import complain
