@@ -25,7 +25,7 @@ def lint(files: Files, json: Json = False, jsonl: Jsonl = False) -> None:
     findings: list[dict[str, Any]] = []
     for file in files:
         try:
-            load_plan(_text(file), str(file))
+            load_plan(text_of(file), str(file))
         except PlanError as error:
             findings += [_finding(file, "problem", problem) for problem in error.problems]
     out.rows("findings", findings, lambda: "\n".join(map(_line, findings)) or f"{len(files)} checked, no problems")
@@ -40,7 +40,7 @@ def register(
     json: Json = False,
 ) -> None:
     """Register a plan for its target: deploys may name it, and its metrics are watched from here on."""
-    text = _text(file)
+    text = text_of(file)
     load_plan(text, str(file))
     with connect() as client:
         answer = client.register_plan(text, reason)
@@ -65,9 +65,14 @@ def schema() -> None:
     typer.echo(dumps(json_schema(), indent=2))
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """Return the exact text of a plan file.
+
+    Raises:
+        InvalidError: it cannot be read.
+    """
     try:
-        return file.read_text()
+        return file.readtext_of()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidError(f"plan file {file}", [Problem("", str(error))]) from None
 

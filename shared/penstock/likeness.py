@@ -1,0 +1,50 @@
+"""When two decisions count as the same: ids and words exactly, statistics within 1e-9, whoever's processor ran them."""
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import cramjam
+import msgspec
+
+TOLERANCE = 1e-9
+"""Relative, and absolute near zero: exp and log differ in the last bits between processors."""
+
+_OF_THE_COPY = frozenset({"code"})
+"""Fields that say which version decided; they are no part of a decision."""
+
+
+def differences_of(recorded: Any, again: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (path, recorded, again) where two JSON values are not the same decision."""
+    if isinstance(recorded, dict) and isinstance(again, dict):
+        for name in sorted({*recorded, *again} - _OF_THE_COPY):
+            yield from differences_of(recorded.get(name), again.get(name), f"{path}.{name}" if path else str(name))
+    elif isinstance(recorded, list | tuple) and isinstance(again, list | tuple) and len(recorded) == len(again):
+        for place, (one, other) in enumerate(zip(recorded, again, strict=True)):
+            yield from differences_of(one, other, f"{path}.{place}")
+    elif not _same(recorded, again):
+        unpacked = _unpacked(recorded), _unpacked(again)
+        if None in unpacked:
+            yield path, recorded, again
+        else:
+            yield from differences_of(*unpacked, path)
+
+
+def _same(recorded: Any, again: Any) -> bool:
+    if isinstance(recorded, bool) or isinstance(again, bool):
+        return recorded is again
+    if isinstance(recorded, int | float) and isinstance(again, int | float):
+        return math.isclose(recorded, again, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(recorded == again)
+
+
+def _unpacked(value: Any) -> Any:
+    """Return the JSON values of a packed number store (base64 of zstd), None for any other value."""
+    if not isinstance(value, str) or len(value) < 16:
+        return None
+    try:
+        return msgspec.json.decode(bytes(cramjam.zstd.decompress(base64.b64decode(value, validate=True))))
+    except (binascii.Error, cramjam.DecompressionError, msgspec.DecodeError):
+        return None
