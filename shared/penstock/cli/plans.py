@@ -72,7 +72,7 @@ def text_of(file: Path) -> str:
         InvalidError: it cannot be read.
     """
     try:
-        return file.readtext_of()
+        return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidError(f"plan file {file}", [Problem("", str(error))]) from None
 

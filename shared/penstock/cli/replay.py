@@ -74,6 +74,23 @@ def deciders() -> dict[str, Decide]:
     return found
 
 
+def _what_if(history: again.History, rollout: str, plan: Path, out: Output) -> None:
+    text = text_of(plan)
+    load_plan(text, str(plan))
+    found = what_if(history, rollout, deciders(), text)
+    out.result({"rollout": rollout, "departures": [asdict(part) for part in found]}, lambda: _parts(found))
+
+
+def _parts(found: list[Departure]) -> RenderableType:
+    if not found:
+        return "under this plan every decision would have been the same"
+    return table(["RECORDED", "INSTEAD"], [[_turn(part.recorded), _turn(part.instead)] for part in found])
+
+
+def _turn(turn: Turn | None) -> str:
+    return f"{clock(turn.time)} {turn.type} {turn.stage} ({turn.why})" if turn else "-"
+
+
 def _history(rollout: str | None, target: str | None, source: Path | None, out: Output) -> tuple[again.History, str]:
     if source is not None:
         history, saved_for = load(source)
