@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Literal
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
@@ -22,8 +23,9 @@ log = logging.getLogger(__name__)
 class Appender:
     """Appends records in the order of the calls, without waiting for one before the next."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, compression: Literal["zstd"] | None = None) -> None:
         self._settings = settings
+        self._compression = compression
         self._producer: AIOKafkaProducer | None = None
         self._renewing: asyncio.Task[None] | None = None
 
@@ -101,6 +103,7 @@ class Appender:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
+            compression_type=self._compression,
             max_request_size=_LARGEST_BYTES,
         )
         await producer.start()

@@ -1,0 +1,1 @@
+"""Metric ingestion: telemetry of many sources in, one window a target and interval out, exact through any restart."""

@@ -1,0 +1,173 @@
+"""The shell of metric ingestion: doors for telemetry, the group that reads frames, the clock that closes windows."""
+
+import asyncio
+import logging
+from datetime import datetime
+
+from faststream.kafka import KafkaBroker
+from starlette.applications import Starlette
+
+from penstock.chain import Accepted
+from penstock.errors import UnavailableError
+from penstock.events import WindowClosed, from_json
+from penstock.settings import Settings
+from penstock.telemetry import Telemetry, seconds_between
+from penstock.tokens import load_tokens
+from penstock.topics import log_of
+from services.runtime.appender import Appender
+from services.runtime.http import HttpServer, health_routes
+from services.runtime.kafka import ensure_topics, make_broker, named, retry_until_available
+from services.runtime.republisher import Republisher
+from services.runtime.service import Clock, Service
+
+from .door import Door
+from .intake import Intake
+from .owner import FRAMES, Append
+from .partitions import Partitions
+from .poller import GroupPoller
+from .publisher import FramePublisher
+from .registry import Registry
+from .restoring import NAME
+from .windows import nanoseconds
+
+_TICK_S = 0.05
+_PATIENCE_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class MetricIngestion:
+    """A running copy of metric ingestion."""
+
+    name = NAME
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._tokens = load_tokens(settings.tokens)
+        self._telemetry = Telemetry.of(NAME, settings)
+        self._appender = Appender(settings)
+        self._frames = Appender(settings, compression="zstd")
+        self._republisher = Republisher(settings, self._appender, log_of(NAME))
+        self._registry = Registry(settings)
+        self._broker: KafkaBroker | None = None
+        self._partitions: Partitions | None = None
+        self._pollers: list[GroupPoller] = []
+        self._ticker: asyncio.Task[None] | None = None
+        self._server = HttpServer(self._door(), settings.host, settings.otlp_port)
+
+    @property
+    def port(self) -> int:
+        """Where the door listens; known after the start."""
+        return self._server.port
+
+    async def start(self) -> None:
+        """Read the plans, restore what is ours, open the doors."""
+        cluster = await retry_until_available(lambda: ensure_topics(self._settings), _PATIENCE_S)
+        await asyncio.gather(self._appender.start(), self._frames.start(), self._registry.start())
+        await self._republisher.start()
+        self._partitions = Partitions(
+            self._settings, cluster, self._appender, self._republisher, self._headers, self._measure
+        )
+        self._broker = make_broker(self._settings)
+        self._pollers = [self._frames_poller(self._broker, self._partitions), self._otlp_poller(self._broker)]
+        self._partitions.start(self._pollers[0])
+        await self._broker.start()
+        self._ticker = asyncio.create_task(self._tick(self._partitions))
+        await self._until_ready()
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Close the doors, settle and keep what is in memory, disconnect."""
+        await self._server.stop()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        if self._partitions is not None:
+            await self._partitions.stop()
+        if self._broker is not None:
+            await self._broker.stop()
+        await self._registry.stop()
+        await self._republisher.stop()
+        await asyncio.gather(self._appender.stop(), self._frames.stop())
+        self._telemetry.close()
+
+    def ready(self) -> bool:
+        """Whether plans are read and every partition of ours is restored."""
+        return self._partitions is not None and self._registry.selector is not None and self._partitions.ready()
+
+    def alive(self) -> bool:
+        """Whether every loop moves."""
+        checks = [self._appender.alive, self._frames.alive, self._registry.alive, self._server.alive]
+        checks += [poller.alive for poller in self._pollers]
+        checks += [self._partitions.alive] if self._partitions is not None else []
+        return all(check() for check in checks) and (self._ticker is None or not self._ticker.done())
+
+    def _now(self) -> int:
+        return nanoseconds(self._clock())
+
+    def _door(self) -> Door:
+        return Door(
+            self._tokens,
+            lambda: self._registry.selector,
+            FramePublisher(self._frames).publish,
+            self._now,
+            Starlette(routes=health_routes(self.ready, self.alive)),
+        )
+
+    def _frames_poller(self, broker: KafkaBroker, partitions: Partitions) -> GroupPoller:
+        settings = self._settings
+        return GroupPoller(
+            broker,
+            named(settings, FRAMES),
+            f"{settings.topic_prefix}penstock-ingestion",
+            settings.instance,
+            partitions.take,
+            partitions.assign,
+            partitions.revoke,
+        )
+
+    def _otlp_poller(self, broker: KafkaBroker) -> GroupPoller:
+        settings = self._settings
+        intake = Intake(
+            self._registry.selected, FramePublisher(self._frames), self._appender, self._now, lambda: poller.commit()
+        )
+        poller = GroupPoller(
+            broker,
+            named(settings, "otlp_metrics"),
+            f"{settings.topic_prefix}penstock-otlp",
+            settings.instance,
+            intake.take,
+        )
+        return poller
+
+    async def _until_ready(self) -> None:
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while not self.ready():
+            if asyncio.get_running_loop().time() > deadline or not self.alive():
+                raise UnavailableError("metric ingestion got no partitions restored within a minute; see the log")
+            await asyncio.sleep(0.02)
+
+    async def _tick(self, partitions: Partitions) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            partitions.tick(self._now(), self._registry.watched)
+
+    def _headers(self, append: Append) -> dict[str, bytes]:
+        parent = {"traceparent": append.trace} if append.trace else None
+        with self._telemetry.span("close window", parent, {"penstock.target": append.target}) as carrier:
+            return {name: value.encode() for name, value in carrier.items()}
+
+    def _measure(self, accepted: Accepted) -> None:
+        now: datetime = self._clock()
+        for document in accepted.record.events if accepted.record is not None else ():
+            event = from_json(document)
+            if isinstance(event, WindowClosed):
+                self._telemetry.elapsed("window end -> closed", seconds_between(event.end, now))
+                if event.first_sample_at is not None:
+                    self._telemetry.elapsed("sample -> window", seconds_between(event.first_sample_at, now))
+
+
+def build(settings: Settings, clock: Clock) -> Service:
+    """Return the service, not yet started."""
+    return MetricIngestion(settings, clock)

@@ -1,0 +1,45 @@
+"""Frames to Kafka: done once every one of them is acknowledged by all in-sync replicas."""
+
+import asyncio
+
+from aiokafka.errors import KafkaError
+
+from penstock.errors import AppendError, UnavailableError
+from penstock.partitioner import partition_of
+from services.runtime.appender import Appender
+
+from .door import Frames
+from .frames import encode
+from .owner import FRAMES
+
+_PATIENCE_S = 8.0
+
+
+class FramePublisher:
+    """Publishes frames, each on the partition of its target.
+
+    Raises (of `publish`):
+        UnavailableError: not all are known to have arrived; the source sends them again, which repeats nothing.
+    """
+
+    def __init__(self, appender: Appender) -> None:
+        self._appender = appender
+
+    async def publish(self, frames: Frames) -> None:
+        """Publish and wait."""
+        if not frames:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                waiting = [
+                    await self._appender.append(FRAMES, partition_of(target), target.encode(), encode(frame))
+                    for target, frame in frames
+                ]
+                # Not cancelled by the timeout: a producer's futures are its own.
+                done, late = await asyncio.wait(waiting, timeout=_PATIENCE_S / 2)
+        except (KafkaError, AppendError, TimeoutError) as error:
+            raise UnavailableError(f"Kafka did not take the samples: {type(error).__name__}; send them again") from None
+        failures = [failure for future in done if (failure := future.exception()) is not None]
+        if late or failures:
+            what = type(failures[0]).__name__ if failures else "no acknowledgement in time"
+            raise UnavailableError(f"Kafka did not take the samples: {what}; send them again")

@@ -1,0 +1,254 @@
+"""From one OTLP request to one frame a watched target: only the points that a plan's gates ask for, in columns."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, ResourceMetrics
+
+from .frames import VERSION, Explicits, Exponentials, Frame, Numbers, Series, Temporality
+from .match import ENVIRONMENT, Attributes, Form, Matcher, Traits, half
+from .otlp import DEFAULT_BOUNDS, MalformedPointError, attributes, explicit_of, exponential_of, number_of
+from .values import Explicit, Exponential, Number
+
+AHEAD_NS = 600 * 10**9
+"""A point further in the future than this is refused: its source's clock is wrong, and its window would never come."""
+
+_MOST_CACHED = 50_000
+_MOST_PROBLEMS = 5
+_MOST_POINTS = 5000
+"""Points of a frame: even of large histograms they stay below Kafka's limit for a message."""
+
+_TEMPORALITIES = {
+    AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA: Temporality.DELTA,
+    AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE: Temporality.CUMULATIVE,
+}
+
+
+@dataclass
+class Selection:
+    """What a request holds for the watched targets.
+
+    Attributes:
+        frames: each with its target; rejected: malformed points left out; problems: the first few reasons, and
+            warnings.
+    """
+
+    frames: list[tuple[str, Frame]] = field(default_factory=list)
+    rejected: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def reject(self, metric: str, why: object) -> None:
+        """Count one point left out."""
+        self.rejected += 1
+        self.warn(f"{metric}: {why}")
+
+    def warn(self, text: str) -> None:
+        """Keep one of the first few sentences for the response."""
+        if len(self.problems) < _MOST_PROBLEMS and text not in self.problems:
+            self.problems.append(text)
+
+
+@dataclass
+class _Builder:
+    """A frame under construction."""
+
+    matcher: Matcher
+    rows: dict[str, int] = field(default_factory=dict)
+    series: list[Series] = field(default_factory=list)
+    shapes: dict[tuple[float, ...], int] = field(default_factory=dict)
+    numbers: Numbers = field(default_factory=Numbers)
+    explicits: Explicits = field(default_factory=Explicits)
+    exponentials: Exponentials = field(default_factory=Exponentials)
+    points: int = 0
+
+    def add(self, series: Series, start: int, time: int, value: Number | Explicit | Exponential) -> None:
+        row = self.rows.get(series.key)
+        if row is None:
+            row = self.rows[series.key] = len(self.series)
+            self.series.append(series)
+        table: Any
+        match value:
+            case Explicit():
+                table = self.explicits
+                table.shape.append(self.shapes.setdefault(value.bounds, len(self.shapes)))
+            case Exponential():
+                table = self.exponentials
+                table.scale.append(value.scale)
+                table.zero.append(value.zero)
+                table.offset.append(value.offset)
+            case _:
+                table = self.numbers
+                table.value.append(value)
+        table.series.append(row)
+        table.start.append(start)
+        table.time.append(time)
+        self.points += 1
+        if isinstance(value, (Explicit, Exponential)):
+            table.count.append(value.count)
+            table.sum.append(value.sum)
+            table.counts.append(value.counts)
+
+    def frame(self, received: int, trace: str) -> Frame:
+        watched = self.matcher.watched
+        return Frame(
+            VERSION,
+            received,
+            self.matcher.length,
+            watched.plan_hash,
+            trace,
+            tuple(self.series),
+            tuple(self.shapes),
+            self.numbers,
+            self.explicits,
+            self.exponentials,
+        )
+
+
+class Selector:
+    """The compiled plans of all watched targets; a new one is made whenever a plan or a canary's version changes."""
+
+    def __init__(self, matchers: Iterable[Matcher]) -> None:
+        self._by_service: dict[str, list[Matcher]] = {}
+        for matcher in matchers:
+            self._by_service.setdefault(matcher.service, []).append(matcher)
+        self._known: dict[tuple[Any, ...], tuple[tuple[Matcher, Series], ...]] = {}
+
+    def select(self, request: ExportMetricsServiceRequest, received: int, trace: str = "") -> Selection:
+        """Return the frames of a request that arrived at `received` (Unix nanoseconds)."""
+        selection = Selection()
+        builders: dict[str, _Builder] = {}
+        for resource_metrics in request.resource_metrics:
+            self._select_resource(resource_metrics, received, trace, selection, builders)
+        selection.frames += [(target, builder.frame(received, trace)) for target, builder in builders.items()]
+        return selection
+
+    def _select_resource(
+        self, metrics: ResourceMetrics, received: int, trace: str, selection: Selection, builders: dict[str, _Builder]
+    ) -> None:
+        resource = attributes(metrics.resource.attributes)
+        matchers = self._matchers(resource, selection)
+        wanted = frozenset[str]().union(*(matcher.metrics for matcher in matchers))
+        if not wanted:
+            return
+        identity = _hash("\x1e".join(f"{key}\x1f{value}" for key, value in sorted(resource.items())))
+        for scope in metrics.scope_metrics:
+            for metric in scope.metrics:
+                if metric.name not in wanted:
+                    continue
+                for traits, raw, value in _points(metric, selection):
+                    if raw.time_unix_nano > received + AHEAD_NS:
+                        selection.reject(metric.name, "a point lies more than ten minutes in the future")
+                        continue
+                    point = attributes(raw.attributes)
+                    key = (identity, scope.scope.name, metric.name, traits, tuple(sorted(point.items())))
+                    for matcher, series in self._series(key, matchers, point, resource):
+                        builder = builders.setdefault(matcher.target, _Builder(matcher))
+                        if builder.points >= _MOST_POINTS:
+                            selection.frames.append((matcher.target, builder.frame(received, trace)))
+                            builder = builders[matcher.target] = _Builder(matcher)
+                        builder.add(series, raw.start_time_unix_nano, raw.time_unix_nano, value)
+
+    def _matchers(self, resource: Attributes, selection: Selection) -> list[Matcher]:
+        of_service = self._by_service.get(resource.get("service.name", ""), [])
+        if not of_service:
+            return []
+        environment = next((resource[name] for name in ENVIRONMENT if name in resource), None)
+        if environment is None:
+            selection.warn(
+                f"service {resource['service.name']!r} has a plan, but its resource does not say {ENVIRONMENT[0]}: "
+                "its points are left out"
+            )
+        return [matcher for matcher in of_service if matcher.environment == environment]
+
+    def _series(
+        self, key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
+    ) -> tuple[tuple[Matcher, Series], ...]:
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MOST_CACHED:
+                self._known.clear()
+            known = self._known[key] = tuple(_classified(key, matchers, point, resource))
+        return known
+
+
+def _classified(
+    key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
+) -> Iterator[tuple[Matcher, Series]]:
+    identity, scope, metric, traits, pairs = key
+    name = _hash("\x1e".join((identity, scope, metric, *(f"{name}\x1f{value}" for name, value in pairs))))
+    source = _hash(f"{identity}") if "service.instance.id" not in resource else _hash(resource["service.instance.id"])
+    for matcher in matchers:
+        cohort = matcher.cohort(point, resource)
+        parts = matcher.parts(metric, traits, point, resource) if cohort is not None else ()
+        if cohort is not None and parts:
+            yield matcher, Series(name, source, cohort, half(point, resource), traits.temporality, parts)
+
+
+def _points(metric: Metric, selection: Selection) -> Iterator[tuple[Traits, Any, Number | Explicit | Exponential]]:
+    form = metric.WhichOneof("data") or ""
+    read = {"sum": _number, "gauge": _number, "histogram": _explicit, "exponential_histogram": _exponential}.get(form)
+    if read is None:
+        selection.warn(f"{metric.name}: a {form or 'metric without data'} cannot be judged")
+        return
+    data = getattr(metric, form)
+    temporality = Temporality.LEVEL if form == "gauge" else _TEMPORALITIES.get(data.aggregation_temporality)
+    for point in data.data_points:
+        try:
+            if temporality is None:
+                raise MalformedPointError("its temporality is not said")
+            if not point.time_unix_nano:
+                raise MalformedPointError("a point has no time")
+            found = read(metric, data, point, temporality)
+        except MalformedPointError as error:
+            selection.reject(metric.name, error)
+            continue
+        if found is not None:
+            yield found
+
+
+def _number(metric: Metric, data: Any, point: Any, temporality: Temporality) -> tuple[Traits, Any, Number] | None:
+    value = number_of(point)
+    if value is None:
+        return None
+    if temporality is Temporality.LEVEL:
+        return Traits(Form.LEVEL, metric.unit, temporality), point, value
+    if data.is_monotonic:
+        if value < 0:
+            raise MalformedPointError("a counter is negative")
+        return Traits(Form.COUNTER, metric.unit, temporality), point, value
+    if temporality is Temporality.CUMULATIVE:
+        return Traits(Form.LEVEL, metric.unit, Temporality.LEVEL), point, value
+    return Traits(Form.CHANGE, metric.unit, temporality), point, value
+
+
+def _explicit(metric: Metric, data: Any, point: Any, temporality: Temporality) -> tuple[Traits, Any, Explicit] | None:
+    value = explicit_of(point)
+    if value is None:
+        return None
+    traits = Traits(
+        Form.EXPLICIT,
+        metric.unit,
+        temporality,
+        default_edges=value.bounds == DEFAULT_BOUNDS,
+        no_edges=not value.bounds,
+        no_sum=not point.HasField("sum"),
+    )
+    return traits, point, value
+
+
+def _exponential(
+    metric: Metric, data: Any, point: Any, temporality: Temporality
+) -> tuple[Traits, Any, Exponential] | None:
+    value = exponential_of(point)
+    if value is None:
+        return None
+    negative = any(point.negative.bucket_counts)
+    traits = Traits(Form.EXPONENTIAL, metric.unit, temporality, no_sum=not point.HasField("sum"), negative=negative)
+    return traits, point, value
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
