@@ -37,7 +37,7 @@ class Row:
         weights: of the elements, summing to 1.
         exponents: c_z of each zone (binomial rows; one zone: (1,)).
         onset: True mixes over the window where the regression begins; False starts at the first window.
-        cap: most that a window may add to an element.
+        cap: most that a window may add to an element (without a limit: what float64 can hold).
         log_t0: ln T0, the null's ratio (dynamic rows change it every window).
         plain: use the dispersion without its safety factor (the PASS side).
         standard: Gaussian effects are in standard deviations.
@@ -49,7 +49,7 @@ class Row:
     weights: tuple[float, ...]
     exponents: tuple[float, ...] = (1.0,)
     onset: bool = False
-    cap: float = np.inf
+    cap: float = 460.0
     log_t0: float = 0.0
     plain: bool = False
     standard: bool = False
@@ -168,7 +168,8 @@ class Bank:
         np.exp(gain, out=gain)
         self.m += onset * self._onset_of * active
         self.m *= gain
-        np.clip(self.m, _LOWEST, _HIGHEST, out=self.m)
+        np.maximum(self.m, _LOWEST, out=self.m)
+        np.minimum(self.m, _HIGHEST, out=self.m)
         self.unspent -= onset * self._onset * self.active
 
     def _dispersion(self, rows: slice) -> Floats:

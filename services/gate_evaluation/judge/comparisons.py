@@ -1,19 +1,23 @@
 """From gates to comparisons: which code reads which kind, and which dispersion lane each has."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import numpy as np
 
 from services.gate_evaluation.judge.bank import Bank
+from services.gate_evaluation.judge.burn import BurnComparison
 from services.gate_evaluation.judge.counts import CountsComparison
 from services.gate_evaluation.judge.dispersion import Residual
 from services.gate_evaluation.judge.gauge import GaugeComparison
 from services.gate_evaluation.judge.grids import Floats
+from services.gate_evaluation.judge.mean import MeanComparison
 from services.gate_evaluation.judge.measures import Cohort
+from services.gate_evaluation.judge.own_history import OwnHistoryComparison
 from services.gate_evaluation.judge.parts import Context, Part
 from services.gate_evaluation.judge.quantile import QuantileComparison
 from services.gate_evaluation.judge.reading import Description, Reading
+from services.gate_evaluation.judge.slo import SloComparison
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, Margin
 from services.gate_evaluation.judge.tails import TailSource
 
@@ -42,19 +46,19 @@ class Comparison(Protocol):
     def restore(self, doc: dict[str, object]) -> None: ...
 
 
-def build(gates: Sequence[GateSpec]) -> tuple[list[Comparison], dict[str, TailSource]]:
+def build(gates: Sequence[GateSpec], window_seconds: float) -> tuple[list[Comparison], dict[str, TailSource]]:
     """Return a comparison for each gate, in order, and the histogram sources that they share."""
     found: list[Comparison] = []
     sources: dict[str, TailSource] = {}
     lane = 0
     for gate in gates:
-        comparison = _one(gate, lane, sources)
+        comparison = _one(gate, lane, sources, window_seconds)
         lane += len(comparison.prior_sds)
         found.append(comparison)
     return found, sources
 
 
-def _one(gate: GateSpec, lane: int, sources: dict[str, TailSource]) -> Comparison:
+def _one(gate: GateSpec, lane: int, sources: dict[str, TailSource], window_seconds: float) -> Comparison:
     match gate.kind:
         case GateKind.RATIO | GateKind.COUNT:
             return CountsComparison(gate, lane)
@@ -62,8 +66,16 @@ def _one(gate: GateSpec, lane: int, sources: dict[str, TailSource]) -> Compariso
             return QuantileComparison(gate, lane, sources.setdefault(gate.metric, TailSource(gate.metric)))
         case GateKind.GAUGE:
             return GaugeComparison(gate, lane)
+        case GateKind.MEAN:
+            return MeanComparison(gate, lane, sources.setdefault(gate.metric, TailSource(gate.metric)))
+        case GateKind.SLO:
+            return SloComparison(gate, lane)
+        case GateKind.BURN_RATE:
+            return BurnComparison(gate, lane, window_seconds)
+        case GateKind.OWN_HISTORY:
+            return OwnHistoryComparison(gate, lane, window_seconds)
         case _:
-            raise NotImplementedError(gate.kind)
+            assert_never(gate.kind)
 
 
 def priors(comparisons: Sequence[Comparison]) -> Floats:

@@ -134,7 +134,7 @@ class Frame:
     def edges_at(self, tails: Floats, shares: Floats) -> NDArray[np.intp]:
         """Return the edge whose upper tail is nearest each share of the total (as `tails` counts them)."""
         wanted = shares * tails[-1]
-        above = np.clip(np.searchsorted(tails, wanted), 1, self.size)
+        above = np.minimum(np.maximum(tails.searchsorted(wanted), 1), self.size)
         nearer = wanted - tails[above - 1] < tails[above] - wanted
         edges: NDArray[np.intp] = np.maximum(self.size - (above - nearer), 0).astype(np.intp)
         return edges
@@ -163,7 +163,7 @@ class Frame:
         if not total > 0:
             return None
         wanted = (1.0 - q) * total
-        index = min(max(int(np.searchsorted(tails, wanted)), 1), self.size)
+        index = min(max(int(tails.searchsorted(wanted)), 1), self.size)
         edge = self.size - index
         inside = float(tails[index] - tails[index - 1])
         part = (wanted - float(tails[index - 1])) / inside if inside > 0 else 0.0

@@ -21,9 +21,9 @@ class History:
     `learn` takes one window with cohorts a and b. A window that lacks a metric teaches nothing about it.
     """
 
-    def __init__(self, gates: Sequence[GateSpec]) -> None:
+    def __init__(self, gates: Sequence[GateSpec], window_seconds: float = 60.0) -> None:
         self.gates = tuple(gates)
-        self.comparisons, self.sources = kinds.build(gates)
+        self.comparisons, self.sources = kinds.build(gates, window_seconds)
         self.dispersion = Dispersion(kinds.priors(self.comparisons))
         self.split = SplitNoise()
         self.windows = 0
@@ -79,9 +79,9 @@ class History:
         }  # fmt: skip
 
     @classmethod
-    def from_doc(cls, gates: Sequence[GateSpec], doc: dict[str, Any] | None) -> "History":
+    def from_doc(cls, gates: Sequence[GateSpec], doc: dict[str, Any] | None, window_seconds: float = 60.0) -> "History":
         """Return the history of these gates; a gate that the document does not hold starts without any."""
-        history = cls(gates)
+        history = cls(gates, window_seconds)
         if not doc:
             return history
         history.windows, history.requests = doc["windows"], doc["requests"]
@@ -105,9 +105,9 @@ class History:
         history.dispersion.restore(arrays)
         return history
 
-    def copy(self, gates: Sequence[GateSpec]) -> "History":
+    def copy(self, gates: Sequence[GateSpec], window_seconds: float = 60.0) -> "History":
         """Return an independent copy, read for other gates."""
-        return History.from_doc(gates, self.to_doc())
+        return History.from_doc(gates, self.to_doc(), window_seconds)
 
 
 def reads(gate: GateSpec) -> list[Any]:

@@ -1,10 +1,11 @@
 """The judge of one rollout: windows in, verdicts out, deterministic, with a state that travels as JSON."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from penstock.errors import InvalidError, Problem
 from services.gate_evaluation.judge.bank import Bank
@@ -35,6 +36,7 @@ _FEWEST = 20.0
 _BY_REQUEST = (GateKind.RATIO, GateKind.QUANTILE, GateKind.MEAN, GateKind.SLO)
 _EMPTY = Cohort()
 _LN10 = math.log(10.0)
+_CERTAIN = 690.0
 
 
 @dataclass(slots=True)
@@ -92,7 +94,8 @@ class Judge:
             history: what A/A windows taught; it is copied. None: priors only.
             report: False leaves the gates' numbers and intervals out: the word alone (simulation).
         """
-        memory = history.copy(spec.gates) if history is not None else History(spec.gates)
+        seconds = spec.window_seconds
+        memory = history.copy(spec.gates, seconds) if history is not None else History(spec.gates, seconds)
         return cls(spec, memory, report=report)
 
     @property
@@ -109,16 +112,9 @@ class Judge:
             must_pass: gates without which it does not pass; None: all of them. The others only guard.
         """
         done = self._progress
-        least = done.min_bake if min_bake is None else min_bake
-        most = done.max_bake if max_bake is None else max_bake
-        self._progress = replace(
-            done,
-            stage_judged=0,
-            min_bake=least,
-            max_bake=most,
-            samples=[0.0] * len(self.spec.gates),
-            must_pass=must_pass,
-        )
+        done.min_bake = done.min_bake if min_bake is None else min_bake
+        done.max_bake = done.max_bake if max_bake is None else max_bake
+        done.stage_judged, done.samples = 0, [0.0] * len(self.spec.gates)
         self._bank.restart(self._layout.pass_rows)
         self._split.restart()
 
@@ -206,11 +202,20 @@ class Judge:
         values = evidence.tolist()
         found = []
         for gate, layout, reading in zip(self.spec.gates, self._layout.gates, readings, strict=True):
-            f = sum(weight * values[row] for row, weight in layout.fail)
-            p = min(sum(weight * values[row] for row, weight in group) for group in layout.passing)
-            logs = math.log(max(f, 1e-300)), math.log(max(p, 1e-300))
+            if layout.fail:
+                f = sum(weight * values[row] for row, weight in layout.fail)
+                p = min(sum(weight * values[row] for row, weight in group) for group in layout.passing)
+                logs = math.log(max(f, 1e-300)), math.log(max(p, 1e-300))
+            else:
+                logs = self._kept_apart(reading)
             found.append(Standing(gate.name, gate.authority, self._weights[gate.name], *logs, reading.no_data))
         return found
+
+    def _kept_apart(self, reading: Reading) -> tuple[float, float]:
+        """Return the evidence of a gate without rows: its own limit stands where the rule expects 1/alpha."""
+        if reading.beyond is None:
+            return 0.0, 0.0
+        return reading.beyond - math.log(self.spec.alpha), -_CERTAIN if reading.beyond >= 0 else _CERTAIN
 
     def _bake(self, *, last: bool = False) -> Bake:
         done = self._progress
@@ -289,7 +294,7 @@ class Judge:
         )
 
     def _gates(self, standings: list[Standing], readings: list[Reading], evidence: Floats) -> tuple[GateVerdict, ...]:
-        log_e = np.log(np.maximum(evidence, 1e-300))
+        log_e = np.log(np.maximum(evidence, 1e-300)).tolist()
         spec, progress, bake = self.spec, self._progress, self._bake()
         found = []
         for at, comparison in enumerate(self._history.comparisons):
@@ -322,7 +327,7 @@ class Judge:
         Raises:
             InvalidError: the state is of another spec or another version.
         """
-        history = History.from_doc(spec.gates, doc["history"])
+        history = History.from_doc(spec.gates, doc["history"], spec.window_seconds)
         judge = cls(spec, history, Placing(**doc["placing"]), report=report)
         m, unspent = unpack(doc["m"]), unpack(doc["unspent"])
         if (
@@ -332,7 +337,7 @@ class Judge:
         ):
             raise InvalidError("judge state", [Problem("m", "the state belongs to another spec or judge version")])
         judge._bank.m, judge._bank.unspent = m, unspent
-        judge._split.logs = unpack(doc["split"])
+        judge._split.restore(unpack(doc["split"]))
         judge._catastrophe.running = doc["running"]
         must_pass = doc["progress"].get("must_pass")
         judge._progress = Progress(

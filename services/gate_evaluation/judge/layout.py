@@ -28,8 +28,8 @@ class GateLayout:
 
     fail: tuple[tuple[int, float], ...]
     passing: tuple[tuple[tuple[int, float], ...], ...]
-    low: NDArray[np.intp]
-    high: NDArray[np.intp]
+    low: tuple[int, ...]
+    high: tuple[int, ...]
     low_nulls: Floats
     high_nulls: Floats
 
@@ -98,12 +98,12 @@ def _gate(rows: list[tuple[int, Part]]) -> GateLayout:
             groups.setdefault(part.group, []).append((row, part.weight))
     low = [(row, part.row.log_t0) for row, part in rows if part.role is Role.LOW]
     high = [(row, part.row.log_t0) for row, part in rows if part.role is Role.HIGH][::-1]
-    assert math.isclose(sum(weight for _, weight in fail), 1.0)
+    assert not fail or math.isclose(sum(weight for _, weight in fail), 1.0)
     return GateLayout(
         fail,
         tuple(tuple(group) for group in groups.values()),
-        np.array([row for row, _ in low], dtype=np.intp),
-        np.array([row for row, _ in high], dtype=np.intp),
+        tuple(row for row, _ in low),
+        tuple(row for row, _ in high),
         np.array([null for _, null in low]),
         np.array([null for _, null in high]),
     )

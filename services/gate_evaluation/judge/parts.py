@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
-
 from services.gate_evaluation.judge import grids
 from services.gate_evaluation.judge.bank import Form, Row
 from services.gate_evaluation.judge.grids import Floats, Power
@@ -108,7 +106,7 @@ def interval_rows(lane: int, form: Form, effects: Sequence[float], log_t0: Itera
     return parts
 
 
-def crossing(nulls: Floats, log_e: Floats, limit: float) -> float | None:
+def crossing(nulls: Floats, log_e: Sequence[float], limit: float) -> float | None:
     """Return the null at which a falling log evidence comes down to `limit`, None when the first is not rejected.
 
     Args:
@@ -116,10 +114,10 @@ def crossing(nulls: Floats, log_e: Floats, limit: float) -> float | None:
         log_e: log evidence against each.
         limit: what rejects.
     """
-    open_at = int(np.argmax(log_e < limit)) if log_e[-1] < limit or (log_e < limit).any() else nulls.size
+    open_at = next((at for at, value in enumerate(log_e) if value < limit), len(log_e))
     if open_at == 0:
         return None
-    if open_at == nulls.size:
+    if open_at == len(log_e):
         return float(nulls[-1])
     above, below = log_e[open_at - 1], log_e[open_at]
     part = (above - limit) / (above - below)

@@ -50,6 +50,7 @@ class QuantileComparison:
         self._key: tuple[object, ...] = ()
         self._index: np.ndarray[tuple[int], np.dtype[np.intp]] = np.zeros(0, dtype=np.intp)
         self._interval = False
+        self._nulls: tuple[int, Floats] | None = None
 
     def anchor(self) -> list[float]:
         """Return nothing: the quantile alone places the rows."""
@@ -134,8 +135,16 @@ class QuantileComparison:
         if not self._absolute:
             return None
         frame, edge = self.source.frame, self._edges[0]
+        if frame.scale is not None:
+            return self._even_nulls(frame.scale)
         here = frame.log_edge(edge)
         return np.array([frame.log_edge(min(max(edge + s, 1), frame.size)) - here for s in self._steps()])
+
+    def _even_nulls(self, scale: int) -> Floats:
+        if self._nulls is None or self._nulls[0] != scale:
+            step = math.log(2.0) * 2.0**-scale
+            self._nulls = (scale, np.array(self._steps()) * step)
+        return self._nulls[1]
 
     def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]:
         """Return one A/A window's residual."""
@@ -182,8 +191,7 @@ class QuantileComparison:
 
     def _expect(self, bank: Bank, n_c: float, n_b: float, x: float) -> None:
         source, total = self.source, n_c + n_b
-        at = [source.frame.size - edge for edge in self._edges]
-        above = [float(source.recent[i]) for i in at]
+        above = source.recent[[source.frame.size - edge for edge in self._edges]].tolist()
         scale = total / float(source.recent[-1])
         smoothed = above[0] * scale
         expected = lanes.expected_events(smoothed, x)
@@ -206,9 +214,9 @@ class QuantileComparison:
     def describe(self, bank: Bank) -> Description:
         """Return how the gate stands over the recent windows."""
         frame = self.source.frame
-        if not self._absolute or not float(frame.sums[1].sum()) > 0:
+        canary, baseline = self.source.running
+        if not self._absolute or not canary[-1] > 0:
             return Description(tolerance=self.gate.fail_at.relative, pass_margin=self.gate.pass_at.relative)
-        canary, baseline = frame.tails(frame.sums[1]), frame.tails(frame.sums[2])
         at = frame.size - self._edges[0]
         here = frame.log_edge(self._edges[0])
         effective = [math.expm1(frame.log_edge(min(self._edges[0] + k, frame.size)) - here) for k in self._shift]

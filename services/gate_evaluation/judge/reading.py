@@ -1,29 +1,30 @@
 """What a comparison tells the judge about one window: whether it could be judged, and what it looks like."""
 
 import math
-from dataclasses import dataclass, field
+
+import msgspec
 
 from services.gate_evaluation.judge.dispersion import Residual
 from services.gate_evaluation.judge.verdict import NoData
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """One gate in one window.
 
     Attributes:
         no_data: why it was not judged, or None.
         residuals: one for each lane, around the running estimate, None where too little was expected.
         counts: what was compared.
+        beyond: of gates that keep their evidence outside the bank, the nats by which it is over its own limit.
     """
 
     no_data: NoData | None
     residuals: tuple[Residual | None, ...] = ()
-    counts: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, float] = msgspec.field(default_factory=dict)
+    beyond: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(msgspec.Struct, frozen=True):
     """How a gate stands, over the recent windows.
 
     Attributes:
@@ -39,7 +40,7 @@ class Description:
     pass_margin: float = 0.0
     gain_f: float = 0.0
     gain_p: float = 0.0
-    detail: dict[str, float] = field(default_factory=dict)
+    detail: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 def count_gain(events: float, ratio: float, null: float, phi: float) -> float:

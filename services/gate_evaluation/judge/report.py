@@ -1,9 +1,8 @@
 """From a gate's evidence to the numbers of its verdict: estimate, interval, margins, and how long it may still take."""
 
 import math
-from dataclasses import dataclass
 
-import numpy as np
+import msgspec
 
 from services.gate_evaluation.judge.grids import Floats
 from services.gate_evaluation.judge.layout import GateLayout
@@ -17,8 +16,7 @@ _LN10 = math.log(10.0)
 _LONGEST = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class GateView:
+class GateView(msgspec.Struct, frozen=True):
     """All that is known of one gate after a window."""
 
     gate: GateSpec
@@ -30,7 +28,7 @@ class GateView:
     missing: int
 
 
-def gate_verdict(view: GateView, log_e: Floats, bake: Bake, alpha: float, alpha_pass: float) -> GateVerdict:
+def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, alpha_pass: float) -> GateVerdict:
     """Return the gate's verdict; `log_e` holds the log evidence of every row of the bank."""
     gate, standing, seen = view.gate, view.standing, view.description
     low, high, moved = _interval(view, log_e, alpha)
@@ -86,18 +84,18 @@ def _word(standing: Standing, bake: Bake, alpha: float, alpha_pass: float) -> tu
     return Word.INCONCLUSIVE, bake.judged >= bake.most
 
 
-def _interval(view: GateView, log_e: Floats, alpha: float) -> tuple[float | None, float | None, bool]:
+def _interval(view: GateView, log_e: list[float], alpha: float) -> tuple[float | None, float | None, bool]:
     layout = view.layout
-    if layout.low.size == 0:
+    if not layout.low:
         return None, None, False
     low_nulls, high_nulls = layout.low_nulls, layout.high_nulls
     if view.nulls is not None:
         low_nulls, high_nulls = view.nulls, view.nulls[::-1]
-    if not np.isfinite(low_nulls).all():
+    if not math.isfinite(low_nulls[0]):
         return None, None, False
     limit = -math.log(alpha)
-    low = crossing(low_nulls, log_e[layout.low], limit)
-    high = crossing(high_nulls, log_e[layout.high], limit)
+    low = crossing(low_nulls, [log_e[row] for row in layout.low], limit)
+    high = crossing(high_nulls, [log_e[row] for row in layout.high], limit)
     moved = low is not None and high is not None and low > high
     if moved:  # the difference changed during the bake: it was between the two
         low, high = high, low

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from services.gate_evaluation.judge.spec import Authority
 from services.gate_evaluation.judge.verdict import NoData, Reason, Word
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """One gate's evidence now.
 
     Attributes:
@@ -26,8 +26,7 @@ class Standing:
     no_data: NoData | None
 
 
-@dataclass(frozen=True, slots=True)
-class Bake:
+class Bake(msgspec.Struct, frozen=True):
     """Where the stage stands: judged windows so far, and the least and most of them."""
 
     judged: int
@@ -35,8 +34,7 @@ class Bake:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """The word, whether it stands, why, the weighted evidence (nats) and the gates to blame."""
 
     word: Word

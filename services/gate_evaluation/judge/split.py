@@ -12,6 +12,7 @@ _EFFECTS: Floats = np.array([s * e for e in (0.03, 0.06, 0.12, 0.25, 0.5, 1.0) f
 _SLACK = 0.02
 _PRIOR_VARIANCE, _PRIOR_WINDOWS = 0.02**2, 20.0
 _CAP = 3.5
+_LEAST, _MOST = -60.0, 400.0
 LIMIT = math.log(1.0 / 0.001)
 _KEEP = 0.97
 
@@ -60,26 +61,36 @@ class SplitGuard:
 
     def __init__(self) -> None:
         self.logs: Floats = np.zeros(_EFFECTS.size)
+        self.log_e = 0.0
+        self._split = 0.0
+        self._gains: tuple[Floats, Floats] = (self.logs, self.logs)
 
     def observe(self, n_c: float, n_b: float, split: float, variance: float) -> None:
         """Take one window's requests of canary and baseline under a configured share."""
         n = n_c + n_b
         if n <= 0 or not 0 < split < 1:
             return
-        null = np.minimum(split * (1.0 + np.sign(_EFFECTS) * _SLACK), 1.0 - 1e-9)
-        odds = null / (1.0 - null) * np.exp(_EFFECTS)
-        other = odds / (1.0 + odds)
-        gain = n_c * np.log(other / null) + n_b * (np.log1p(-other) - np.log1p(-null))
+        if split != self._split:
+            self._split, self._gains = split, _gains(split)
+        each, other = self._gains
         phi = 1.0 + n * split * (1.0 - split) * variance
-        self.logs += np.minimum(gain / phi, _CAP)
-        np.clip(self.logs, -60.0, 400.0, out=self.logs)
+        self.logs += np.minimum((n_c * each + n_b * other) / phi, _CAP)
+        self.restore(np.minimum(np.maximum(self.logs, _LEAST), _MOST))
 
-    @property
-    def log_e(self) -> float:
-        """Evidence of a mismatch, in nats."""
-        top = float(self.logs.max())
-        return top + math.log(float(np.exp(self.logs - top).mean()))
+    def restore(self, logs: Floats) -> None:
+        """Continue from the evidence of each effect (nats); `log_e` is their mixture."""
+        self.logs = logs
+        top = float(logs.max())
+        self.log_e = top + math.log(float(np.exp(logs - top).sum()) / logs.size)
 
     def restart(self) -> None:
         """Forget: a new stage has a new split."""
-        self.logs[:] = 0.0
+        self.restore(np.zeros(_EFFECTS.size))
+
+
+def _gains(split: float) -> tuple[Floats, Floats]:
+    """Return the nats that a canary request and a baseline request add to each effect."""
+    null = np.minimum(split * (1.0 + np.sign(_EFFECTS) * _SLACK), 1.0 - 1e-9)
+    odds = null / (1.0 - null) * np.exp(_EFFECTS)
+    other = odds / (1.0 + odds)
+    return np.log(other / null), np.log1p(-other) - np.log1p(-null)

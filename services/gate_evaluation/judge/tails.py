@@ -20,6 +20,7 @@ class TailSource:
         self.pair: Floats = np.zeros((2, 1))
         self.recent: Floats = np.zeros(1)
         self._cells: tuple[Floats, Floats] | None = None
+        self._running: tuple[Floats, Floats] | None = None
 
     def load(self, one: Cohort, two: Cohort) -> bool:
         """Place both cohorts' histograms; False when one has none.
@@ -59,6 +60,13 @@ class TailSource:
         return self.recent.size > 1 and float(self.recent[-1]) > 0
 
     @property
+    def running(self) -> tuple[Floats, Floats]:
+        """Tails of the rollout's running counts: canary, baseline."""
+        if self._running is None or self._running[0].size != self.frame.size + 1:
+            self._running = (self.frame.tails(self.frame.sums[1]), self.frame.tails(self.frame.sums[2]))
+        return self._running
+
+    @property
     def cells(self) -> tuple[Floats, Floats]:
         """The two cohorts' counts by cell."""
         assert self._cells is not None
@@ -75,4 +83,5 @@ class TailSource:
             return
         if judged:
             self.frame.run(*self._cells)
+            self._running = None
         self.frame.absorb(self._cells[1])

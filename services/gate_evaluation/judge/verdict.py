@@ -1,8 +1,9 @@
 """What the judge says after a window: a word, whether it stands, and every number behind it, as values and as JSON."""
 
-from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 JUDGE_VERSION = "1"
 """Changes whenever the same windows could give another verdict."""
@@ -45,8 +46,7 @@ class Reason(StrEnum):
     WARM_UP = "warm_up"  # the window does not count
 
 
-@dataclass(frozen=True, slots=True)
-class GateVerdict:
+class GateVerdict(msgspec.Struct, frozen=True):
     """One gate after one window.
 
     Attributes:
@@ -92,8 +92,7 @@ class GateVerdict:
     detail: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class WindowVerdict:
+class WindowVerdict(msgspec.Struct, frozen=True):
     """The judge's answer to one window.
 
     Attributes:
@@ -121,4 +120,5 @@ class WindowVerdict:
 
     def to_doc(self) -> dict[str, Any]:
         """Return the verdict as JSON-able values."""
-        return asdict(self)
+        doc: dict[str, Any] = msgspec.to_builtins(self)
+        return doc

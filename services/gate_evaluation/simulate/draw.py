@@ -12,7 +12,7 @@ from services.gate_evaluation.simulate.scenarios import Change, Scenario, World
 Floats = NDArray[np.float64]
 SCALE = 4
 STEP = math.log(2.0) / 2**SCALE
-_FAST_MEDIAN, _FAST_SD, _SLOW_MEDIAN, _SLOW_SHARE = 55.0, 0.45, 150.0, 0.05
+_FAST_MEDIAN, _FAST_SD, _SLOW_MEDIAN, _SLOW_SHARE = 55.0, 0.45, 150.0, 0.10
 _LOW, _HIGH = 40, 260
 _EDGES: Floats = STEP * np.arange(_LOW, _HIGH + 1)
 _WINDOW_S = 60.0

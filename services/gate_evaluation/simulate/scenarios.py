@@ -20,7 +20,7 @@ class World:
     Attributes:
         rps: requests a second of the whole service; split: canary share.
         errors: baseline error rate.
-        slow_sd: spread of the slow 5 % of requests, in log units (heavier tails are harder).
+        slow_sd: spread of the slow 10 % of requests, in log units (heavier tails are harder).
         wander: (sd, correlation a window) of each cohort's own log rate of errors and slow requests.
         burst: (chance a window, factor, mean length) of each cohort's own error bursts.
         diurnal: amplitude of a daily wave in traffic, errors and latency, shared by the cohorts.
@@ -33,7 +33,7 @@ class World:
     rps: float = 200.0
     split: float = 0.05
     errors: float = 0.005
-    slow_sd: float = 0.62
+    slow_sd: float = 0.5
     wander: tuple[float, float] = (0.0, 0.0)
     burst: tuple[float, float, float] = (0.0, 1.0, 1.0)
     diurnal: float = 0.0
@@ -88,7 +88,7 @@ class Scenario:
 
 _AR = World(wander=(0.12, 0.8), memory_wander=(0.02, 0.8))
 _BURSTY = World(burst=(0.04, 4.0, 2.0))
-_HEAVY = World(slow_sd=1.0)
+_HEAVY = World(slow_sd=1.05)
 _QUIET = World(rps=1.0)
 _CLEAN = World(errors=0.0)
 _DAY = World(diurnal=0.5)
