@@ -10,6 +10,7 @@ from penstock.events import (
     PlanRegistered,
     RolloutAnnounced,
     RolloutEvent,
+    RolloutHeld,
     RolloutResumed,
     StageEntered,
     StageExtended,
@@ -58,11 +59,17 @@ def _on_rollout_event(state: TargetState, event: RolloutEvent) -> TargetState:
     state = msgspec.structs.replace(state, rollout=after)
     if isinstance(event, RolloutAnnounced):
         judge = evidence.start(judge_spec(event.plan_text), state.history)
-        return msgspec.structs.replace(state, plan=event.plan_text, judge=evidence.keep(judge), seen=0, missing=0)
+        return msgspec.structs.replace(
+            state, plan=event.plan_text, judge=evidence.keep(judge), seen=0, missing=0, good=0
+        )
     if isinstance(event, StageEntered | RolloutResumed | StageExtended):
         return _restage(state, event, after)
+    if isinstance(event, RolloutHeld):
+        return msgspec.structs.replace(state, missing=0, good=0)
     if not after.live and state.judge:
-        return msgspec.structs.replace(state, history=evidence.history_of(state.judge), judge="", seen=0, missing=0)
+        return msgspec.structs.replace(
+            state, history=evidence.history_of(state.judge), judge="", seen=0, missing=0, good=0
+        )
     return state
 
 
@@ -73,7 +80,7 @@ def _restage(state: TargetState, event: RolloutEvent, rollout: RolloutState) -> 
     else:
         gates = None if rollout.index >= len(rollout.stages) else plan_of(state.plan).stages[rollout.index].gates
         judge.new_stage(rollout.bake_min, rollout.bake_max, gates)
-    return msgspec.structs.replace(state, judge=evidence.keep(judge), seen=0, missing=0)
+    return msgspec.structs.replace(state, judge=evidence.keep(judge), seen=0, missing=0, good=0)
 
 
 def _unpark(state: TargetState, verdicts: list[StageJudged]) -> TargetState:
@@ -125,26 +132,35 @@ def _judge(
     judge = evidence.take(judge_spec(state.plan), state.judge)
     split = rollout.exposure if plan.cohorts.assigned_by == "request" and 0 < rollout.exposure < 1 else None
     verdict = judge.observe(measured, split)
-    missing = state.missing + 1 if verdict.word is Word.NO_DATA else 0
-    final = _acts(rollout, verdict, missing)
+    blind = verdict.word is Word.NO_DATA
+    state = msgspec.structs.replace(
+        state, missing=state.missing + 1 if blind else 0, good=0 if blind else state.good + 1
+    )
+    final = _acts(state, rollout, verdict)
     event = report(plan, state.plan, rollout, window, verdict, final)
     verdicts.append(event)
     return msgspec.structs.replace(
         state,
         judge=evidence.keep(judge),
         seen=state.seen + 1,
-        missing=missing,
         waits=event.id if final else "",
     )
 
 
-def _acts(rollout: RolloutState, verdict: WindowVerdict, missing: int) -> bool:
+def _acts(state: TargetState, rollout: RolloutState, verdict: WindowVerdict) -> bool:
     """Whether rollout control must answer: then later windows wait, so that timing cannot change a decision."""
     if verdict.word is Word.BREACH:
         return True
     if verdict.reason is Reason.HELD:
         return rollout.phase in _ACTS or rollout.phase is Phase.AWAITING_APPROVAL
+    if rollout.awaits_data:
+        return state.good >= _good_windows(state, rollout)
     if rollout.phase not in _ACTS or rollout.passed:
         return False
     # A gap shorter than the minimum bake is waited through: the bake counts only windows that measured every gate.
-    return verdict.final or missing >= rollout.bake_min
+    return verdict.final or state.missing >= rollout.bake_min
+
+
+def _good_windows(state: TargetState, rollout: RolloutState) -> int:
+    stages = plan_of(state.plan).stages
+    return stages[rollout.index].resume_after if 0 <= rollout.index < len(stages) else 1

@@ -1,6 +1,5 @@
 """From the judge's verdict to the event that carries it."""
 
-from dataclasses import asdict
 from typing import Any
 
 from penstock import ids
@@ -49,7 +48,7 @@ def report(
 def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict) -> GateVerdict:
     planned = plan.gates[gate.name]
     unit = planned.unit if isinstance(planned, QuantileGate | MeanGate | GaugeGate) else None
-    detail: dict[str, Any] = {key: value for key, value in asdict(gate)["detail"].items() if _finite(value) is not None}
+    detail: dict[str, Any] = {key: value for key, value in gate.detail.items() if _finite(value) is not None}
     detail |= {f"window_{name}": value for name, value in gate.counts.items()}
     for name in ("limit_absolute", "pass_asked", "pass_effective", "samples_needed", "weight"):
         if (value := getattr(gate, name)) is not None:

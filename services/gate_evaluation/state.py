@@ -23,7 +23,8 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
         rollout: the present or last rollout.
         judge: the judge's state, packed; empty outside a live rollout.
         history: what A/A windows taught, packed.
-        seen: windows of the present stage, warm-up included; missing: consecutive ones without some gate's data.
+        seen: windows of the present stage, warm-up included; missing: consecutive ones without some gate's data;
+            good: consecutive ones with all of it.
         waits: id of the final verdict that rollout control has not answered yet; parked: windows since, in order.
         last: end of the last window taken, RFC 3339.
     """
@@ -34,6 +35,7 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
     history: str = ""
     seen: int = 0
     missing: int = 0
+    good: int = 0
     waits: str = ""
     parked: tuple[Document, ...] = ()
     last: str = ""

@@ -140,17 +140,17 @@ class Course:
     def watch_silence(self) -> None:
         """Arm the dead-man timer from the cause's time on."""
         due = self.cause.time + timedelta(seconds=self.plan.dead_man.after)
-        self.put(timers={DEAD_MAN: due.isoformat()}, awaits_data=False, good=0)
+        self.put(timers={DEAD_MAN: due.isoformat()})
 
     def pass_stage(self, ground: Ground, override: bool = False) -> None:
         """End the present stage well and go on."""
         self.move(StagePassed, ground, stage=self.rollout.stage, override=override)
         self.advance(ground)
 
-    def hold(self, ground: Ground, awaits_data: bool = False) -> None:
+    def hold(self, ground: Ground) -> None:
         """Stay at the present exposure."""
         self.move(RolloutHeld, ground, stage=self.rollout.stage or self.rollout.awaited or "")
-        self.put(awaits_data=awaits_data, good=0, timers={})
+        self.put(timers={})
 
     def roll_back(self, ground: Ground) -> None:
         """Take the release back and quarantine its version."""
@@ -164,9 +164,7 @@ class Course:
             began_at=before.began_at,
         )
         self.move(VersionQuarantined, Ground(why=Why.QUARANTINED), version=before.version)
-        self.put(
-            quarantined={**self.state.quarantined, before.version: before.id}, timers={}, awaits_data=False, good=0
-        )
+        self.put(quarantined={**self.state.quarantined, before.version: before.id}, timers={})
 
     def is_in(self, *phases: Phase) -> bool:
         """Whether there is a rollout in one of the phases."""

@@ -55,4 +55,4 @@ def _on_timer_fired(course: Course, event: TimerFired) -> None:
     if course.plan.dead_man.action == "rollback":
         course.roll_back(ground)
     else:
-        course.hold(ground, awaits_data=True)
+        course.hold(ground)

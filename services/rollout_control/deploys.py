@@ -103,7 +103,7 @@ def _start(course: Course, event: DeployAnnounced, text: str, plan: Plan) -> Non
         ),
     )
     before = course.state.rollout
-    course.put(rollout=evolve(before, announced), plan=text, timers={}, awaits_data=False, good=0)
+    course.put(rollout=evolve(before, announced), plan=text, timers={})
     course.state = course.state.with_deploy(f"{event.source} {event.id}", rollout)
     course.advance(Ground(why=Why.DEPLOYED))
 

@@ -22,7 +22,6 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
         deploys: rollout by `source id` of the deploy events heard, oldest first.
         commands: ids of the commands heard lately.
         quarantined: rollout that was taken back, by version.
-        awaits_data: the hold is for want of data; good: windows with data since.
         timers: due times, RFC 3339, by name.
     """
 
@@ -33,8 +32,6 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
     deploys: dict[str, str] = {}
     commands: tuple[str, ...] = ()
     quarantined: dict[str, str] = {}
-    awaits_data: bool = False
-    good: int = 0
     timers: dict[str, str] = {}
 
     def with_deploy(self, key: str, rollout: str) -> "TargetState":

@@ -17,8 +17,9 @@ def on_stage_judged(course: Course, verdict: StageJudged) -> None:
     if verdict.word is Word.BREACH:
         _breach(course, verdict)
     elif verdict.entry == course.rollout.entry:
+        decides = verdict.final and course.is_in(Phase.BAKING, Phase.SOAKING)
         _note(course, verdict)
-        if verdict.final and course.is_in(Phase.BAKING, Phase.SOAKING):
+        if decides:
             _final(course, verdict)
 
 
@@ -34,14 +35,10 @@ def _note(course: Course, verdict: StageJudged) -> None:
     if course.is_in(Phase.BAKING, Phase.SOAKING):
         due = verdict.window_end + timedelta(seconds=course.plan.dead_man.after)
         course.put(timers={DEAD_MAN: due.isoformat()})
-    elif course.is_in(Phase.HELD) and course.state.awaits_data:
-        good = 0 if verdict.word is Word.NO_DATA else course.state.good + 1
-        course.put(good=good)
-        stage = course.stage
-        if good >= (stage.resume_after if stage is not None else 1):
-            course.move(RolloutResumed, ground_of(verdict, Why.DATA_RETURNED), stage=course.rollout.stage)
-            course.put(awaits_data=False, good=0)
-            course.watch_silence()
+    elif course.rollout.awaits_data and verdict.final and verdict.word is not Word.NO_DATA:
+        # Gate evaluation counts the good windows; a final verdict in a hold for want of data says that there were enough.
+        course.move(RolloutResumed, ground_of(verdict, Why.DATA_RETURNED), stage=course.rollout.stage)
+        course.watch_silence()
 
 
 def _final(course: Course, verdict: StageJudged) -> None:
@@ -54,12 +51,12 @@ def _final(course: Course, verdict: StageJudged) -> None:
         case Word.INCONCLUSIVE:
             stage = course.stage
             policy = stage.on_inconclusive if stage is not None else OnInconclusive.HOLD
-            _undecided(course, ground_of(verdict, Why.INCONCLUSIVE), policy.value, awaits_data=False)
+            _undecided(course, ground_of(verdict, Why.INCONCLUSIVE), policy.value)
         case Word.NO_DATA:
-            _undecided(course, ground_of(verdict, Why.NO_DATA), _no_data_action(course, verdict), awaits_data=True)
+            _undecided(course, ground_of(verdict, Why.NO_DATA), _no_data_action(course, verdict))
 
 
-def _undecided(course: Course, ground: Ground, action: str, awaits_data: bool) -> None:
+def _undecided(course: Course, ground: Ground, action: str) -> None:
     if action == OnInconclusive.ROLLBACK:
         course.roll_back(ground)
     elif action == OnInconclusive.EXTEND and not course.rollout.extended:
@@ -67,7 +64,7 @@ def _undecided(course: Course, ground: Ground, action: str, awaits_data: bool) -
         more = stage.bake.max if stage is not None else course.rollout.bake_max
         course.move(StageExtended, ground, stage=course.rollout.stage, bake_max=course.rollout.bake_max + more)
     else:
-        course.hold(ground, awaits_data)
+        course.hold(ground)
 
 
 def _no_data_action(course: Course, verdict: StageJudged) -> str:

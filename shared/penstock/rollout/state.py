@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from penstock.events import Ground
+from penstock.events import Ground, Why
 
 
 class Phase(StrEnum):
@@ -87,6 +87,11 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     def live(self) -> bool:
         """Whether it may still go either way."""
         return self.phase in LIVE
+
+    @property
+    def awaits_data(self) -> bool:
+        """Whether it is held for want of data, and goes on by itself once there is some."""
+        return self.phase is Phase.HELD and self.why in {Why.NO_DATA, Why.TELEMETRY_SILENT}
 
     @property
     def next_stage(self) -> StageState | None:

@@ -1,4 +1,4 @@
-"""The chain under arbitrary interleavings of crashes, zombies, lost and repeated appends: right with digests, wrong without."""
+"""The chain under crashes, zombies, lost and repeated appends in any order: right with digests, wrong without."""
 
 import hashlib
 import random
@@ -11,12 +11,18 @@ from penstock.chain import participant, record
 from penstock.errors import CorruptError
 from tests.unit.chain.world import World
 
+# More of what moves things on than of what breaks them, so that runs get somewhere.
+KINDS = (
+    *("say",) * 3,
+    *("pull",) * 4,
+    *("propose",) * 3,
+    *("send",) * 4,
+    *("fold",) * 3,
+    *("tick", "lose", "repeat", "crash", "crash-late", "stall", "wake", "wake", "snapshot"),
+)
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(
-            "say say say pull pull pull pull tick propose propose propose send send send send fold fold fold "
-            "lose repeat crash crash-late stall wake snapshot".split()
-        ),
+        st.sampled_from(KINDS),
         st.integers(0, 2),
         st.integers(0, 9),
     ),
@@ -60,11 +66,10 @@ def test_every_input_is_decided_once_in_order_whatever_crashes(copies: int, step
 
 def run(seed: int) -> str:
     rng = random.Random(seed)
-    kinds = "say pull pull pull tick propose propose send send send fold fold lose repeat crash crash-late".split()
     world = World(rng.choice([2, 3]))
     try:
         for _ in range(800):
-            step(world, rng.choice(kinds), rng.randrange(3), rng.randrange(10))
+            step(world, rng.choice(KINDS), rng.randrange(3), rng.randrange(10))
         return world.verdict()
     except CorruptError:
         return "a reader met a state that its record does not state"

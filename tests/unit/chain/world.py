@@ -1,4 +1,4 @@
-"""A log, two inputs and up to three copies of a decider, moved by arbitrary steps: crashes, stalls, lost and repeated appends."""
+"""A log, two inputs and up to three copies of a decider, moved by arbitrary steps: crashes, stalls, lost appends."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from penstock import ids
 from penstock.chain import Decision, Document, Fold, Item, Participant, assemble, decode, disassemble, genesis
 from penstock.chain.participant import TICK, Proposal
-from penstock.events import Event, HoldRequested, TimerFired
+from penstock.events import Event, HoldRequested, TimerFired, from_json
 
 TARGETS = ("test/one/flag", "test/two/flag")
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
@@ -31,7 +31,9 @@ def decide(target: str, document: Document, event: Event) -> Decision:
 
 
 def _echo(event: Event, target: str) -> HoldRequested:
-    return HoldRequested(id=ids.derive("echo", event.id, target), source="/t", target=target, time=event.time, reason="x")
+    return HoldRequested(
+        id=ids.derive("echo", event.id, target), source="/t", target=target, time=event.time, reason="x"
+    )
 
 
 def hold(number: int, target: str, second: int) -> HoldRequested:
@@ -86,7 +88,12 @@ class World:
             if due is not None and datetime.fromisoformat(due) <= EPOCH + timedelta(seconds=self.now):
                 moment = datetime.fromisoformat(due)
                 event = TimerFired(
-                    id=ids.derive("tick", target, due), source="/t", target=target, time=moment, timer="tick", due=moment
+                    id=ids.derive("tick", target, due),
+                    source="/t",
+                    target=target,
+                    time=moment,
+                    timer="tick",
+                    due=moment,
                 )
                 copy.participant.hear(Item(TICK, -1, target, (event,)))
 
@@ -173,8 +180,6 @@ class World:
     def _item(self, source: str, offset: int, envelope: object) -> Item:
         if source != TICK:
             return self.inputs[source][offset]
-        from penstock.events import from_json
-
         record = envelope.record  # type: ignore[attr-defined]
         event = from_json(record.inputs[0].events[0])
         return Item(TICK, -1, record.target, (event,))

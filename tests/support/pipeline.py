@@ -1,0 +1,128 @@
+"""The deciders chained in memory: logs are lists, and every delivery is a step that a test may order as it likes."""
+
+import random
+from dataclasses import dataclass, field
+
+import penstock
+from penstock.chain import Decide, Fold, Item, Participant, Record, digest_of, encode, genesis
+from penstock.chain.participant import OBSERVATION, TICK
+from penstock.chain.record import digest
+from penstock.events import Event, from_json, to_json
+
+
+@dataclass
+class Node:
+    """One decider on one partition."""
+
+    name: str
+    log: str
+    decide: Decide
+    plain: tuple[str, ...]
+    chained: tuple[str, ...]
+    participant: Participant = field(init=False)
+    folds: dict[str, Fold] = field(init=False)
+    read: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart(None)
+
+    def restart(self, log: list[bytes] | None) -> None:
+        """Begin anew, from the log alone."""
+        self.participant = Participant(Fold(genesis("c", self.log, 0)), self.decide, penstock.__version__)
+        for offset, value in enumerate(log or []):
+            self.participant.observe(offset, value)
+        self.participant.rewind()
+        cursor = self.participant.fold.cursor
+        self.read = {source: cursor[source].next if source in cursor else 0 for source in (*self.plain, *self.chained)}
+        self.folds = {}
+        for source in self.chained:
+            place = cursor.get(source)
+            head = place.head if place is not None and place.head is not None else genesis("c", source, 0)
+            self.folds[source] = Fold(head, self.read[source], stateful=False)
+
+
+class Pipeline:
+    """Nodes, their logs, and the plain topics.
+
+    Attributes:
+        said: every accepted event of every log, in the order of acceptance.
+    """
+
+    def __init__(self, *nodes: Node) -> None:
+        self.nodes = {node.name: node for node in nodes}
+        self.logs: dict[str, list[bytes]] = {node.log: [] for node in nodes} | {"window-log": []}
+        self.topics: dict[str, list[Event]] = {}
+        self.said: list[Event] = []
+        self._window_head = genesis("c", "window-log", 0)
+
+    def publish(self, topic: str, event: Event) -> None:
+        """Say an event on a plain topic."""
+        self.topics.setdefault(topic, []).append(event)
+
+    def close_window(self, window: Event) -> None:
+        """Append a window as ingestion does."""
+        document = {"last": window.id}
+        record = Record(
+            self._window_head, {}, window.target, events=(to_json(window),), patch=document, state=digest_of(document)
+        )
+        value = encode(record)
+        self._window_head = digest(value)
+        self.logs["window-log"].append(value)
+
+    def tick(self, name: str, event: Event) -> None:
+        """Let a node hear a timer."""
+        self.nodes[name].participant.hear(Item(TICK, -1, event.target, (event,)))
+
+    def observe(self, name: str, event: Event) -> None:
+        """Let a node hear something that its copy saw."""
+        self.nodes[name].participant.hear(Item(OBSERVATION, -1, event.target, (event,)))
+
+    def settle(self, rng: random.Random | None = None, crash: float = 0.0) -> None:
+        """Deliver until nothing is left, in order or (with `rng`) in any order, crashing nodes with a probability."""
+        while True:
+            moves = [(node, source) for node in self.nodes.values() for source in self._open(node)]
+            idle = [node for node in self.nodes.values() if self._decide(node)]
+            if not moves and not idle:
+                return
+            if moves:
+                node, source = rng.choice(moves) if rng is not None else moves[0]
+                self._deliver(node, source)
+            if rng is not None and rng.random() < crash:
+                victim = rng.choice(list(self.nodes.values()))
+                victim.restart(self.logs[victim.log])
+
+    def _open(self, node: Node) -> list[str]:
+        ends = {source: len(self.topics.get(source, [])) for source in node.plain}
+        ends |= {source: len(self.logs[source]) for source in node.chained if source in self.logs}
+        return [source for source, end in ends.items() if node.read[source] < end]
+
+    def _deliver(self, node: Node, source: str) -> None:
+        offset = node.read[source]
+        node.read[source] += 1
+        if source in node.folds:
+            accepted = node.folds[source].offer(offset, self.logs[source][offset])
+            if accepted is not None and accepted.record is not None and accepted.record.events:
+                events = tuple(from_json(document) for document in accepted.record.events)
+                node.participant.hear(Item(source, offset, accepted.target, events, accepted.digest))
+        else:
+            event = self.topics[source][offset]
+            node.participant.hear(Item(source, offset, event.target, (event,)))
+
+    def _decide(self, node: Node) -> bool:
+        proposals = node.participant.propose()
+        log = self.logs[node.log]
+        for proposal in proposals:
+            log.append(proposal.value)
+            accepted = node.participant.observe(len(log) - 1, proposal.value)
+            assert accepted is not None
+            assert accepted.record is not None
+            self.said.extend(from_json(document) for document in accepted.record.events)
+        return bool(proposals)
+
+    def types(self, prefix: str = "") -> list[str]:
+        """Types of what was said, in order."""
+        return [event.type for event in self.said if event.type.startswith(prefix)]
+
+    def decisions(self, *types: str) -> list[tuple[str, str]]:
+        """(type, id) of what was said of these types (all without any), in order."""
+        return [(event.type, event.id) for event in self.said if not types or event.type in types]

@@ -1,0 +1,35 @@
+"""The slice's deciders, ready to be chained in memory."""
+
+from penstock.events import DeployAnnounced, Release
+from services.gate_evaluation.decide import decide as judge
+from services.rollout_control.decide import decide as control
+from tests.support.pipeline import Node, Pipeline
+from tests.support.plans import SHORT, TARGET
+from tests.support.windows import moment
+
+
+def pipeline(*more: Node) -> Pipeline:
+    """Return gate evaluation and rollout control, and `more`."""
+    return Pipeline(
+        Node("gate_evaluation", "verdict-log", judge, (), ("window-log", "rollout-log")),
+        Node(
+            "rollout_control",
+            "rollout-log",
+            control,
+            ("deploys", "commands"),
+            ("verdict-log", "flag-log", "rollback-log"),
+        ),
+        *more,
+    )
+
+
+def deploy(plan: str | None = SHORT, version: str = "2", number: int = 1, second: float = 0.0) -> DeployAnnounced:
+    """Return a release announced by CI."""
+    return DeployAnnounced(
+        id=f"deploy-{number}",
+        source="/ci",
+        target=TARGET,
+        time=moment(second),
+        release=Release(service="shop", version=version, author="alice"),
+        plan_text=plan,
+    )
