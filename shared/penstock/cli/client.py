@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.client import Client
 from penstock.errors import CorruptError
+from penstock.local.state import NOTE, state_folder
 from penstock.settings import Settings, load_settings
 
 
@@ -24,7 +25,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _note(given: Settings) -> dict[str, Any]:
-    path = given.state / "local.json"
+    path = state_folder(given) / NOTE
     try:
         noted = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
