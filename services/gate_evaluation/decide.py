@@ -59,17 +59,13 @@ def _on_rollout_event(state: TargetState, event: RolloutEvent) -> TargetState:
     state = msgspec.structs.replace(state, rollout=after)
     if isinstance(event, RolloutAnnounced):
         judge = evidence.start(judge_spec(event.plan_text), state.history)
-        return msgspec.structs.replace(
-            state, plan=event.plan_text, judge=evidence.keep(judge), seen=0, missing=0, good=0
-        )
+        return _counted_anew(state, plan=event.plan_text, judge=evidence.keep(judge))
     if isinstance(event, StageEntered | RolloutResumed | StageExtended):
         return _restage(state, event, after)
     if isinstance(event, RolloutHeld):
-        return msgspec.structs.replace(state, missing=0, good=0)
+        return _counted_anew(state)
     if not after.live and state.judge:
-        return msgspec.structs.replace(
-            state, history=evidence.history_of(state.judge), judge="", seen=0, missing=0, good=0
-        )
+        return _counted_anew(state, history=evidence.history_of(state.judge), judge="")
     return state
 
 
@@ -80,7 +76,11 @@ def _restage(state: TargetState, event: RolloutEvent, rollout: RolloutState) -> 
     else:
         gates = None if rollout.index >= len(rollout.stages) else plan_of(state.plan).stages[rollout.index].gates
         judge.new_stage(rollout.bake_min, rollout.bake_max, gates)
-    return msgspec.structs.replace(state, judge=evidence.keep(judge), seen=0, missing=0, good=0)
+    return _counted_anew(state, judge=evidence.keep(judge))
+
+
+def _counted_anew(state: TargetState, **changes: str) -> TargetState:
+    return msgspec.structs.replace(state, seen=0, missing=0, good=0, **changes)
 
 
 def _unpark(state: TargetState, verdicts: list[StageJudged]) -> TargetState:

@@ -36,7 +36,7 @@ def _note(course: Course, verdict: StageJudged) -> None:
         due = verdict.window_end + timedelta(seconds=course.plan.dead_man.after)
         course.put(timers={DEAD_MAN: due.isoformat()})
     elif course.rollout.awaits_data and verdict.final and verdict.word is not Word.NO_DATA:
-        # Gate evaluation counts the good windows; a final verdict in a hold for want of data says that there were enough.
+        # Gate evaluation counts the good windows; a final verdict in such a hold says that there were enough.
         course.move(RolloutResumed, ground_of(verdict, Why.DATA_RETURNED), stage=course.rollout.stage)
         course.watch_silence()
 
