@@ -1,0 +1,104 @@
+"""Rollback execution at work: the decider's shell, and the claims and POSTs that the accepted state asks for."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from penstock.chain import Document, Record
+from penstock.egress import Egress
+from penstock.events import Saw
+from penstock.settings import Settings
+from penstock.subscribers import load_subscribers
+from services.runtime.decider import DeciderShell, Spec
+from services.runtime.service import Clock, Service
+
+from .decide import decide
+from .errands import Errand, errand_of, report
+from .state import State, load
+from .steps.webhook import post
+
+NAME = "rollback_execution"
+
+log = logging.getLogger(__name__)
+
+
+class RollbackExecution:
+    """One copy. What it has to do follows from the accepted state, so a restart does it again, under the same ids."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.name = NAME
+        self._executor = settings.instance
+        self._clock = clock
+        self._subscribers = load_subscribers(settings.subscribers)
+        self._egress = Egress(allow_private=settings.allow_private_webhooks)
+        self._errands: dict[str, Errand] = {}
+        self._posts: set[asyncio.Task[None]] = set()
+        self._shell = DeciderShell(
+            Spec(
+                NAME,
+                decide,
+                plain=("flag-served",),
+                chained=("rollout-log", "flag-log", "window-log"),
+                accepted=self._on_accepted,
+                restored=self._on_restored,
+            ),
+            settings,
+            clock,
+        )
+
+    async def start(self) -> None:
+        """Restore, take up what was under way, follow."""
+        await self._shell.start()
+
+    async def stop(self) -> None:
+        """Stop; POSTs in hand are left to the next start, which repeats them."""
+        for task in self._posts:
+            task.cancel()
+        await asyncio.gather(*self._posts, return_exceptions=True)
+        await self._shell.stop()
+        await self._egress.close()
+
+    def ready(self) -> bool:
+        """Whether the log is folded."""
+        return self._shell.ready()
+
+    def alive(self) -> bool:
+        """Whether its loops move."""
+        return self._shell.alive()
+
+    def _on_restored(self, documents: Mapping[str, Document]) -> None:
+        for target, document in documents.items():
+            self._run_errand(target, load(document))
+
+    def _on_accepted(self, target: str, _: Record, document: Document) -> None:
+        self._run_errand(target, load(document))
+
+    def _run_errand(self, target: str, state: State) -> None:
+        errand = errand_of(state, self._executor)
+        if errand is None:
+            self._errands.pop(target, None)
+            return
+        if self._errands.get(target) == errand:
+            return
+        self._errands[target] = errand
+        run = state.running
+        assert run is not None
+        if errand.what == "claim":
+            self._shell.observe(report(target, run, self._executor, self._clock(), Saw.CLAIMED))
+            return
+        task = asyncio.create_task(self._post(target, state))
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def _post(self, target: str, state: State) -> None:
+        run = state.running
+        assert run is not None
+        saw, status, reason = await post(self._egress, self._subscribers, target, run, self._clock())
+        if saw is not Saw.SUCCEEDED:
+            log.warning("%s: step %d of rollback %s: %s", target, run.index, run.id, reason)
+        self._shell.observe(report(target, run, self._executor, self._clock(), saw, status, reason))
+
+
+def build(settings: Settings, clock: Clock) -> Service:
+    """Return the service, not yet started."""
+    return RollbackExecution(settings, clock)

@@ -1,0 +1,150 @@
+"""The only way out for webhooks: no address of our own network, no redirect, no address that changes after the look."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from .errors import RefusedError, UnavailableError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""(host, port) -> its addresses, in the order to try them."""
+
+_METADATA = frozenset({ipaddress.ip_address("169.254.169.254"), ipaddress.ip_address("fd00:ec2::254")})
+_EMBEDDED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+_CONNECT_SECONDS = 5.0
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The HTTP status of an answer; its body is never read."""
+
+    status: int
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is 2xx."""
+        return 200 <= self.status < 300
+
+
+class Egress:
+    """Posts to addresses that are allowed.
+
+    Args:
+        allow_private: private and loopback addresses may be posted to as well; link-local (cloud metadata), multicast
+            and reserved ones never.
+        resolve: how names become addresses.
+    """
+
+    def __init__(self, allow_private: bool = False, resolve: Resolve | None = None) -> None:
+        self._allow_private = allow_private
+        self._resolve = resolve or _resolve
+        # Proxies of the environment would connect for us, to wherever the name then leads.
+        self._client = httpx.AsyncClient(
+            trust_env=False, follow_redirects=False, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
+        """POST once and return the answer, a redirect included, within `seconds`.
+
+        Errors name the host at most: an address's path may hold a secret.
+
+        Raises:
+            RefusedError: the address is not allowed.
+            UnavailableError: no answer.
+        """
+        target = httpx.URL(url)
+        if target.scheme not in _PORTS or not target.host or target.userinfo:
+            raise RefusedError("a webhook address is http(s)://host[:port]/path, without user and password")
+        try:
+            async with asyncio.timeout(seconds):
+                addresses = await self._addresses(target)
+                return await self._post(target, addresses, body, headers)
+        except TimeoutError:
+            raise UnavailableError(f"{target.host} did not answer within {seconds:g} s") from None
+
+    async def _addresses(self, url: httpx.URL) -> list[Address]:
+        try:
+            found = await self._resolve(url.host, url.port or _PORTS[url.scheme])
+        except OSError:
+            raise UnavailableError(f"the name {url.host} does not resolve") from None
+        addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
+        if not addresses:
+            raise UnavailableError(f"the name {url.host} does not resolve")
+        for address in addresses:
+            # One bad address among good ones is how a hostile name server would slip one in.
+            if not is_allowed(address, self._allow_private):
+                raise RefusedError(
+                    f"{url.host} leads to an address that webhooks must not reach (private, loopback, link-local or "
+                    "reserved); for local use, PENSTOCK_ALLOW_PRIVATE_WEBHOOKS=true allows private and loopback ones"
+                )
+        return addresses
+
+    async def _post(self, url: httpx.URL, addresses: list[Address], body: bytes, headers: Mapping[str, str]) -> Answer:
+        for address in addresses:
+            try:
+                return await self._post_to(url, address, body, headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue
+            except httpx.HTTPError as error:
+                raise UnavailableError(f"{url.host} did not answer: {type(error).__name__}") from None
+        raise UnavailableError(f"{url.host} cannot be connected to")
+
+    async def _post_to(self, url: httpx.URL, address: Address, body: bytes, headers: Mapping[str, str]) -> Answer:
+        request = self._client.build_request(
+            "POST",
+            url.copy_with(host=str(address)),
+            content=body,
+            headers={**headers, "host": url.netloc.decode("ascii"), "user-agent": "penstock"},
+            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+            # The certificate must be the name's, although the connection goes to the address that was looked at.
+            extensions={"sni_hostname": url.raw_host.decode("ascii")},
+        )
+        response = await self._client.send(request, stream=True)
+        await response.aclose()
+        return Answer(response.status_code)
+
+
+def is_allowed(address: Address, allow_private: bool) -> bool:
+    """Whether webhooks may go to this address; addresses that carry an IPv4 one are judged by it."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _embedded(address)
+        if inner is not None:
+            return is_allowed(inner, allow_private)
+    if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
+        return False
+    if address.is_loopback:
+        return allow_private
+    if address.is_reserved:
+        return False
+    return address.is_global or allow_private
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address not in {ipaddress.IPv6Address("::1"), ipaddress.IPv6Address("::")} and any(
+        address in network for network in _EMBEDDED
+    ):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    found: list[Any] = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
