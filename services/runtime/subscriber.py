@@ -69,7 +69,8 @@ class PositionedSubscriber:
     async def stop(self) -> None:
         """Stop following."""
         if self._subscriber is not None:
-            await self._subscriber.stop()
+            # A consumer stopped soon after its start cancels a task of its own and lets that escape as ours.
+            await asyncio.wait({asyncio.ensure_future(self._subscriber.stop())})
 
     def alive(self, patience: float = 30.0) -> bool:
         """Whether it polled within `patience` seconds and no record was failed on."""
