@@ -1,0 +1,108 @@
+"""`penstock test`: the project's own checks and tests, part by part, as CI runs them."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.errors import NotFoundError
+from penstock.local.progress import Narrator
+from penstock.local.state import tree_root
+
+from .exits import Exits
+
+app = typer.Typer(help="Run the tests.")
+
+PARTS: dict[str, str] = {
+    "unit": "the pure core, no network",
+    "contract": "examples, schema, topics, settings, the deployment files",
+    "flows": "all services in memory",
+    "kafka": "the real broker, with kills",
+    "browser": "the dashboard in a headless Chromium",
+    "clients": "what users run against us",
+}
+"""Folders below `tests`, in the order in which they run."""
+
+LINT = "lint"
+CHECKS: dict[str, tuple[str, ...]] = {
+    "ruff": ("ruff", "check", "."),
+    "ruff format": ("ruff", "format", "--check", "."),
+    "mypy": ("mypy",),
+    "basedpyright": ("basedpyright",),
+    "lint-imports": ("lint-imports",),
+}
+
+Parts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PART]...", help=f"Parts to run, all without: {', '.join((LINT, *PARTS))}."),
+]
+
+
+@app.command("test")
+def run_tests(
+    parts: Parts = None,
+    keyword: Annotated[str | None, typer.Option("-k", help="Only tests whose names match, as in pytest.")] = None,
+    fail_on_skip: Annotated[bool, typer.Option(help="A skipped test fails the run; so with CI=true.")] = False,
+) -> None:
+    """Run the checks and tests; say what was skipped for want of what. Exits 1 when something failed."""
+    wanted = parts or [LINT, *PARTS]
+    unknown = [part for part in wanted if part != LINT and part not in PARTS]
+    if unknown:
+        raise typer.BadParameter(f"no part called {', '.join(unknown)}; there are {', '.join((LINT, *PARTS))}")
+    root = tree_root()
+    if root is None:
+        raise NotFoundError("the tests are not installed here: run `./penstock test` from a clone of the repository")
+    narrator = Narrator()
+    failed = [name for name in CHECKS if not _checked(name, root, narrator)] if LINT in wanted else []
+    folders = [part for part in PARTS if part in wanted]
+    passed = not folders or _pytest(folders, root, keyword, fail_on_skip, narrator)
+    if failed:
+        narrator.say(f"failed before the tests: {', '.join(failed)} (see above; again by `penstock test {LINT}`)")
+    if failed or not passed:
+        raise typer.Exit(Exits.INTERNAL)
+
+
+def _checked(name: str, root: Path, narrator: Narrator) -> bool:
+    began = time.monotonic()
+    tool, *arguments = CHECKS[name]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name(tool)), *arguments],
+        cwd=root,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - began
+    if done.returncode == 0:
+        narrator.say(f"ok  {name} ({seconds:.1f} s)")
+        return True
+    typer.echo(done.stdout)
+    narrator.say(f"failed  {name} ({seconds:.1f} s)")
+    return False
+
+
+def _pytest(parts: list[str], root: Path, keyword: str | None, fail_on_skip: bool, narrator: Narrator) -> bool:
+    there = [part for part in parts if any((root / "tests" / part).rglob("test_*.py"))]
+    for part in parts:
+        narrator.say(f"... {part}: {PARTS[part]}" if part in there else f"... {part}: has no tests")
+    if not there:
+        return True
+    options = ["--fail-on-skip"] if fail_on_skip else []
+    chosen = ["-k", keyword] if keyword else []
+    sys.stdout.flush()
+    folders = [f"tests/{part}" for part in there]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *options, *chosen, *folders], cwd=root, env=_environment(), check=False
+    )
+    return done.returncode == 0
+
+
+def _environment() -> dict[str, str]:
+    # Settings of the person who runs them, and the stack that may run beside them, are none of the tests' business.
+    return {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
