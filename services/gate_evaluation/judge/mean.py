@@ -73,7 +73,7 @@ class MeanComparison:
         self._nulls = [(i, int(part.role is Role.P)) for i, part in mean if part.role in (Role.F, Role.P)]
 
     def _capped(self) -> tuple[Floats, float]:
-        """Return each cell's value, capped at the baseline's p99.5, and the baseline's squared coefficient of variation."""
+        """Return each cell's value, capped at the baseline's p99.5, and its squared coefficient of variation."""
         source, frame = self.source, self.source.frame
         edge = int(frame.edges_at(source.recent, np.array([1.0 - _CAP_AT]))[0])
         key = (edge, frame.changed, frame.size)

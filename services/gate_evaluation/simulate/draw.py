@@ -20,6 +20,11 @@ _INSTANCES = 20
 _MEMORY = 52.0
 
 
+def edges() -> Floats:
+    """Return ln of the lower boundary of each simulated bucket (and of the upper one of the last)."""
+    return _EDGES
+
+
 @dataclass(frozen=True, slots=True)
 class CohortRun:
     """All windows of one cohort: requests and errors (T,), latency buckets (T, B), memory count, sum, sumsq (T, 3)."""
@@ -70,10 +75,10 @@ def _cdf(z: Floats) -> Floats:
 
 def _masses(slow_sd: float, slow_times: float, all_times: float) -> tuple[Floats, Floats]:
     """Return bucket masses of fast and of slow requests, each summing to 1."""
-    edges = _EDGES - math.log(all_times)
+    shifted = _EDGES - math.log(all_times)
     found = []
     for median, sd in ((_FAST_MEDIAN, _FAST_SD), (_SLOW_MEDIAN * slow_times, slow_sd)):
-        cdf = _cdf((edges - math.log(median)) / sd)
+        cdf = _cdf((shifted - math.log(median)) / sd)
         cdf[0], cdf[-1] = 0.0, 1.0
         found.append(np.diff(cdf))
     return found[0], found[1]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -48,3 +49,62 @@ def judge(
         if answer is not None:
             sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
             sys.stdout.flush()
+
+
+@app.command()
+def simulate(
+    runs: Annotated[int, typer.Option(help="Runs of each scenario.")] = 1000,
+    scenario: Annotated[list[str] | None, typer.Option(help="Only this scenario (repeatable).")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="40 runs, without the peers.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the whole table.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    peers: Annotated[bool, typer.Option(help="Also run thresholds and Mann-Whitney.")] = True,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 when a bound is missed.")] = False,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Also write the rows to this file.")] = None,
+) -> None:
+    """Simulate rollouts with and without harm, and print what our judge and its peers make of them."""
+    harness, table = load("gate_evaluation.simulate.harness"), load("gate_evaluation.simulate.table")
+    known = [each.name for each in harness.SCENARIOS]
+    for name in scenario or ():
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is none of: {', '.join(known)}")
+    typer.echo(table.HEADER)
+    documents, missed = [], 0
+    for rows in harness.simulate(
+        scenario or (), 40 if quick else runs, seed, with_peers=peers and not quick, jobs=jobs
+    ):
+        typer.echo(table.line(rows))
+        documents += table.document(rows)
+        missed += sum(bool(row.misses()) for row in rows if row.method == harness.OURS)
+    if as_json is not None:
+        as_json.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
+    if missed:
+        typer.echo(f"{missed} scenario{'s' if missed != 1 else ''} missed a bound", err=True)
+    if check and missed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def calibrate(
+    file: Annotated[
+        Path, typer.Argument(help="JSON lines; each `start` message of the judge protocol holds a history.")
+    ],
+) -> None:
+    """Show what A/A windows teach about each gate's noise, and judge one half of the fleet against the other."""
+    parse, engine = load("gate_evaluation.protocol.parse"), load("gate_evaluation.judge.calibrate")
+    for line in file.read_text(encoding="utf-8").splitlines():
+        message = json.loads(line) if line.strip() else {}
+        if message.get("type") != "start":
+            continue
+        spec = parse.spec_of(message)
+        found = engine.calibrate(spec, [parse.window_of(window, spec.gates) for window in message.get("history", ())])
+        typer.echo(f"run {message['run']}")
+        for gate in found.gates:
+            typer.echo(
+                f"  {gate.name}: {gate.windows:.0f} A/A windows; beyond chance a window's log ratio varies by "
+                f"{gate.sd_window:.3f}, over its long run by {gate.sd_long:.3f}"
+            )
+        typer.echo(
+            f"  half a against half b over {found.replay_windows} windows: {found.replay_word}, "
+            f"evidence of harm 10^{found.replay_log10:.2f}"
+        )

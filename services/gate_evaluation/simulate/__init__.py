@@ -1,0 +1,1 @@
+"""The published harness: our judge and its peers on the same simulated rollouts."""
