@@ -28,8 +28,13 @@ def series(cohort: CohortRun, span: int = 1) -> Floats:
 
 
 def _quantile(buckets: Floats, q: float) -> Floats:
-    reached = np.cumsum(buckets, axis=1) >= q * buckets.sum(axis=1, keepdims=True)
-    found: Floats = np.exp(edges()[np.argmax(reached, axis=1)] + 0.5 * STEP)
+    total = np.cumsum(buckets, axis=1)
+    wanted = q * total[:, -1:]
+    cell = np.argmax(total >= wanted, axis=1)
+    rows = np.arange(cell.size)
+    inside = np.maximum(buckets[rows, cell], 1.0)
+    part = 1.0 - (total[rows, cell] - wanted[:, 0]) / inside
+    found: Floats = np.exp(edges()[cell] + part * STEP)
     return found
 
 

@@ -13,7 +13,7 @@ MOST_STATE = 64 * 1024
 
 @dataclass(frozen=True)
 class GatesBench:
-    """Milliseconds a window (median and 99th percentile of `windows`), bytes of a rollout's state and of its history."""
+    """Milliseconds a window (median, 99th percentile), and bytes of a rollout's state and of its history."""
 
     windows: int
     median_ms: float
@@ -30,9 +30,9 @@ class GatesBench:
     def line(self) -> str:
         """Return the figures as one line."""
         return (
-            f"judge: {self.median_ms:.3f} ms a window (p99 {self.p99_ms:.3f}; goal {MOST_MS}), four gates with intervals, "
-            f"{self.windows} windows; history {self.learn_ms:.3f} ms a window; "
-            f"state {self.state_bytes / 1024:.1f} KB (goal {MOST_STATE // 1024}), history {self.history_bytes / 1024:.1f} KB"
+            f"judge: {self.median_ms:.3f} ms a window (p99 {self.p99_ms:.3f}; goal {MOST_MS}), four gates with "
+            f"intervals, {self.windows} windows; history {self.learn_ms:.3f} ms a window; state "
+            f"{self.state_bytes / 1024:.1f} KB (goal {MOST_STATE // 1024}), history {self.history_bytes / 1024:.1f} KB"
         )
 
 
