@@ -1,4 +1,4 @@
-"""The HTTP client of the console: bearer token, errors of our tree, an event stream that resumes and repeats nothing."""
+"""The HTTP client of the console: bearer token, errors of our tree, an event stream that resumes and never repeats."""
 
 import time
 from collections import OrderedDict

@@ -11,9 +11,8 @@ from penstock.chain import Record, digest_of, encode, genesis
 from penstock.chain.record import digest
 from penstock.errors import CorruptError, EvidenceExpiredError, NotFoundError
 from penstock.events import DeployAnnounced, Event, HoldRequested, Release, Word
-from penstock.likeness import differences_of
-from penstock.replay import History, Line, fold_history, replay
-from penstock.whatif import what_if
+from penstock.replay import History, Line, fold_history, replay, what_if
+from penstock.replay.likeness import differences_of
 from services.gate_evaluation.decide import decide as judge
 from services.rollout_control.decide import decide as steer
 from tests.support.builders import an

@@ -11,7 +11,7 @@ from penstock import replay as again
 from penstock.chain import Decide
 from penstock.errors import NotFoundError, PenstockError
 from penstock.plan import load_plan
-from penstock.whatif import Departure, Turn, what_if
+from penstock.replay import Departure, Turn, what_if
 
 from . import local
 from .client import connect, settings

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
 
-from . import ids
-from .chain import Decide, Document
-from .chain.participant import OBSERVATION, TICK
-from .errors import PermanentError
-from .events import DeployAnnounced, Event, TimerFired, from_json, to_json
-from .replay import DECIDED_BY, History, Step, fold_history, select
-from .topics import BY_NAME, log_of
+from penstock import ids
+from penstock.chain import Decide, Document
+from penstock.chain.participant import OBSERVATION, TICK
+from penstock.errors import PermanentError
+from penstock.events import DeployAnnounced, Event, TimerFired, from_json, to_json
+from penstock.topics import BY_NAME, log_of
+
+from .history import DECIDED_BY, History, Step, fold_history, select
 
 
 @dataclass(frozen=True)
