@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -17,7 +18,7 @@ from penstock.errors import AppendError
 from penstock.events import Event
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
-from penstock.telemetry import Telemetry
+from penstock.telemetry import Telemetry, seconds_between
 from penstock.topics import PARTITIONS, log_of
 
 from .appender import Appender
@@ -110,6 +111,7 @@ class DeciderShell:
         await self._appender.stop()
         if self._broker is not None:
             await self._broker.stop()
+        await asyncio.to_thread(self._telemetry.close)
 
     def ready(self) -> bool:
         """Whether the log is folded to the end that it had at the start."""
@@ -234,6 +236,10 @@ class DeciderShell:
         if not worker.deciding or accepted.record is None:
             return
         self._timers[partition].note(accepted.target, document)
+        if accepted.record.time:
+            # From the end of the window (or the command, or the timer) behind the decision until it counts.
+            decided_at = datetime.fromisoformat(accepted.record.time)
+            self._telemetry.elapsed(self.name, seconds_between(decided_at, self._clock()))
         if self._spec.accepted is not None:
             self._spec.accepted(accepted.target, accepted.record, document)
 

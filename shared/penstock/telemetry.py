@@ -35,7 +35,7 @@ class Telemetry:
         """Return the headers of a record decided on this input (None for a record that only moves the cursor)."""
         if item is None:
             return {}
-        name = item.events[-1].type if item.events else item.source
+        name = item.events[0].type if item.events else item.source
         with self.span(f"decide {name}", item.headers, _attributes(item)) as carrier:
             return {key: value.encode() for key, value in carrier.items()}
 
@@ -54,8 +54,8 @@ def _attributes(item: Any) -> dict[str, Any]:
         "penstock.target": item.target,
     }
     if item.events:
-        attributes["cloudevents.event_id"] = item.events[-1].id
-        attributes["cloudevents.event_type"] = item.events[-1].type
+        attributes["cloudevents.event_id"] = item.events[0].id
+        attributes["cloudevents.event_type"] = item.events[0].type
     return attributes
 
 
