@@ -1,0 +1,1 @@
+"""The console: HTTP API, intake of CI's events, and the dashboard."""

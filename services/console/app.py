@@ -1,0 +1,168 @@
+"""The console at work: hears everything public, serves API and dashboard, takes what CI and people send."""
+
+import asyncio
+import logging
+import secrets
+from functools import partial
+
+from aiokafka import TopicPartition
+from faststream.kafka import KafkaBroker
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from penstock.errors import AppendError, PenstockError, UnavailableError
+from penstock.events import Event
+from penstock.events.cloudevents import to_kafka
+from penstock.partitioner import partition_of
+from penstock.settings import Settings
+from penstock.telemetry import Telemetry, attributes_of
+from penstock.tokens import load_tokens
+from penstock.topics import BY_NAME, PUBLIC
+from services.runtime.appender import Appender
+from services.runtime.dead_letters import dead_letter
+from services.runtime.http import HttpServer, health_routes
+from services.runtime.kafka import connection, ensure_topics, make_broker, named, retry_until_available
+from services.runtime.positions import first_and_end_offsets
+from services.runtime.reader import Heard, PublicReader
+from services.runtime.service import Clock, Service
+from services.runtime.subscriber import PositionedSubscriber
+
+from .answers import on_error
+from .api import Reads
+from .api_writes import Writes
+from .commands import Commands
+from .dead_letters import DeadLetters
+from .gate import NotYet
+from .intake_topic import IntakeTopic
+from .openapi import openapi_route
+from .projection import Projection
+from .security import Door, SecurityHeaders
+from .stream import Hub
+
+NAME = "console"
+_PATIENCE_S = 60.0
+_PUBLISH_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Console:
+    """A running copy of the console."""
+
+    name = NAME
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._telemetry = Telemetry.of(NAME, settings)
+        self._projection = Projection()
+        self._letters = DeadLetters()
+        self._hub = Hub(self._projection, life=secrets.token_hex(4))
+        self._appender = Appender(settings)
+        self._reader = PublicReader(settings, [topic.name for topic in PUBLIC], self._on_event)
+        self._letter_broker: KafkaBroker | None = None
+        self._letter_reader: PositionedSubscriber | None = None
+        bury = partial(dead_letter, self._appender, NAME)
+        self._intake = IntakeTopic(settings, self._projection, self.publish, bury)
+        self._opening: asyncio.Task[None] | None = None
+        self._open = False
+        self._server = HttpServer(self._application(), settings.host, settings.console_port)
+
+    @property
+    def port(self) -> int:
+        """The port of API and dashboard."""
+        return self._server.port
+
+    async def start(self) -> None:
+        """Connect, hear what there is, and serve; the intake opens once everything recorded is known."""
+        await retry_until_available(partial(ensure_topics, self._settings), _PATIENCE_S)
+        await self._appender.start()
+        await self._reader.start()
+        await self._follow_letters()
+        await self._server.start()
+        self._opening = asyncio.create_task(self._open_intake())
+
+    async def stop(self) -> None:
+        """Take nothing more, end the streams, disconnect."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        self._hub.close()
+        await self._intake.stop()
+        await self._server.stop()
+        if self._letter_reader is not None:
+            await self._letter_reader.stop()
+        if self._letter_broker is not None:
+            await self._letter_broker.stop()
+        await self._reader.stop()
+        await self._appender.stop()
+        self._telemetry.close()
+
+    def ready(self) -> bool:
+        """Whether everything that was recorded at the start is known, and the intake is open."""
+        return self._open
+
+    def alive(self) -> bool:
+        """Whether all loops move."""
+        opening = self._opening
+        failed = opening is not None and opening.done() and not opening.cancelled() and opening.exception() is not None
+        letters = self._letter_reader is None or self._letter_reader.alive()
+        return not failed and letters and self._reader.alive() and self._appender.alive() and self._server.alive()
+
+    async def publish(self, topic: str, event: Event) -> None:
+        """Publish an event on its target's partition; returns once all in-sync replicas have it.
+
+        Raises:
+            UnavailableError: Kafka does not take it; whether it arrived is unknown.
+        """
+        with self._telemetry.span(f"publish {topic}", None, attributes_of(event)) as carrier:
+            key, value, headers = to_kafka(event, {name: text.encode() for name, text in carrier.items()})
+            try:
+                async with asyncio.timeout(_PUBLISH_S):
+                    await (await self._appender.append(topic, partition_of(event.target), key, value, headers))
+            except (AppendError, TimeoutError):
+                raise UnavailableError("Kafka does not take it now") from None
+
+    def _on_event(self, heard: Heard) -> None:
+        self._projection.hear(heard.topic, heard.partition, heard.offset, heard.event)
+
+    async def _follow_letters(self) -> None:
+        topic = BY_NAME["dead-letters"]
+        places = [TopicPartition(named(self._settings, topic.name), p) for p in range(topic.partitions)]
+        firsts, _ = await first_and_end_offsets(connection(self._settings), places)
+        self._letter_broker = make_broker(self._settings)
+
+        def hear(records: object) -> None:
+            for record in records:  # type: ignore[attr-defined]
+                self._letters.hear(record)
+
+        self._letter_reader = PositionedSubscriber(self._letter_broker, firsts, hear, gaps=True)
+        await self._letter_broker.start()
+        await self._letter_reader.start()
+
+    async def _open_intake(self) -> None:
+        while not self._reader.caught_up():  # noqa: ASYNC110 - the reader's callbacks are synchronous; once, at start
+            await asyncio.sleep(0.05)
+        await self._intake.start()
+        self._open = True
+
+    def _application(self) -> Starlette:
+        door = Door(load_tokens(self._settings.tokens), secrets.token_bytes(32))
+        commands = Commands(self._projection, self.publish, self._clock, lambda: secrets.token_hex(16))
+        reads = Reads(self._projection, self._hub, self._letters, self._clock)
+        writes = Writes(self._projection, commands, self.publish, door)
+        return Starlette(
+            routes=[
+                *health_routes(self.ready, self.alive),
+                *writes.routes(),
+                *reads.routes(),
+                openapi_route(),
+            ],
+            middleware=[Middleware(SecurityHeaders), Middleware(NotYet, caught_up=self._reader.caught_up)],
+            exception_handlers={PenstockError: on_error},
+        )
+
+
+def build(settings: Settings, clock: Clock) -> Service:
+    """Return the service, not yet started."""
+    return Console(settings, clock)

@@ -1,0 +1,81 @@
+"""What the console has heard: each event with where it stood, numbered in the order of hearing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from penstock.events import Event, to_json
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event heard: `seq` counts from 1 within one life of the console."""
+
+    seq: int
+    topic: str
+    partition: int
+    offset: int
+    event: Event
+
+    def document(self) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        return {
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "event": to_json(self.event),
+        }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which entries somebody asks for; what is empty or None does not restrict.
+
+    Attributes:
+        types: patterns of event types, such as `rollback.*`.
+        since: earliest time of an event.
+    """
+
+    types: tuple[str, ...] = ()
+    rollout: str | None = None
+    target: str | None = None
+    since: datetime | None = None
+
+    def has(self, entry: Entry) -> bool:
+        """Return whether the entry is asked for."""
+        event = entry.event
+        return (
+            (not self.types or any(fnmatchcase(event.type, pattern) for pattern in self.types))
+            and self.rollout in {None, event.rollout}
+            and self.target in {None, event.target}
+            and (self.since is None or event.time >= self.since)
+        )
+
+
+def chronological(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries by time, causes before their effects.
+
+    Topics are heard side by side, so after a restart the order of hearing says nothing between topics; and what one
+    cause leads to all bears its time.
+    """
+    listed = list(entries)
+    depths = _depths(listed)
+    return sorted(listed, key=lambda entry: (entry.event.time, depths[entry.event.id], entry.seq))
+
+
+def _depths(entries: Sequence[Entry]) -> dict[str, int]:
+    causes = {entry.event.id: entry.event.cause for entry in entries}
+    depths: dict[str, int] = {}
+    for entry in entries:
+        chain: list[str] = []
+        at: str | None = entry.event.id
+        while at is not None and at in causes and at not in depths and at not in chain:
+            chain.append(at)
+            at = causes[at]
+        depth = depths.get(at, 0) if at is not None else 0
+        for event_id in reversed(chain):
+            depth += 1
+            depths[event_id] = depth
+    return depths
