@@ -111,7 +111,7 @@ class Ofrep:
         else:
             outcome = flag_set.evaluator.answer(key, context_of(context))
             if outcome.status != 404:
-                self._usage.one(key)
+                self._usage.one(flag_set.names[key])
             await respond(send, outcome)
 
     def _context(self, body: bytes, key: str | None) -> dict[str, Any] | Outcome:
@@ -133,7 +133,7 @@ class Ofrep:
             await respond_empty(send, 304, (b"etag", etag))
             return
         body = await self._bulk_body(flag_set, context)
-        self._usage.many(flag_set.evaluator.keys)
+        self._usage.many(flag_set.names.values())
         etag = etag or _etag(body)
         headers: tuple[Header, ...] = ((b"etag", etag), (b"cache-control", b"private, no-cache"))
         if _matches(wanted, etag):

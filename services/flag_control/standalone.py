@@ -18,13 +18,11 @@ from services.runtime.http import HttpServer, health_app
 
 from .bucketing import Bucketing
 from .files import Files
-from .guarded import GuardedProtocol
 from .ofrep import Ofrep
+from .serving import http_server
 from .store import FlagStore
 from .sync import SyncServer
 from .usage import Usage
-
-KEEP_ALIVE_SECONDS = 75
 
 
 @dataclass(frozen=True)
@@ -60,20 +58,6 @@ def bucketing_of(name: str) -> Bucketing:
         return Bucketing(name)
     except ValueError:
         raise InvalidError("--bucketing", [Problem("", f"{name!r} is neither v2 nor v3")]) from None
-
-
-def http_server(app: Ofrep, host: str, port: int) -> HttpServer:
-    """Return the HTTP server of flag control: one worker, no access log, guarded connections."""
-    return HttpServer(
-        app,
-        host,
-        port,
-        http=GuardedProtocol,
-        ws="none",
-        date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        limit_concurrency=20_000,
-    )
 
 
 @asynccontextmanager

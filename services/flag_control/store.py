@@ -11,29 +11,10 @@ from penstock.chain.document import canonical
 
 from .bucketing import Bucketing, Document
 from .evaluation import Evaluator
+from .source import Source, set_id_of
 
 EVERYTHING = ""
 """Selector of all sources merged, later ones winning."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Flags of one service or one file, ready to be served: validated, `$ref` resolved, set metadata merged under.
-
-    Attributes:
-        name: `environment/service`, or the file as it was named.
-        flags: flag documents by key; metadata: of the set itself.
-    """
-
-    name: str
-    flags: Mapping[str, Document]
-    metadata: Mapping[str, object]
-    bucketing: Bucketing = Bucketing.V3
-
-    @cached_property
-    def set_ids(self) -> frozenset[str]:
-        """Every `flagSetId` that a flag of this source belongs to."""
-        return frozenset(filter(None, map(set_id_of, self.flags.values())))
 
 
 @dataclass(frozen=True)
@@ -56,6 +37,11 @@ class FlagSet:
     def evaluator(self) -> Evaluator:
         """The core with these flags loaded, made when first asked for."""
         return Evaluator(self.flags, self.bucketing)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """By key, the name that evaluations are counted under: `flagSetId/key`, in production the target."""
+        return {key: f"{set_id}/{key}" if (set_id := set_id_of(flag)) else key for key, flag in self.flags.items()}
 
     @cached_property
     def timed(self) -> bool:
@@ -166,12 +152,6 @@ def normal(selector: str) -> str:
     if not selector or selector.startswith(("flagSetId=", "source=")):
         return selector
     return f"source={selector}"
-
-
-def set_id_of(flag: Document) -> str | None:
-    """Return the `flagSetId` of a flag's metadata."""
-    found = flag.get("metadata", {}).get("flagSetId")
-    return found if isinstance(found, str) else None
 
 
 def _any(_: Document) -> bool:

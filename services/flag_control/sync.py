@@ -41,10 +41,10 @@ class Stream:
 
 @dataclass
 class Streams:
-    """Every connected client, and who wants to know when one was sent something."""
+    """Every connected client, and who wants to know when one was sent something, or left."""
 
     connected: set[Stream] = field(default_factory=set)
-    on_sent: Callable[[Stream], None] | None = None
+    on_change: Callable[[], None] = lambda: None
 
 
 class SyncServer:
@@ -138,12 +138,12 @@ class SyncServer:
         finally:
             stopping.cancel()
             self.streams.connected.discard(stream)
+            self.streams.on_change()
         await context.abort(grpc.StatusCode.UNAVAILABLE, "this server stops; reconnect")
 
     def _sent(self, stream: Stream, flag_set: FlagSet) -> None:
         stream.sent, stream.at = flag_set, time.monotonic()
-        if self.streams.on_sent is not None:
-            self.streams.on_sent(stream)
+        self.streams.on_change()
 
     def _message(self, flag_set: FlagSet) -> bytes:
         """Return the message of this set; the last one made is kept, so a change is serialised once."""

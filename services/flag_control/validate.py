@@ -13,7 +13,7 @@ from penstock.errors import InvalidError, Problem
 
 from .bucketing import WARNINGS, Bucketing, Document, splits
 from .evaluation import Evaluator
-from .store import Source
+from .source import Source
 from .targeting_rules import check_targeting
 
 _KEY = re.compile(r"[A-Za-z0-9._/-]{1,200}")

@@ -1,0 +1,177 @@
+"""Flag control at work: it follows rollouts, decides what clients are served, serves it, and says who was sent what."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from penstock.chain import Document, Item, Record
+from penstock.errors import AppendError
+from penstock.events import FlagServed, RollbackStarted, RolloutSuperseded
+from penstock.events.cloudevents import to_kafka
+from penstock.partitioner import partition_of
+from penstock.settings import Settings
+from penstock.tokens import load_tokens
+from services.runtime.appender import Appender
+from services.runtime.decider import DeciderShell, Spec
+from services.runtime.http import HttpServer, health_routes
+from services.runtime.service import Clock, Service
+
+from .access import Access
+from .change import document_of
+from .control import control_app
+from .controls import FlagControls
+from .credentials import server_credentials
+from .decide import decide
+from .ofrep import Ofrep
+from .peers import Peers
+from .publishing import Publisher
+from .reports import Reports
+from .serving import http_server
+from .spool import Spool
+from .store import FlagStore
+from .sync import SyncServer
+from .usage import Usage
+from .view import RedisView
+
+NAME = "flag_control"
+
+log = logging.getLogger(__name__)
+
+
+class FlagControl:
+    """One copy; any number of them serve the same revisions."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.name = NAME
+        self._settings = settings
+        self._store = FlagStore()
+        self._shell = DeciderShell(
+            Spec(
+                NAME,
+                decide,
+                plain=("commands",),
+                chained=("rollout-log",),
+                heard=self._on_heard,
+                accepted=self._on_accepted,
+                restored=self._on_restored,
+            ),
+            settings,
+            clock,
+        )
+        self._publisher = Publisher(self._store, self._shell.document)
+        self._spool = Spool(settings.state / NAME / settings.instance / "kills.jsonl")
+        self._peers = Peers(settings.peers)
+        self._usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
+        self._sync = SyncServer(
+            self._store, settings.host, settings.sync_port, credentials=server_credentials(settings)
+        )
+        self._reports = Reports(settings.instance, self._sync.streams, self._report, clock)
+        self._controls = FlagControls(
+            self._publisher, self._spool, self._peers, self._reports, self._usage, self._shell, clock
+        )
+        self._http = self._http_server()
+        self._appender = Appender(settings)
+        self._view = RedisView(settings.redis, self._flag_of) if settings.redis else None
+        self._heard: dict[str, float] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+
+    @property
+    def ofrep_port(self) -> int:
+        """Port of OFREP and the write endpoint."""
+        return self._http.port
+
+    @property
+    def sync_port(self) -> int:
+        """Port of flagd sync."""
+        return self._sync.port
+
+    async def start(self) -> None:
+        """Take kills from the first moment on; restore; serve."""
+        # The core logs every context that a rule cannot use: a client must not be able to fill our disk.
+        logging.getLogger("openfeature.contrib").setLevel(logging.CRITICAL)
+        kills = self._spool.load()
+        await self._http.start()
+        await self._sync.start()
+        await self._shell.start()
+        await self._appender.start()
+        for kill in kills:
+            self._controls.hand_in(kill)
+        if self._view is not None:
+            self._view.start()
+            self._view.changed(*self._publisher.targets)
+
+    async def stop(self) -> None:
+        """Let clients go, then stop."""
+        await self._sync.stop()
+        await self._http.stop()
+        await self._shell.stop()
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=1)
+        await self._appender.stop()
+        if self._view is not None:
+            await self._view.stop()
+        await self._peers.close()
+
+    def ready(self) -> bool:
+        """Whether what is served is what the log says."""
+        return self._shell.ready()
+
+    def alive(self) -> bool:
+        """Whether its loops move."""
+        return self._shell.alive() and self._http.alive()
+
+    def _http_server(self) -> HttpServer:
+        settings, tokens = self._settings, load_tokens(self._settings.tokens)
+        control = control_app(self._controls, tokens, health_routes(self.ready, self.alive))
+        access = Access(tokens) if settings.ofrep_auth else None
+        ofrep = Ofrep(self._store, self._usage, control, access=access, ready=self._shell.ready)
+        return http_server(ofrep, settings.host, settings.ofrep_port)
+
+    def _on_heard(self, item: Item) -> None:
+        """Lower at once: the rollback is accepted in its own log, and needs no second opinion."""
+        for event in item.events:
+            if item.source == "rollout-log":
+                self._heard[event.id] = time.monotonic()
+                if isinstance(event, RollbackStarted | RolloutSuperseded) and self._publisher.knows(item.target):
+                    self._publisher.lower(event)
+
+    def _on_restored(self, documents: Mapping[str, Document]) -> None:
+        for kill in self._spool.load():
+            self._publisher.lower(kill)
+        self._publisher.publish(*documents)
+
+    def _on_accepted(self, target: str, record: Record, _: Document) -> None:
+        decided = [event["id"] for consumed in record.inputs for event in consumed.events]
+        before = self._publisher.state(target).version
+        self._publisher.settle(target, frozenset(decided))
+        self._controls.settle(target, record)
+        state = self._publisher.state(target)
+        since = min((self._heard.pop(event, time.monotonic()) for event in decided), default=time.monotonic())
+        if record.events and state.version and (state.version != before or record.inputs):
+            self._reports.changed(target, state, record.events[-1]["id"], since)
+            if self._view is not None:
+                self._view.changed(target)
+
+    def _flag_of(self, target: str) -> tuple[int, Document] | None:
+        state = self._publisher.state(target)
+        flag = document_of(target, state)
+        return (state.version, flag) if flag is not None else None
+
+    def _report(self, event: FlagServed) -> None:
+        task = asyncio.create_task(self._send(event))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, event: FlagServed) -> None:
+        key, value, headers = to_kafka(event)
+        try:
+            sent = await self._appender.append("flag-served", partition_of(event.target), key, value, headers)
+            await sent
+        except (AppendError, OSError) as error:
+            log.warning("not reported: %s of %s: %s", event.version, event.target, error)
+
+
+def build(settings: Settings, clock: Clock) -> Service:
+    """Return the service, not yet started."""
+    return FlagControl(settings, clock)

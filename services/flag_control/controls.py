@@ -1,0 +1,207 @@
+"""What the write endpoint does: kills in force before they are recorded, requests answered with what came of them."""
+
+import asyncio
+from typing import Any, Protocol
+
+from penstock import ids
+from penstock.chain import Document, Record
+from penstock.errors import NotFoundError, UnavailableError
+from penstock.events import Event, FlagRequest, KillRequested, from_json
+from penstock.tokens import Identity
+from services.runtime.service import Clock
+
+from .change import SOURCE, effective_exposure
+from .lifecycle import expires_at, stale_at
+from .peers import Peers
+from .publishing import Publisher
+from .reports import Reports
+from .spool import Spool
+from .state import FlagState, dump
+from .usage import Usage
+
+_RECORD_SECONDS = 0.5
+_ANSWER_SECONDS = 3.0
+
+View = dict[str, Any]
+
+
+class Decider(Protocol):
+    """The decider's shell, as far as requests are concerned."""
+
+    def ready(self) -> bool:
+        """Whether it takes observations."""
+        ...
+
+    def observe(self, event: Event) -> None:
+        """Take something that this copy was asked."""
+
+
+class FlagControls:
+    """The write endpoint's side of the service."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        spool: Spool,
+        peers: Peers,
+        reports: Reports,
+        usage: Usage,
+        decider: Decider,
+        clock: Clock,
+    ) -> None:
+        self._publisher = publisher
+        self._spool = spool
+        self._peers = peers
+        self._reports = reports
+        self._usage = usage
+        self._decider = decider
+        self._clock = clock
+        self._waiting: dict[str, asyncio.Future[tuple[Document, ...]]] = {}
+
+    def flags(self) -> list[View]:
+        """Return every flag, briefly."""
+        return [self._brief(target, self._publisher.state(target)) for target in sorted(self._publisher.targets)]
+
+    def flag(self, target: str) -> View:
+        """Return one flag with its definition and history.
+
+        Raises:
+            NotFoundError: there is no such flag.
+        """
+        state = self._known(target)
+        document = dump(state)
+        history = sorted(document.get("history", {}).values(), key=lambda revision: -revision["version"])
+        count = self._reports.count(target, state.version)
+        return {
+            **self._brief(target, state),
+            "definition": document.get("definition", {}),
+            "opted_out": document.get("opted_out", {}),
+            "kills": document.get("kills", []),
+            "waiting_for_log": list(self._publisher.waiting(target)),
+            "history": history,
+            "streams": {"connected": count.streams, "served": count.served},
+        }
+
+    def request(self, kind: str, target: str, actor: Identity, key: str | None, fields: View) -> FlagRequest:
+        """Return the request as an event; its id derives from the caller's key, or from the moment."""
+        now = self._clock()
+        event = from_json(
+            {
+                **fields,
+                "type": kind,
+                "id": ids.derive(kind, target, actor.identity, key or now.isoformat()),
+                "source": SOURCE,
+                "target": target,
+                "time": now.isoformat(),
+                "actor": actor.identity,
+                "roles": list(actor.roles),
+            }
+        )
+        assert isinstance(event, FlagRequest)
+        return event
+
+    async def kill(self, kill: KillRequested, authorization: str, peer: bool) -> View:
+        """Put a kill in force here, tell the peers, and say where it holds; the record follows.
+
+        Before the log is restored, a kill is taken for any flag: it holds from the first moment that one is served.
+
+        Raises:
+            NotFoundError: there is no such flag.
+        """
+        state = self._known(kill.target) if self._decider.ready() else self._publisher.state(kill.target)
+        already = kill.id in state.requests
+        if not already:
+            # On disk before it is in force, and in force before anybody is told.
+            await asyncio.to_thread(self._spool.add, kill)
+            self._publisher.lower(kill)
+            recorded = self._wait_for(kill.id)
+            if self._decider.ready():
+                self.hand_in(kill)
+        told = None if peer else await self._peers.kill(kill, authorization)
+        answer: View = {"kill": kill.id, "target": kill.target}
+        if told is not None:
+            answer |= {
+                "instances": {"killed": 1 + told.reached, "of": 1 + told.peers, "unreached": list(told.unreached)},
+                "recorded": already or await _within(recorded, _RECORD_SECONDS) is not None,
+            }
+        count = self._reports.count(kill.target, self._publisher.state(kill.target).version)
+        return answer | {"streams": {"connected": count.streams, "served": count.served}}
+
+    async def ask(self, request: FlagRequest) -> tuple[int, View]:
+        """Hand a request to the decider; return 200 with the facts, 409 refused, 202 where the answer takes long.
+
+        Raises:
+            UnavailableError: the log is not there to decide in.
+        """
+        if not self._decider.ready():
+            raise UnavailableError("flag control is not connected to its log; only kills are taken. Try again later")
+        future = self._wait_for(request.id)
+        self.hand_in(request)
+        facts = await _within(future, _ANSWER_SECONDS)
+        if facts is None:
+            return 202, {"request": request.id, "see": f"/flags/{request.target}"}
+        refused = [fact for fact in facts if fact["type"] == "edit.refused"]
+        if refused:
+            return 409, {"error": refused[0]["detail"], "reason": refused[0]["reason"], "request": request.id}
+        return 200, {"request": request.id, "events": list(facts)}
+
+    def hand_in(self, request: FlagRequest) -> None:
+        """Give a request to the decider; asking twice is once."""
+        self._decider.observe(request)
+
+    def settle(self, target: str, record: Record) -> None:
+        """Take an accepted record: answer who waits for it, and forget the kills that it holds."""
+        decided = [event["id"] for consumed in record.inputs for event in consumed.events]
+        for request in decided:
+            future = self._waiting.pop(request, None)
+            if future is not None and not future.done():
+                future.set_result(tuple(record.events))
+        self._spool.remove(self._publisher.state(target).requests)
+
+    def _wait_for(self, request: str) -> "asyncio.Future[tuple[Document, ...]]":
+        future: asyncio.Future[tuple[Document, ...]] = asyncio.get_running_loop().create_future()
+        self._waiting[request] = future
+        future.add_done_callback(lambda _: self._waiting.pop(request, None))
+        return future
+
+    def _known(self, target: str) -> FlagState:
+        if not self._publisher.knows(target):
+            raise NotFoundError(f"there is no flag {target}; see `penstock flags list`")
+        return self._publisher.state(target)
+
+    def _brief(self, target: str, state: FlagState) -> View:
+        lifecycle = state.definition.lifecycle
+        now = self._clock()
+        stale = stale_at(state, now)
+        expires = expires_at(lifecycle)
+        last = self._usage.last.get(target)
+        return {
+            "target": target,
+            "version": state.version,
+            "revision": state.revision,
+            "exposure": effective_exposure(state),
+            "rollout": state.reach.rollout or None,
+            "live": state.live,
+            "killed": [kill.id for kill in state.kills],
+            "archived": state.archived or None,
+            "lifecycle": dump_lifecycle(lifecycle),
+            "expires": expires.isoformat() if expires else None,
+            "stale": {"rule": stale[1], "since": stale[0].isoformat()} if stale else None,
+            "evaluations": {
+                "ofrep": self._usage.evaluations.get(target, 0),
+                "last": last,
+                "in_process": "unknown: in-process clients do not report their evaluations",
+            },
+        }
+
+
+def dump_lifecycle(lifecycle: Any) -> View:
+    """Return the lifecycle with every field."""
+    return {name: getattr(lifecycle, name) for name in lifecycle.__struct_fields__}
+
+
+async def _within(future: "asyncio.Future[tuple[Document, ...]]", seconds: float) -> tuple[Document, ...] | None:
+    try:
+        return await asyncio.wait_for(future, seconds)
+    except TimeoutError:
+        return None

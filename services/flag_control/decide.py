@@ -1,0 +1,96 @@
+"""The decider: what the rollout wants, what people ask for, and time, become versions of the flag."""
+
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from penstock.chain import Decision, Document
+from penstock.events import (
+    Event,
+    ExposureChanged,
+    FlagRequest,
+    FlagStale,
+    RollbackStarted,
+    RolloutAnnounced,
+    RolloutCompleted,
+    RolloutSuperseded,
+    StageEntered,
+    TimerFired,
+)
+from penstock.plan import Plan, load_plan
+
+from .change import Change
+from .lifecycle import STALE, armed, stale_at
+from .requests import on_request
+from .state import Reach, dump, load
+
+
+def decide(target: str, document: Document, event: Event) -> Decision:
+    """Return what follows from `event` for the flag whose state is `document`."""
+    change = Change(target, load(document), event)
+    match event:
+        case RolloutAnnounced():
+            _on_announced(change, event)
+        case StageEntered():
+            reach = Reach(event.exposure, event.audience, event.id, event.rollout)
+            _expose(change, reach, event, live=True)
+        case RolloutCompleted():
+            _expose(change, Reach(1.0, {}, event.id, event.rollout, released=True), event, live=False)
+        case RollbackStarted() | RolloutSuperseded():
+            _expose(change, Reach(0.0, {}, event.id, event.rollout), event, live=False)
+        case FlagRequest():
+            on_request(change, event)
+        case TimerFired():
+            _on_timer_fired(change, event)
+        case _:
+            return Decision(document)
+    return Decision(dump(change.state), tuple(change.events))
+
+
+def _on_announced(change: Change, event: RolloutAnnounced) -> None:
+    """Take the plan's names of the variants; the exposure stays what it was until a stage is entered."""
+    plan = _plan_of(event.plan_text)
+    canary, baseline = plan.cohorts.canary, plan.cohorts.baseline
+    definition = change.state.definition
+    if {canary, baseline} <= set(definition.variants):
+        definition = replace(definition, on=canary, off=baseline)
+    elif not definition.split and not definition.pins:
+        definition = replace(definition, variants={canary: True, baseline: False}, on=canary, off=baseline)
+    lifecycle = definition.lifecycle
+    lifecycle = replace(
+        lifecycle,
+        owner=lifecycle.owner or plan.owners[0],
+        created=lifecycle.created or event.time.date().isoformat(),
+        ticket=event.release.ticket or lifecycle.ticket,
+        notes=event.release.notes or lifecycle.notes,
+    )
+    definition = replace(definition, lifecycle=lifecycle)
+    change.put(definition=definition, live=True)
+    fresh = change.state.version == 0
+    change.settle(event.type)
+    if fresh:
+        change.say_version(ExposureChanged, entry=event.id, exposure=0.0, previous=0.0)
+
+
+def _expose(change: Change, reach: Reach, event: Event, live: bool) -> None:
+    change.put(reach=reach, live=live)
+    change.settle(event.type)
+    change.say_version(ExposureChanged, entry=event.id, exposure=change.exposure, previous=change.exposure_before)
+
+
+def _on_timer_fired(change: Change, event: TimerFired) -> None:
+    state = change.state
+    if event.timer != STALE or state.timers.get(STALE) != event.due.isoformat():
+        return
+    found = stale_at(state, event.due)
+    if found is None:
+        change.state = armed(state)
+        return
+    since, rule = found
+    change.say(FlagStale, rule=rule, since=since, owner=state.definition.lifecycle.owner or None)
+    change.state = armed(state, said=event.due)
+
+
+@lru_cache(maxsize=64)
+def _plan_of(text: str) -> Plan:
+    return load_plan(text)

@@ -1,0 +1,125 @@
+"""Which version of a flag this instance has sent to how many of its streams: what containment is measured by."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from penstock import ids
+from penstock.events import FlagServed
+from services.runtime.service import Clock
+
+from .change import SOURCE
+from .exposure import key_of, set_of
+from .source import set_id_of
+from .state import FlagState
+from .sync import Stream, Streams
+
+PARTIAL_AFTER_SECONDS = 1.0
+_LOOK_AFTER_SECONDS = 0.002
+
+
+@dataclass
+class _Open:
+    """A version on its way to the streams."""
+
+    target: str
+    state: FlagState
+    cause: str
+    since: float
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(frozen=True)
+class Count:
+    """Streams that read a flag, how many of them were sent a version at least as new, and when the last of these was.
+
+    `last` is by the monotonic clock, 0 without streams.
+    """
+
+    streams: int
+    served: int
+    last: float = 0.0
+
+
+class Reports:
+    """Reports a change once every stream was sent it, and what there is after a second if that takes longer."""
+
+    def __init__(self, instance: str, streams: Streams, emit: Callable[[FlagServed], None], clock: Clock) -> None:
+        self._instance = instance
+        self._streams = streams
+        self._emit = emit
+        self._clock = clock
+        self._open: dict[str, _Open] = {}
+        self._looking = False
+        streams.on_change = self._look_soon
+
+    def changed(self, target: str, state: FlagState, cause: str, since: float) -> None:
+        """Watch a version reach the streams; `since` is when its decision was heard, monotonic."""
+        self._close(target)
+        opened = _Open(target, state, cause, since)
+        self._open[target] = opened
+        opened.timer = asyncio.get_running_loop().call_later(PARTIAL_AFTER_SECONDS, self._partial, opened)
+        self._finish(opened)
+
+    def count(self, target: str, version: int) -> Count:
+        """Return how many streams read the flag, and how many were sent that version or a newer one."""
+        key, name = key_of(target), set_of(target)
+        readers = [stream for stream in self._streams.connected if _reads(stream, key, name)]
+        served = [
+            stream.at for stream in readers if stream.sent is not None and (stream.sent.version(key) or 0) >= version
+        ]
+        return Count(len(readers), len(served), max(served, default=0.0))
+
+    def _look_soon(self) -> None:
+        # A change reaches a thousand streams one by one; looking after each would cost more than sending.
+        if self._open and not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        for opened in list(self._open.values()):
+            self._finish(opened)
+
+    def _finish(self, opened: _Open) -> None:
+        count = self.count(opened.target, opened.state.version)
+        if count.served >= count.streams:
+            self._close(opened.target)
+            self._say(opened, count)
+
+    def _partial(self, opened: _Open) -> None:
+        if self._open.get(opened.target) is opened:
+            self._say(opened, self.count(opened.target, opened.state.version))
+
+    def _close(self, target: str) -> None:
+        before = self._open.pop(target, None)
+        if before is not None and before.timer is not None:
+            before.timer.cancel()
+
+    def _say(self, opened: _Open, count: Count) -> None:
+        state = opened.state
+        until = max(opened.since, count.last) if count.served else time.monotonic()
+        self._emit(
+            FlagServed(
+                id=ids.derive("flag.served", self._instance, opened.target, state.version, count.streams, count.served),
+                source=SOURCE,
+                target=opened.target,
+                time=self._clock(),
+                rollout=state.reach.rollout or None,
+                cause=opened.cause,
+                instance=self._instance,
+                version=state.version,
+                revision=state.revision,
+                streams=count.streams,
+                served=count.served,
+                elapsed_ms=round((until - opened.since) * 1000, 3),
+            )
+        )
+
+
+def _reads(stream: Stream, key: str, name: str) -> bool:
+    if stream.sent is None:
+        return stream.selector in ("", f"source={name}", f"flagSetId={name}")
+    flag = stream.sent.flags.get(key)
+    return flag is not None and set_id_of(flag) == name

@@ -1,0 +1,149 @@
+"""What flag control remembers of a flag between two inputs; what clients are served is a function of it."""
+
+from typing import Any
+
+import msgspec
+
+from penstock.chain import Document, digest_of
+
+_MOST_REMEMBERED = 100
+_MOST_VERSIONS = 50
+
+
+class Slice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A share of all users, by a salt that several flags name: disjoint slices make them mutually exclusive.
+
+    `start` and `end` count hundred-thousandths, 0 to 100,000.
+    """
+
+    salt: str
+    start: int
+    end: int
+
+
+class Lifecycle(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why the flag is there and when it should go; dates are ISO 8601 days or moments."""
+
+    owner: str = ""
+    type: str = "release"
+    created: str = ""
+    expires: str = ""
+    permanent: bool = False
+    ticket: str = ""
+    notes: str = ""
+
+
+class Definition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A flag as its team defines it; what a rollout, opt-outs and kills make of it comes on top.
+
+    Attributes:
+        variants: value by name; off: the variant of the baseline; on: of the release.
+        split: weight by variant among the exposed, for experiments; empty: all of them get `on`.
+        salt: of the ramp; empty for the flag's own. Flags that share one expose the same users first.
+        slice: only these users are in the flag's reach at all.
+        segments: lists of conditions in the plan's form, by name.
+        pins: variant by segment: whoever meets all its conditions gets that variant, whatever the exposure.
+        lifecycle: owner, type, expiry and the like.
+    """
+
+    variants: dict[str, Any] = {"on": True, "off": False}
+    off: str = "off"
+    on: str = "on"
+    split: dict[str, int] = {}
+    salt: str = ""
+    slice: Slice | None = None
+    segments: dict[str, list[Document]] = {}
+    pins: dict[str, str] = {}
+    lifecycle: Lifecycle = Lifecycle()
+
+
+class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whom the rollout exposes.
+
+    Attributes:
+        exposure: share of the audience, 0 to 1; audience: the plan's conditions, all of which must hold.
+        entry: id of the decision behind it; rollout: its rollout.
+        released: the rollout is through: everyone has it.
+    """
+
+    exposure: float = 0.0
+    audience: Document = {}
+    entry: str = ""
+    rollout: str = ""
+    released: bool = False
+
+
+class Kill(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A latch above everything; only the request that names its id lifts it."""
+
+    id: str
+    actor: str
+    reason: str
+    at: str
+
+
+class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One version of the flag as it was defined and served, and who made it so."""
+
+    version: int
+    revision: str
+    at: str
+    why: str
+    actor: str = ""
+    definition: Definition = Definition()
+    opted_out: dict[str, tuple[str, ...]] = {}
+
+
+class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A flag.
+
+    Attributes:
+        version: of what clients are served, rising with every change of it; revision: its content hash.
+        opted_out: values by attribute that are never exposed.
+        kills: ids of the kills in force; the flag is off while there is one.
+        archived: the variant served for good; empty while the flag lives.
+        live: a rollout is under way.
+        requests: ids of the requests heard lately.
+        history: latest versions, by number.
+        settled: since when everyone gets one variant without a rollout under way; empty otherwise.
+        timers: due times, RFC 3339, by name.
+    """
+
+    version: int = 0
+    revision: str = ""
+    definition: Definition = Definition()
+    reach: Reach = Reach()
+    live: bool = False
+    opted_out: dict[str, tuple[str, ...]] = {}
+    kills: tuple[Kill, ...] = ()
+    archived: str = ""
+    requests: tuple[str, ...] = ()
+    history: dict[str, Revision] = {}
+    settled: str = ""
+    timers: dict[str, str] = {}
+
+    def with_request(self, request: str) -> "FlagState":
+        """Return the state that remembers a request."""
+        return msgspec.structs.replace(self, requests=(*self.requests[-(_MOST_REMEMBERED - 1) :], request))
+
+    def with_revision(self, revision: Revision) -> "FlagState":
+        """Return the state at a new version; the oldest versions are forgotten."""
+        history = {**self.history, str(revision.version): revision}
+        history.pop(str(revision.version - _MOST_VERSIONS), None)
+        return msgspec.structs.replace(self, version=revision.version, revision=revision.revision, history=history)
+
+
+def load(document: Document) -> FlagState:
+    """Return the state of a document."""
+    return msgspec.convert(document, FlagState)
+
+
+def dump(state: FlagState) -> Document:
+    """Return the document of a state."""
+    document: Document = msgspec.to_builtins(state)
+    return document
+
+
+def content_hash(flag: Document) -> str:
+    """Return the revision of one flag's document: 32 hex digits."""
+    return digest_of(flag)[:32]
