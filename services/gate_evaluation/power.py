@@ -1,0 +1,158 @@
+"""Which effect each gate can see within its bake at the traffic it gets, and what would help. Pure arithmetic."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.gate_evaluation.judge.counts import degradation
+from services.gate_evaluation.judge.grids import kl_inverse
+from services.gate_evaluation.judge.spec import GateKind, GateSpec, JudgeSpec, weights_of
+
+_MARGIN_NATS = 3.3
+_ERRORS_UNKNOWN = 0.005
+_TAIL_SLOPE = 4.0
+"""Growth of a tail's log count for each unit of log latency: about what latencies of services show at p99."""
+_GAUGE_SD = 0.04
+_VISIBLE_AT_MOST = 1e6
+
+
+class Help(StrEnum):
+    """What would let a gate see its own tolerance."""
+
+    LARGER_SHARE = "larger_share"
+    LONGER_BAKE = "longer_bake"
+    SYNTHETIC_TRAFFIC = "synthetic_traffic"
+    POOL_ENDPOINTS = "pool_endpoints"
+    ABSOLUTE_TOLERANCE = "absolute_tolerance"
+
+
+@dataclass(frozen=True, slots=True)
+class GatePower:
+    """What one gate can see.
+
+    Attributes:
+        name, kind: the gate.
+        events_per_window: canary events at the baseline's rate (or instances, for gauges).
+        tolerance: relative degradation that the plan calls harmful.
+        visible: smallest relative degradation found within the bake in about half of all rollouts.
+        windows_for_margin: windows to find a degradation as large as the pass margin (None: never).
+        windows_to_pass: windows until an unchanged release can pass (None: never).
+        sees_margin: whether the bake finds what the plan refuses to pass.
+        helps: what would help, most effective first, each with the factor or number needed.
+    """
+
+    name: str
+    kind: str
+    events_per_window: float
+    tolerance: float
+    visible: float
+    windows_for_margin: float | None
+    windows_to_pass: float | None
+    sees_margin: bool
+    helps: tuple[tuple[Help, float], ...]
+
+
+def power(spec: JudgeSpec, traffic_per_s: float, split: float, rates: Mapping[str, float]) -> tuple[GatePower, ...]:
+    """Return what every gate with a control group can see.
+
+    Args:
+        spec: gates, budgets and bake.
+        traffic_per_s: requests a second of the whole service.
+        split: canary share.
+        rates: baseline rate of each ratio metric (events a request), value of each gauge or count; unknown: 0.5 %.
+    """
+    weights = weights_of(spec)
+    return tuple(
+        _gate_power(spec, gate, weights[gate.name], traffic_per_s * spec.window_seconds, split, rates)
+        for gate in spec.gates
+        if gate.kind not in (GateKind.BURN_RATE, GateKind.OWN_HISTORY)
+    )
+
+
+def _gate_power(
+    spec: JudgeSpec, gate: GateSpec, weight: float, requests: float, split: float, rates: Mapping[str, float]
+) -> GatePower:
+    need = math.log(1.0 / (spec.alpha * weight)) + _MARGIN_NATS
+    rate = _rate(gate, rates)
+    canary = requests * split
+    events = canary * rate
+    tolerance, margin = degradation(gate.fail_at, rate), degradation(gate.pass_at, rate)
+    per_window = events * (1.0 - split)
+    visible = _visible(gate, need, per_window, spec.max_bake, tolerance)
+    found = _windows(gate, need, per_window, tolerance, margin)
+    passing = _windows(gate, math.log(1.0 / spec.alpha_pass) + 1.0, per_window, 0.0, margin)
+    sees = found is not None and found <= spec.max_bake
+    return GatePower(
+        gate.name, str(gate.kind), events, tolerance, visible, found, passing, sees,
+        () if sees else _helps(gate, found, spec.max_bake, split, requests),
+    )  # fmt: skip
+
+
+def _rate(gate: GateSpec, rates: Mapping[str, float]) -> float:
+    if gate.kind in (GateKind.QUANTILE, GateKind.MEAN):
+        return 1.0 - (gate.q if gate.q is not None else 0.995)
+    if gate.kind is GateKind.SLO:
+        return 1.0 - gate.q if gate.q is not None else gate.slo_max or _ERRORS_UNKNOWN
+    return max(rates.get(gate.metric, _ERRORS_UNKNOWN), 1e-9)
+
+
+def _slope(gate: GateSpec) -> float:
+    """Return how fast the log of the event rate grows with the log of the metric."""
+    return _TAIL_SLOPE if gate.kind in (GateKind.QUANTILE, GateKind.MEAN) else 1.0
+
+
+def _visible(gate: GateSpec, need: float, events: float, bake: int, tolerance: float) -> float:
+    if gate.kind is GateKind.GAUGE:
+        return (1.0 + tolerance) * math.exp(_GAUGE_SD * math.sqrt(2.0 * need / bake)) - 1.0
+    base = events * (1.0 + tolerance if _slope(gate) == 1.0 else 1.0)
+    effect = kl_inverse(need / max(base * bake, 1e-12), top=14.0) / _slope(gate)
+    return min((1.0 + tolerance) * math.exp(min(effect, 13.0)) - 1.0, _VISIBLE_AT_MOST)
+
+
+def _windows(gate: GateSpec, need: float, events: float, null: float, effect: float) -> float | None:
+    """Return the windows that tell a degradation of `effect` from one of `null` (or the other way round)."""
+    step = math.log1p(effect) - math.log1p(null)
+    if not step > 0 or not events > 0:
+        return None
+    if gate.kind is GateKind.GAUGE:
+        return math.ceil(2.0 * need * (_GAUGE_SD / step) ** 2)
+    u = step * _slope(gate)
+    base = events * (1.0 + null if _slope(gate) == 1.0 else 1.0)
+    nats = base * (u * math.exp(u) - math.exp(u) + 1.0) if u < 13 else base * math.exp(13.0)
+    return math.ceil(need / nats)
+
+
+def _helps(
+    gate: GateSpec, found: float | None, bake: int, split: float, requests: float
+) -> tuple[tuple[Help, float], ...]:
+    factor = math.inf if found is None else found / bake
+    helps: list[tuple[Help, float]] = []
+    if gate.kind is not GateKind.GAUGE and split * factor <= 0.5:
+        helps.append((Help.LARGER_SHARE, split * factor))
+    if found is not None:
+        helps.append((Help.LONGER_BAKE, found))
+    if gate.kind is not GateKind.GAUGE and math.isfinite(factor):
+        helps.append((Help.SYNTHETIC_TRAFFIC, requests * factor))
+        helps.append((Help.POOL_ENDPOINTS, math.ceil(factor)))
+    if gate.kind is GateKind.RATIO and gate.fail_at.absolute == 0:
+        helps.append((Help.ABSOLUTE_TOLERANCE, 0.0))
+    return tuple(helps)
+
+
+def rendered(found: Sequence[GatePower]) -> list[dict[str, object]]:
+    """Return rows for a table, as JSON-able values."""
+    return [
+        {
+            "gate": gate.name,
+            "kind": gate.kind,
+            "events_per_window": gate.events_per_window,
+            "tolerance": gate.tolerance,
+            "visible": gate.visible,
+            "windows_for_margin": gate.windows_for_margin,
+            "windows_to_pass": gate.windows_to_pass,
+            "sees_margin": gate.sees_margin,
+            "helps": [{"help": helped.value, "needs": needs} for helped, needs in gate.helps],
+        }
+        for gate in found
+    ]

@@ -1,0 +1,174 @@
+"""Verdicts as sentences: pure functions from the numbers of a `stage.judged` event (its JSON form) to plain English."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_NO_DATA = {
+    "no_traffic": "the canary served no requests",
+    "telemetry_outage": "no telemetry arrived",
+    "metric_never_seen": "the metric has never been seen: check its name in the plan",
+    "too_few_samples": "too few samples to judge",
+    "late_data": "the window closed before all of its data had arrived",
+}
+_FLAGS = {
+    "traffic_split": "the traffic split is not the one configured",
+    "warm_up": "warm-up windows do not count",
+    "late": "the window closed without some of its data",
+    "reset": "counters were reset",
+}
+
+
+def explain_gate(gate: Mapping[str, Any]) -> str:
+    """Return one sentence about one gate.
+
+    Args:
+        gate: a gate of a `stage.judged` event, as JSON-able values.
+    """
+    name = gate["gate"]
+    if gate.get("no_data"):
+        return f"{name}: no data, {_NO_DATA.get(str(gate['no_data']), str(gate['no_data']))}"
+    parts = [f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}"]
+    outcome = _outcome(gate)
+    return f"{parts[0]}: {outcome}"
+
+
+def explain_verdict(event: Mapping[str, Any]) -> list[str]:
+    """Return sentences about a whole verdict: the decision first, then every gate, worst evidence first.
+
+    Args:
+        event: a `stage.judged` event, as JSON-able values.
+    """
+    gates = sorted(event.get("gates", ()), key=_rank)
+    return [_headline(event), *(explain_gate(gate) for gate in gates)]
+
+
+def _headline(event: Mapping[str, Any]) -> str:
+    word = str(event["word"]).replace("_", " ")
+    state = "final" if event.get("final") else "still watching"
+    windows = event.get("judged", 0)
+    line = f"{word} ({state}) after {windows} judged window{'' if windows == 1 else 's'}"
+    evidence, threshold = event.get("evidence"), event.get("threshold")
+    if evidence is not None and threshold is not None:
+        line += f"; evidence of harm 1 in {_odds(evidence)} under no harm, a breach needs 1 in {_odds(threshold)}"
+    blamed = ", ".join(event.get("blamed", ()))
+    if blamed:
+        line += f"; blamed: {blamed}"
+    notes = [_FLAGS[flag] for flag in event.get("flags", ()) if flag in _FLAGS]
+    return f"{line}{'; ' if notes else ''}{', '.join(notes)}"
+
+
+def _rank(gate: Mapping[str, Any]) -> tuple[int, float]:
+    order = {"breach": 0, "no_data": 1, "inconclusive": 2, "passed": 3}
+    return order.get(str(gate.get("word")), 4), -(gate.get("evidence") or 0.0)
+
+
+def _odds(log10: float) -> str:
+    if log10 <= 0:
+        return "1"
+    return f"{10**log10:,.0f}" if log10 < 6 else f"10^{log10:.0f}"
+
+
+def _difference(gate: Mapping[str, Any]) -> str:
+    if gate["kind"] in ("slo", "burn_rate"):
+        value, budget = _value(gate, "canary"), _value(gate, "baseline")
+        return "not measured yet" if value is None else f"{share(value)} bad of a budget of {share(budget)}"
+    absolute, unit = gate.get("absolute"), gate.get("unit")
+    if absolute is not None and unit:
+        return amount(absolute, unit, signed=True)
+    if gate["kind"] == "ratio" and absolute is not None:
+        return points(absolute, signed=True)
+    estimate = gate.get("estimate")
+    return "not measured yet" if estimate is None else percent(estimate)
+
+
+def _value(gate: Mapping[str, Any], side: str) -> float | None:
+    found = (gate.get(side) or {}).get("value")
+    return float(found) if found is not None else None
+
+
+def _band(gate: Mapping[str, Any]) -> str:
+    unit = gate.get("unit")
+    pairs: Sequence[tuple[Any, Any]] = (
+        (gate.get("absolute_low"), gate.get("absolute_high")),
+        (gate.get("low"), gate.get("high")),
+    )
+    absolute = unit or gate["kind"] == "ratio"
+    low, high = pairs[0] if absolute else pairs[1]
+    if low is None and high is None:
+        return ""
+    show = _shower(gate["kind"], unit)
+    if low is None:
+        return f" (at most {show(high)})"
+    if high is None:
+        return f" (at least {show(low)})"
+    return f" (band {show(low)} to {show(high)})"
+
+
+def _shower(kind: str, unit: str | None) -> Any:
+    if unit:
+        return lambda value: amount(value, unit, signed=True)
+    return (lambda value: points(value, signed=True)) if kind == "ratio" else percent
+
+
+def _limit(gate: Mapping[str, Any]) -> str:
+    tolerance = gate.get("tolerance_effective")
+    if tolerance is None or gate["kind"] in ("slo", "burn_rate", "own_history"):
+        return ""
+    unit, limit = gate.get("unit"), (gate.get("detail") or {}).get("limit_absolute")
+    if unit and limit is not None:
+        shown = amount(limit, unit, signed=True)
+    elif gate["kind"] == "ratio" and limit is not None:
+        shown = points(limit, signed=True)
+    else:
+        shown = percent(tolerance)
+    asked = gate.get("tolerance")
+    snapped = (
+        asked is not None and gate["kind"] in ("quantile", "mean") and not math.isclose(asked, tolerance, abs_tol=5e-4)
+    )
+    note = f" (asked {percent(asked)}, buckets allow {percent(tolerance)})" if snapped else ""
+    return f" against a limit of {shown}{note}"
+
+
+def _outcome(gate: Mapping[str, Any]) -> str:
+    word, needed = str(gate["word"]), gate.get("windows_needed")
+    if word == "breach":
+        return f"breach, evidence 1 in {_odds(gate.get('evidence') or 0.0)}"
+    if word == "passed":
+        return "passed"
+    if gate.get("final"):
+        return "inconclusive, the bake is over"
+    if needed is None:
+        return "inconclusive, no decision in sight at these rates"
+    return f"inconclusive, about {needed} more window{'' if needed == 1 else 's'}"
+
+
+def percent(value: float) -> str:
+    """Return a relative difference, signed: +12 %."""
+    size = abs(value) * 100
+    digits = 0 if size >= 10 else 1 if size >= 0.1 else 2
+    return f"{value * 100:+.{digits}f} %"
+
+
+def points(value: float, *, signed: bool = False) -> str:
+    """Return a difference of shares in percentage points."""
+    return f"{_number(value * 100, signed)} pp"
+
+
+def share(value: float | None) -> str:
+    """Return a share in per cent."""
+    return "-" if value is None else f"{_number(value * 100, False)} %"
+
+
+def amount(value: float, unit: str, *, signed: bool = False) -> str:
+    """Return a value in its unit; seconds below one are shown in milliseconds."""
+    if unit == "s" and abs(value) < 1:
+        return f"{_number(value * 1000, signed)} ms"
+    return f"{_number(value, signed)} {unit}".rstrip()
+
+
+def _number(value: float, signed: bool) -> str:
+    size = abs(value)
+    digits = 0 if size >= 10 else 1 if size >= 1 else 2 if size >= 0.1 else 3
+    text = f"{value:{'+' if signed else ''}.{digits}f}"
+    return text if size < 1e6 else f"{value:{'+' if signed else ''}.3g}"
