@@ -20,7 +20,7 @@ FLAGS = ("-Xms96m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Small and quick to start; an AOT cache is only taken by the flags that it was trained with."""
 
 _ONCE = "replication.factor=1", "min.isr=1", "num.partitions=1"
-_PROPERTIES = (
+PROPERTIES = (
     "process.roles=broker,controller",
     "node.id=1",
     "listener.security.protocol.map=CLIENT:PLAINTEXT,PROXY:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -154,7 +154,7 @@ class LocalKafka:
 
     def _write_properties(self, name: str, data: Path) -> Path:
         lines = [
-            *_PROPERTIES,
+            *PROPERTIES,
             f"controller.quorum.voters=1@127.0.0.1:{self._controller_port}",
             f"listeners=CLIENT://{self.bootstrap},PROXY://127.0.0.1:{self.proxy_target},"
             f"CONTROLLER://127.0.0.1:{self._controller_port}",
