@@ -20,6 +20,7 @@ from penstock.events import (
     RolloutAnnounced,
     Side,
     StageEntered,
+    StageJudged,
     Why,
     Word,
 )
@@ -29,6 +30,7 @@ from tests.support.plans import SHORT, TARGET
 from tests.support.windows import moment, window
 
 ROLLOUT = "ro-0123456789ab"
+WINDOWS = [window(TARGET, number, moment(), canary_slow=0.2) for number in range(5)]
 P99 = GateVerdict(
     gate="p99",
     kind="quantile",
@@ -42,6 +44,7 @@ P99 = GateVerdict(
     tolerance=0.6,
     evidence=3.1,
     threshold=2.0,
+    detail={"edge": 0.2},
 )
 ERRORS = GateVerdict(gate="errors", kind="ratio", word=Word.INCONCLUSIVE, canary=Side(n=400), baseline=Side(n=1200))
 
@@ -67,7 +70,7 @@ def record() -> list[Said]:
     return said(
         of_rollout(RolloutAnnounced, -1, release=release, plan_text=SHORT, plan_name="banner", actor="ada"),
         of_rollout(StageEntered, 0, stage="canary", exposure=0.25, soak=False),
-        *(window(TARGET, number, moment(), canary_slow=0.2) for number in range(5)),
+        *WINDOWS,
         started,
         of_rollout(ExposureContained, 4.018, seconds=0.018, within=5.0, streams=3),
         of_rollout(RecoveryVerified, 7, windows=["w"]),
@@ -96,7 +99,22 @@ def test_impact_counts_the_requests_of_the_windows_and_what_went_beyond_the_base
     assert impact.exposure == 0.25
     assert impact.requests == 5 * 60
     assert impact.complete
-    assert [(excess.gate, excess.excess) for excess in impact.excess] == [("p99", pytest.approx(40 - 400 * 0.01))]
+    p99, errors = impact.excess
+    assert (p99.gate, errors.gate) == ("p99", "errors")
+    assert (p99.canary_requests, p99.baseline_rate) == (300, 0.0)
+    assert p99.excess == p99.canary_events > 30
+    ratios = [measured.measures[cohort]["errors"] for cohort in ("canary", "baseline") for measured in WINDOWS]
+    canary, baseline = sum(r.events for r in ratios[:5]), sum(r.events for r in ratios[5:])
+    assert errors.excess == pytest.approx(canary - 300 * baseline / 300)
+
+
+def test_a_cause_stands_before_what_it_led_to_at_the_same_time(record: list[Said]) -> None:
+    verdict = of_rollout(StageJudged, 4, id="verdict", final=True, word="breach", cause=None)
+    started = next(entry.event for entry in record if entry.event.type == "rollback.started")
+    caused = started.model_copy(update={"cause": "verdict"})
+    others = [entry for entry in record if entry.event is not started]
+    types = [m.type for m in postmortem(ROLLOUT, [*said(caused, verdict), *others]).timeline]
+    assert types.index("stage.judged") == types.index("rollback.started") - 1
 
 
 def test_windows_that_are_missing_make_the_count_a_lower_bound_and_the_text_says_so(record: list[Said]) -> None:

@@ -1,9 +1,11 @@
 """The one place where the command line reaches for `services`, which is run from the tree and is not in the wheel."""
 
 import importlib
+import sys
 from typing import Any
 
 from penstock.errors import NotFoundError
+from penstock.local.state import tree_root
 
 
 def load(module: str) -> Any:
@@ -12,6 +14,10 @@ def load(module: str) -> Any:
     Raises:
         NotFoundError: the tree, or a part that it needs, is not installed here.
     """
+    root = tree_root()
+    if root is not None and str(root) not in sys.path:
+        # The installed script does not have the checkout on its path, `python -m` run there does.
+        sys.path.append(str(root))
     try:
         return importlib.import_module(f"services.{module}")
     except ModuleNotFoundError as error:

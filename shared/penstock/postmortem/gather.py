@@ -11,7 +11,6 @@ from penstock.events import (
     Event,
     ExposureContained,
     GateVerdict,
-    Ratio,
     RecoveryVerified,
     RollbackCompleted,
     RollbackEscalated,
@@ -25,6 +24,7 @@ from penstock.events import (
 )
 from penstock.events.deliveries import Delivery
 
+from .counts import bad_of
 from .facts import Detection, Durations, Excess, Impact, Moment, Postmortem, Said, Told
 
 E = TypeVar("E", bound=Event)
@@ -39,7 +39,7 @@ def postmortem(rollout: str, record: Iterable[Said]) -> Postmortem:
     Raises:
         NotFoundError: the record does not hold the rollout's announcement.
     """
-    said = sorted(_once(record), key=lambda entry: entry.event.time)
+    said = _ordered(_once(record))
     own = [entry for entry in said if entry.event.rollout == rollout]
     announced = _first(own, RolloutAnnounced)
     if announced is None:
@@ -75,6 +75,21 @@ def _once(record: Iterable[Said]) -> list[Said]:
     for entry in record:
         found.setdefault(entry.event.id, entry)
     return list(found.values())
+
+
+def _ordered(said: Sequence[Said]) -> list[Said]:
+    """Sort by time, causes before their effects: what one cause leads to all bears its time."""
+    causes = {entry.event.id: entry.event.cause for entry in said}
+
+    def depth(event: str) -> int:
+        seen: list[str] = []
+        at: str | None = event
+        while at is not None and at in causes and at not in seen:
+            seen.append(at)
+            at = causes[at]
+        return len(seen)
+
+    return sorted(said, key=lambda e: (e.event.time, depth(e.event.id), getattr(e.event, "sequence", None) or 0))
 
 
 def _first(said: Sequence[Said], kind: type[E]) -> E | None:
@@ -151,7 +166,7 @@ def _impact(own: Sequence[Said], windows: Sequence[WindowClosed], started: Rollb
         requests=sum(_requests(window) for window in during),
         windows=len(during),
         complete=bool(during) and began is not None and (during[0].start - began).total_seconds() <= during[0].seconds,
-        excess=_excess(started.ground.gates if started else ()),
+        excess=_excess(started.ground.gates if started else (), during),
     )
 
 
@@ -161,24 +176,26 @@ def _contained_at(own: Sequence[Said]) -> datetime | None:
 
 
 def _requests(window: WindowClosed) -> float:
-    measured = window.measures.get(Cohort.CANARY, {}).values()
     # Gates may count the same requests: the largest count is the traffic.
-    return max(
-        (m.total if isinstance(m, Ratio) else float(getattr(m, "count", 0)) for m in measured if m.kind != "gauge"),
-        default=0.0,
-    )
+    return max((bad_of(measure, None)[1] for measure in window.measures.get(Cohort.CANARY, {}).values()), default=0.0)
 
 
-def _excess(gates: Sequence[GateVerdict]) -> tuple[Excess, ...]:
+def _excess(gates: Sequence[GateVerdict], windows: Sequence[WindowClosed]) -> tuple[Excess, ...]:
+    """Compare what the release's requests met with the baseline's rate over the same windows, gate by gate."""
     found = []
     for gate in gates:
-        canary, baseline = gate.canary, gate.baseline
-        if canary.events is None or baseline.events is None or not baseline.n or not canary.n:
-            continue
-        rate = baseline.events / baseline.n
-        more = canary.events - canary.n * rate
-        found.append(Excess(gate.gate, gate.kind, canary.events, canary.n, rate, more))
+        events, total = _counted(gate, windows, Cohort.CANARY)
+        base_events, base_total = _counted(gate, windows, Cohort.BASELINE)
+        if total and base_total:
+            rate = base_events / base_total
+            found.append(Excess(gate.gate, gate.kind, events, total, rate, events - total * rate))
     return tuple(sorted(found, key=lambda excess: -excess.excess))
+
+
+def _counted(gate: GateVerdict, windows: Sequence[WindowClosed], cohort: Cohort) -> tuple[float, float]:
+    measured = [w.measures[cohort][gate.gate] for w in windows if gate.gate in w.measures.get(cohort, {})]
+    pairs = [bad_of(measure, gate.detail.get("edge")) for measure in measured]
+    return sum(events for events, _ in pairs), sum(total for _, total in pairs)
 
 
 def _durations(own: Sequence[Said], started: RollbackStarted | None) -> Durations:
