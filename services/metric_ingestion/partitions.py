@@ -18,7 +18,7 @@ from services.runtime.dead_letters import dead_letter
 from services.runtime.kafka import connection, named
 from services.runtime.positions import first_and_end_offsets
 from services.runtime.republisher import Republisher
-from services.runtime.snapshots import write_generation
+from services.runtime.snapshots import number_after, write_generation
 
 from .owner import FRAMES, Append, Owner
 from .poller import GroupPoller
@@ -230,9 +230,7 @@ class Partitions:
         if owner is None or fold is None:
             return
         self._kept[partition] = (owner.fold.next_offset, owner.position)
-        # By the place in the log, so that two copies never give one number to different states.
-        number = 2 * owner.fold.next_offset + (1 - self._generations[partition] % 2)
-        self._generations[partition] = number
+        number = self._generations[partition] = number_after(self._generations[partition], owner.fold)
         try:
             await write_generation(self._appender, self._log, partition, number, fold)
         except (AppendError, KafkaError) as error:

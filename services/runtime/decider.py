@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 from faststream.kafka import KafkaBroker
 
@@ -26,7 +27,7 @@ from .kafka import ensure_topics, make_broker, named, read_span, retry_until_ava
 from .partition import Hooks, PartitionWorker
 from .republisher import Republisher
 from .service import Clock
-from .snapshots import newest_generations, write_generation
+from .snapshots import newest_generations, number_after, write_generation
 from .subscriber import PositionedSubscriber
 from .timers import Timers
 
@@ -260,10 +261,10 @@ class DeciderShell:
         if not self._republisher.idle(partition) or fold.parked:
             return
         self._since_snapshot[partition] = 0
-        self._generations[partition] += 1
+        number = self._generations[partition] = number_after(self._generations[partition], fold)
         try:
-            await write_generation(self._appender, self._log, partition, self._generations[partition], fold)
-        except AppendError as error:
+            await write_generation(self._appender, self._log, partition, number, fold)
+        except (AppendError, KafkaError) as error:
             log.warning("%s-%d: no snapshot: %s", self._log.name, partition, error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

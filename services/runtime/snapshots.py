@@ -25,6 +25,12 @@ async def newest_generations(settings: Settings, log: Topic) -> dict[int, Genera
     return {partition: generation for partition, generation in found.items() if generation is not None}
 
 
+def number_after(previous: int, fold: Fold) -> int:
+    """Return the number of the next generation: by its place in the log, so that two copies of a service never give one
+    number to two states, and on the other side of the keys than `previous`, which stays whole meanwhile."""
+    return 2 * fold.next_offset + (1 - previous % 2)
+
+
 async def write_generation(
     appender: Appender, log: Topic, partition: int, number: int, fold: Fold, extra: Document | None = None
 ) -> None:
