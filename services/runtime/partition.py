@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
 from aiokafka.structs import RecordMetadata
-from penstock.events.cloudevents import from_kafka
 
 from penstock.chain import Accepted, Fold, Item, Participant
 from penstock.chain.participant import OBSERVATION, TICK, Proposal
 from penstock.errors import InvalidError
 from penstock.events import Event, from_json
+from penstock.events.cloudevents import from_kafka
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
-from penstock.events.cloudevents import from_kafka
 
 from penstock.errors import InvalidError
 from penstock.events import Event
+from penstock.events.cloudevents import from_kafka
 from penstock.settings import Settings
 from penstock.topics import BY_NAME
 

@@ -10,11 +10,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
-from penstock.events.cloudevents import to_kafka
 
 from penstock.chain import Accepted
 from penstock.errors import AppendError
 from penstock.events import Event, PlanRegistered, from_json
+from penstock.events.cloudevents import to_kafka
 from penstock.settings import Settings
 from penstock.topics import PARTITIONS, TOPICS, Topic, carriers_of
 
