@@ -90,11 +90,12 @@ class TargetState(msgspec.Struct):
     def _report(self, series: Series, start: int, time: int) -> Source:
         source = self.sources.get(series.source)
         if source is None:
-            half = assigned_half(series.source, self.sources) if series.cohort == Cohort.BASELINE else ""
-            source = self.sources[series.source] = Source(time, half=half)
+            source = self.sources[series.source] = Source(time)
         else:
             covered = time - start if series.temporality is Temporality.DELTA and start else 0
             source.report(time, covered)
+        if series.cohort == Cohort.BASELINE and not source.half:
+            source.half = assigned_half(series.source, self.sources)
         return source
 
     def _is_open(self, time: int, outcome: Outcome) -> bool:

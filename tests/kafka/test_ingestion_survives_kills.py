@@ -1,0 +1,141 @@
+"""Metric ingestion is killed at random moments while a client posts: what was acknowledged is in the windows, once."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from penstock.events import Cohort, Count, WindowClosed
+from penstock.events.cloudevents import from_kafka
+from penstock.settings import Settings
+from penstock.topics import PARTITIONS
+from services.runtime.kafka import ensure_topics, named, read_span
+from tests.support.ingestion import closed_windows, plan_registered, post, requests_of, say, tokens_file, until_watched
+from tests.support.otlp import CUMULATIVE, SECOND, Export, request, variant
+
+PLAN = """\
+version: 1
+name: banner
+target: {environment: staging, service: shop, flag: banner}
+owners: [team-shop]
+windows: {length: 250ms}
+gates:
+  errors: {kind: ratio, metric: http.server.request.duration, bad: {http.response.status_code: "5*"}}
+  orders: {kind: count, metric: orders}
+stages:
+  - {name: canary, exposure: 25%, bake: {min: 8, max: 40}}
+"""
+EXPORTS = 150
+CANARY, BASELINE = 3, 17
+FIRST_ORDERS = 1000
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+async def launch(settings: Settings) -> Process:
+    given = settings.model_dump(mode="json", exclude_defaults=True)
+    variables = {f"PENSTOCK_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+    command = (sys.executable, "-m", "services", "metric_ingestion")
+    return await asyncio.create_subprocess_exec(*command, env={**os.environ, **variables})
+
+
+def export(number: int, at: int) -> ExportMetricsServiceRequest:
+    """Return the export of that number: fixed traffic, and an order counter that has grown by its number."""
+    orders = FIRST_ORDERS + number * (number + 1) // 2
+    requests = (
+        Export(at, at - SECOND // 10)
+        .histogram((CANARY, 0, 0), variant("on", **{"http.response.status_code": 200}))
+        .histogram((BASELINE, 0, 0), variant("off", **{"http.response.status_code": 200}))
+    )
+    return request(requests, Export(at, SECOND).counter("orders", orders, variant("off"), temporality=CUMULATIVE))
+
+
+async def post_until_taken(client: httpx.AsyncClient, port: int, whole: ExportMetricsServiceRequest) -> None:
+    """Post as the SDK's exporter would: the same bytes again until they are acknowledged."""
+    while True:
+        try:
+            if (await post(client, port, whole)).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        await asyncio.sleep(0.05)
+
+
+async def kill_at_random(settings: Settings, done: asyncio.Event, seed: int) -> tuple[Process, int]:
+    moments = random.Random(seed)
+    process, kills = await launch(settings), 0
+    while not done.is_set():
+        try:
+            await asyncio.wait_for(done.wait(), 4 + moments.random() * 3)
+        except TimeoutError:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+            kills += 1
+            process = await launch(settings)
+    return process, kills
+
+
+async def public_windows(settings: Settings) -> set[str]:
+    found: set[str] = set()
+
+    def keep(record: ConsumerRecord) -> None:
+        event = from_kafka(record.value, record.headers)
+        if isinstance(event, WindowClosed):
+            found.add(event.id)
+
+    name = named(settings, "metric-windows")
+    await read_span(settings, {TopicPartition(name, p): 0 for p in range(PARTITIONS)}, keep)
+    return found
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("seed", [11])
+async def test_nothing_is_lost_and_nothing_counted_twice(stack_settings: Settings, tmp_path: Path, seed: int) -> None:
+    settings = stack_settings.model_copy(
+        update={"tokens": tokens_file(tmp_path), "lateness": 20.0, "snapshot_every": 10, "otlp_port": free_port()}
+    )
+    await ensure_topics(settings)
+    await say(settings, "plans", plan_registered(PLAN))
+    done = asyncio.Event()
+    killing = asyncio.create_task(kill_at_random(settings, done, seed))
+    await until_watched(settings)
+    async with httpx.AsyncClient(timeout=10) as client:
+        for number in range(EXPORTS):
+            await post_until_taken(client, settings.otlp_port, export(number, time.time_ns()))
+            await asyncio.sleep(0.1)
+        # One more, far enough on to close every window before it.
+        await asyncio.sleep(0.5)
+        await post_until_taken(client, settings.otlp_port, export(EXPORTS, time.time_ns()))
+        sent = EXPORTS * (CANARY + BASELINE)
+        windows = await closed_windows(settings, until=sent, patience=30)
+        done.set()
+        process, kills = await killing
+    await asyncio.sleep(1)
+    said = await public_windows(settings)
+    process.terminate()
+    assert await process.wait() == 0
+    assert kills >= 3
+    assert requests_of(windows, Cohort.CANARY) == EXPORTS * CANARY
+    assert requests_of(windows, Cohort.BASELINE) == EXPORTS * BASELINE
+    orders = [w.measures.get(Cohort.BASELINE, {}).get("orders") for w in windows]
+    assert sum(o.value for o in orders if isinstance(o, Count)) == EXPORTS * (EXPORTS - 1) // 2
+    assert sum(w.late for w in windows) == 0
+    assert sum(w.resets for w in windows) == 0
+    assert len({w.id for w in windows}) == len(windows)
+    assert all(later.start == earlier.end for earlier, later in pairwise(windows))
+    assert {w.id for w in windows} <= said
