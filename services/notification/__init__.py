@@ -1,0 +1,1 @@
+"""Tells subscribers what happened: signed, again and again until they have heard, and never one at another's cost."""

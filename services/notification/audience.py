@@ -1,0 +1,31 @@
+"""Who is told of an event: those whom the subscribers file names, and those whom the rollout's plan names."""
+
+from penstock.errors import PlanError
+from penstock.events import Event, RolloutAnnounced
+from penstock.plan import load_plan
+from penstock.plan.model import Message
+from penstock.subscribers import Subscribers, matches
+
+
+class Audience:
+    """Knows the file, and the `communication` of every plan that it heard announced."""
+
+    def __init__(self, subscribers: Subscribers) -> None:
+        self._subscribers = subscribers
+        self._messages: dict[str, tuple[Message, ...]] = {}
+
+    def learn(self, announced: RolloutAnnounced) -> None:
+        """Remember whom the plan of this rollout wants told; a plan that this version cannot read names nobody."""
+        try:
+            communication = load_plan(announced.plan_text).communication
+        except PlanError:
+            return
+        if communication:
+            self._messages[announced.rollout] = communication
+
+    def of(self, event: Event) -> tuple[str, ...]:
+        """Return the names of those to tell, each once: a plan's may be missing from the file."""
+        names = [subscriber.name for subscriber in self._subscribers.all() if subscriber.wants(event)]
+        messages = self._messages.get(event.rollout, ()) if event.rollout else ()
+        names += [message.to for message in messages if matches(message.events, event.type)]
+        return tuple(dict.fromkeys(names))
