@@ -33,7 +33,7 @@ class GatePower:
 
     Attributes:
         name, kind: the gate.
-        events_per_window: canary events at the baseline's rate (or instances, for gauges).
+        events_per_window: canary events at the baseline's rate (gauges: one instance).
         tolerance: relative degradation that the plan calls harmful.
         visible: smallest relative degradation found within the bake in about half of all rollouts.
         windows_for_margin: windows to find a degradation as large as the pass margin (None: never).
@@ -75,8 +75,7 @@ def _gate_power(
 ) -> GatePower:
     need = math.log(1.0 / (spec.alpha * weight)) + _MARGIN_NATS
     rate = _rate(gate, rates)
-    canary = requests * split
-    events = canary * rate
+    events = 1.0 if gate.kind is GateKind.GAUGE else requests * split * rate
     tolerance, margin = degradation(gate.fail_at, rate), degradation(gate.pass_at, rate)
     per_window = events * (1.0 - split)
     visible = _visible(gate, need, per_window, spec.max_bake, tolerance)

@@ -28,9 +28,7 @@ def explain_gate(gate: Mapping[str, Any]) -> str:
     name = gate["gate"]
     if gate.get("no_data"):
         return f"{name}: no data, {_NO_DATA.get(str(gate['no_data']), str(gate['no_data']))}"
-    parts = [f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}"]
-    outcome = _outcome(gate)
-    return f"{parts[0]}: {outcome}"
+    return f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}: {_outcome(gate)}"
 
 
 def explain_verdict(event: Mapping[str, Any]) -> list[str]:
@@ -102,7 +100,13 @@ def _band(gate: Mapping[str, Any]) -> str:
         return f" (at most {show(high)})"
     if high is None:
         return f" (at least {show(low)})"
-    return f" (band {show(low)} to {show(high)})"
+    return f" (band {_bare(show(low), _difference(gate))} to {_bare(show(high), _difference(gate))})"
+
+
+def _bare(text: str, beside: str) -> str:
+    """Return the number without its unit where the same unit has just been read."""
+    number, _, unit = text.partition(" ")
+    return number if beside.endswith(f" {unit}") else text
 
 
 def _shower(kind: str, unit: str | None) -> Any:
@@ -122,12 +126,14 @@ def _limit(gate: Mapping[str, Any]) -> str:
         shown = points(limit, signed=True)
     else:
         shown = percent(tolerance)
+    return f" against a limit of {shown}{_snapped(gate, tolerance)}"
+
+
+def _snapped(gate: Mapping[str, Any], effective: float) -> str:
     asked = gate.get("tolerance")
-    snapped = (
-        asked is not None and gate["kind"] in ("quantile", "mean") and not math.isclose(asked, tolerance, abs_tol=5e-4)
-    )
-    note = f" (asked {percent(asked)}, buckets allow {percent(tolerance)})" if snapped else ""
-    return f" against a limit of {shown}{note}"
+    if asked is None or gate["kind"] not in ("quantile", "mean") or math.isclose(asked, effective, abs_tol=5e-4):
+        return ""
+    return f" (asked {percent(asked)}, buckets allow {percent(effective)})"
 
 
 def _outcome(gate: Mapping[str, Any]) -> str:
