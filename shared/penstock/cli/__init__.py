@@ -20,7 +20,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("approve", "penstock.cli.rollouts", "Agree to the awaited stage.", _ACT, "approve"),
     Entry("flags", "penstock.cli.flags", "Flags: list, show, kill, undo, serve, import, export.", _ACT),
     Entry("quarantine", "penstock.cli.quarantine", "Lift the quarantine of a version.", _ACT),
-    Entry("plans", "penstock.cli.plans", "Lint, register and list plans; their schema.", _PLAN),
+    Entry("plans", "penstock.cli.plans", "Lint, register and list plans; their schema and power.", _PLAN),
     Entry("gates", "penstock.cli.gates", "Judge, simulate and calibrate gates.", _PLAN),
     Entry("metrics", "penstock.cli.metrics", "Look at the telemetry that arrives.", _PLAN),
     Entry("replay", "penstock.cli.replay", "Decide a rollout again from its record; never emits.", _PROVE),

@@ -1,6 +1,7 @@
 """`penstock events`: publish a deploy from CI; list, tail and show what was recorded."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,14 @@ _ENOUGH = 10_000
 """Events looked through for one id."""
 
 
+class Risk(StrEnum):
+    """How much is at stake."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 @publish.command()
 def deploy(
     version: Annotated[str, typer.Option(help="Version that was deployed dark.")],
@@ -45,6 +54,8 @@ def deploy(
     artifact: Annotated[str | None, typer.Option(help="Package URL (purl) with digest.")] = None,
     author: Annotated[str | None, typer.Option(help="Who asked for it; may not approve it.")] = None,
     ticket: Annotated[str | None, typer.Option(help="Change ticket.")] = None,
+    change: Annotated[list[str] | None, typer.Option(help="Commit or change request; repeat it, newest first.")] = None,
+    risk: Annotated[Risk | None, typer.Option(help="As the author sees it.")] = None,
     source: Annotated[str, typer.Option(help="Who announces: URI of the pipeline, without the run.")] = "/penstock/cli",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the event and send nothing.")] = False,
     json: Json = False,
@@ -65,6 +76,8 @@ def deploy(
         notes=_notes(release_notes),
         author=author,
         ticket=ticket,
+        changes=tuple(change or ()),
+        risk=risk.value if risk else None,
     )
     now = datetime.now(UTC)  # noqa: TID251 - the announcement's own time; its id does not depend on it
     event = cdevent(announced, now)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import httpx
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from penstock.events import from_json
 from penstock.events.cloudevents import STRUCTURED, to_structured
 from penstock.sse import Message
+from penstock.webhooks import key_of, sign
 
 WAITS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts; after them the event is given up, and said so."""
@@ -52,3 +54,20 @@ class Forwarder:
         except httpx.HTTPError as error:
             return None, f"cannot be reached ({type(error).__name__}: {error})"
         return (answer.status_code, "") if answer.is_success else (None, f"answered {answer.status_code}")
+
+
+def signer(secret: str | None) -> Sign | None:
+    """Return what signs with a Standard Webhooks secret, None without one.
+
+    Raises:
+        InvalidError: not of the form `whsec_...`.
+    """
+    if secret is None:
+        return None
+    key_of(secret)
+
+    def signed(message: str, body: bytes) -> Mapping[str, str]:
+        now = datetime.now(UTC)  # noqa: TID251 - the time of the attempt, which the receiver compares with its clock
+        return sign([secret], message, now, body)
+
+    return signed

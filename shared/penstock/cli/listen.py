@@ -8,7 +8,7 @@ import typer
 from . import views
 from .client import connect
 from .exits import Exits
-from .forwarding import Forwarder
+from .forwarding import Forwarder, signer
 from .output import Json, Jsonl, Output, Quiet
 from .streaming import Rollout, Since, Types, messages, row_of
 
@@ -20,6 +20,10 @@ def listen(
     types: Types = None,
     forward_to: Annotated[
         str | None, typer.Option("--forward-to", metavar="URL", help="POST every event there, until it answers 2xx.")
+    ] = None,
+    secret: Annotated[
+        str | None,
+        typer.Option(envvar="WEBHOOK_SECRET", help="Sign as Standard Webhooks do; better by the variable (whsec_...)."),
     ] = None,
     rollout: Rollout = None,
     since: Since = None,
@@ -35,7 +39,7 @@ def listen(
     out = Output(json, jsonl or json, quiet)
     lost = 0
     with connect() as client, httpx.Client(timeout=10.0) as http:
-        forwarder = Forwarder(http, forward_to, out.progress) if forward_to else None
+        forwarder = Forwarder(http, forward_to, out.progress, signer(secret)) if forward_to else None
         out.progress(f"listening to {client.server}{f', forwarding to {forward_to}' if forward_to else ''}")
         for message in messages(client, types, rollout, since, count):
             said = views.event_line(row_of(message))

@@ -1,4 +1,4 @@
-"""`penstock plans`: lint and register plan files, list what is registered, print the schema."""
+"""`penstock plans`: lint and register plan files, list what is registered, print the schema, tell what gates can see"""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,16 +11,27 @@ from penstock.plan import json_schema, load_plan
 from .client import connect
 from .exits import Exits
 from .output import Json, Jsonl, Output, dumps, plain, table
+from .power import power_of, power_table, warnings_of
 
-app = typer.Typer(no_args_is_help=True, help="Lint, register, list plans; their schema.")
+app = typer.Typer(no_args_is_help=True, help="Lint, register, list plans; their schema and power.")
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Plan files.")]
+Errors = Annotated[float | None, typer.Option(min=0, max=1, help="Share of requests that fail now, such as 0.005.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A plan file.")]
 
 
 @app.command()
-def lint(files: Files, json: Json = False, jsonl: Jsonl = False) -> None:
-    """Check plans: every problem with its line. Exits 2 when there is one."""
+def lint(
+    files: Files,
+    traffic: Annotated[
+        float | None,
+        typer.Option(min=0, help="Requests a second of the service: warn of gates that cannot see enough."),
+    ] = None,
+    errors: Errors = None,
+    json: Json = False,
+    jsonl: Jsonl = False,
+) -> None:
+    """Check plans: every problem with its line. Exits 2 when there is one; warnings alone exit 0."""
     out = Output(json, jsonl)
     findings: list[dict[str, Any]] = []
     for file in files:
@@ -28,6 +39,10 @@ def lint(files: Files, json: Json = False, jsonl: Jsonl = False) -> None:
             load_plan(text_of(file), str(file))
         except PlanError as error:
             findings += [_finding(file, "problem", problem) for problem in error.problems]
+            continue
+        if traffic is not None:
+            weak = warnings_of(power_of(text_of(file), traffic, errors))
+            findings += [_finding(file, "warning", warning) for warning in weak]
     out.rows("findings", findings, lambda: "\n".join(map(_line, findings)) or f"{len(files)} checked, no problems")
     if any(finding["kind"] == "problem" for finding in findings):
         raise typer.Exit(Exits.USAGE)
@@ -63,6 +78,21 @@ def list_(json: Json = False, jsonl: Jsonl = False) -> None:
 def schema() -> None:
     """Print the JSON Schema of plans, for editors."""
     typer.echo(dumps(json_schema(), indent=2))
+
+
+@app.command()
+def power(
+    file: File,
+    traffic: Annotated[float, typer.Option(min=0, help="Requests a second of the service, all cohorts together.")],
+    errors: Errors = None,
+    json: Json = False,
+    jsonl: Jsonl = False,
+) -> None:
+    """Say which effect each gate can see within its bake, and what would help."""
+    text = text_of(file)
+    load_plan(text, str(file))
+    rows = power_of(text, traffic, errors)
+    Output(json, jsonl).rows("power", rows, lambda: power_table(rows))
 
 
 def text_of(file: Path) -> str:

@@ -19,7 +19,7 @@ class Deploy:
         target: environment, service and flag; version: as users of the service know it.
         plan_name, plan_text: a registered plan's name, or a plan's exact text; neither for the target's only plan.
         artifact: package URL; by default a generic one of service and version.
-        notes, author, ticket: for people and for the record.
+        notes, author, ticket, changes, risk: for people and for the record.
         source: who announces, a URI reference; key: what makes two announcements the same one.
     """
 
@@ -33,6 +33,8 @@ class Deploy:
     notes: str | None = None
     author: str | None = None
     ticket: str | None = None
+    changes: tuple[str, ...] = ()
+    risk: str | None = None
 
 
 def default_key(target: Target, version: str) -> str:
@@ -50,6 +52,8 @@ def cdevent(deploy: Deploy, now: datetime) -> dict[str, Any]:
         "releaseNotes": deploy.notes,
         "author": deploy.author,
         "ticket": deploy.ticket,
+        "changes": list(deploy.changes) or None,
+        "risk": deploy.risk,
     }
     return {
         "context": {

@@ -125,7 +125,7 @@ def _wait(
         elif now - spoke >= _HEARTBEAT:
             spoke = now
             out.progress(f"still {view['phase'].replace('_', ' ')} after {now - began:.0f} s")
-        code = outcome(view, goal or "promoted", patient, why_rolled_back(client, view))
+        code = outcome(view, goal or "promoted", patient, why_rolled_back(view))
         if code is not None:
             break
         if timeout is not None and now - began >= timeout:
@@ -141,5 +141,5 @@ def _live(client: Client, rollout: str, out: Output, every: float) -> None:
     with Live(console=out.out, auto_refresh=False, transient=False) as screen:
         for view in follow(client, rollout, Clock(), every, out.progress):
             screen.update(views.rollout_page(view), refresh=True)
-            if outcome(view, "promoted", True, why_rolled_back(client, view)) is not None:
+            if outcome(view, "promoted", True, why_rolled_back(view)) is not None:
                 return

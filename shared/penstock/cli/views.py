@@ -112,9 +112,22 @@ def _facts(view: View) -> RenderableType:
         ("began", clock(view.get("began_at"))),
         ("changed", clock(view.get("updated_at"))),
     ]
+    if view.get("next"):
+        facts.append(("next", _next(view["next"])))
     if view.get("approvals_missing"):
         facts.append(("approvals missing", str(view["approvals_missing"])))
     return table(["", ""], facts)
+
+
+def _next(following: View) -> str:
+    words = [str(following.get("what", "")).replace("_", " "), following.get("stage") or ""]
+    if following.get("windows") is not None:
+        words.append(f"after {following['windows']} to {following['windows_at_most']} more windows")
+    if following.get("at"):
+        words.append(f"not before {clock(following['at'])}")
+    if following.get("who") or following.get("approvers"):
+        words.append(f"by {', '.join(following.get('who') or following['approvers'])}")
+    return " ".join(word for word in words if word)
 
 
 def _ladder(view: View) -> RenderableType:
@@ -138,6 +151,10 @@ def _rollback(rollback: View) -> RenderableType:
         ("rollback started", clock(rollback.get("started_at"))),
         ("contained after", f"{contained:.3f} s" if contained is not None else "not yet"),
         ("recovery", recovered),
+    ]
+    rows += [
+        (f"step {step['step']}", " ".join(filter(None, (step["state"], step.get("detail")))))
+        for step in rollback.get("steps") or []
     ]
     rows += [("escalated", str(text)) for text in rollback.get("escalations") or []]
     return table(["", ""], rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.client import Client
-from penstock.errors import UnavailableError
+from penstock.errors import NotFoundError, UnavailableError
 from penstock.rollout import ENDED, Phase
 
 from .exits import Exits, of_phase
@@ -25,6 +25,10 @@ GOALS: dict[str, Phase] = {
 
 PATIENCE = 60.0
 """Seconds that a server may stay away once it has answered."""
+
+
+GRACE = 5.0
+"""Seconds between the acceptance of a deploy and its rollout's first record, at most."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,19 @@ def outcome(view: View, goal: str, patient: bool, why: str | None) -> Exits | No
 def follow(client: Client, rollout: str, clock: Clock, every: float, complain: Callable[[str], None]) -> Iterator[View]:
     """Yield the rollout's view every few seconds, changed or not, through a server's absence of PATIENCE seconds.
 
+    A rollout that was announced a moment ago may not be known yet: it is asked for again for GRACE seconds.
+
     Raises:
         PenstockError: the server does not answer at first or too long, or does not know the rollout.
     """
     answered: float | None = None
+    began = clock.now()
     while True:
         try:
             view = client.rollout(rollout)
+        except NotFoundError:
+            if clock.now() - began > GRACE:
+                raise
         except UnavailableError as error:
             if answered is None or clock.now() - answered > PATIENCE:
                 raise
@@ -84,13 +94,10 @@ def follow(client: Client, rollout: str, clock: Clock, every: float, complain: C
         clock.sleep(every)
 
 
-def why_rolled_back(client: Client, view: View) -> str | None:
+def why_rolled_back(view: View) -> str | None:
     """Return the ground on which the rollback started: the view's own ground is that of its completion."""
-    if view["phase"] != Phase.ROLLED_BACK:
-        return None
-    events = [row["event"] for row in client.rollout_events(view["id"])]
-    started = [event for event in events if event["type"] == "rollback.started"]
-    return str(started[-1]["ground"]["why"]) if started else None
+    rollback = view.get("rollback") or {}
+    return rollback.get("why")
 
 
 def change_of(view: View) -> tuple[Any, ...]:

@@ -1,13 +1,16 @@
 """Publishing, listing, tailing, forwarding."""
 
+import base64
 import json
 from pathlib import Path
 
 import httpx
 import pytest
+from standardwebhooks import Webhook
 
 from penstock.cli.exits import Exits
-from penstock.cli.forwarding import WAITS, Forwarder
+from penstock.cli.forwarding import WAITS, Forwarder, signer
+from penstock.errors import InvalidError
 from penstock.sse import Message
 from tests.support.fake_console import TARGET, FakeConsole, event_row, sse
 from tests.unit.cli.conftest import Run
@@ -147,3 +150,18 @@ def test_a_receiver_that_never_takes_it_is_given_up_and_said_so() -> None:
     progress: list[str] = []
     assert Forwarder(http, "http://here/hook", progress.append, sleep=lambda seconds: None).send(held()) is None
     assert progress[-1].endswith("given up")
+
+
+def test_forwarded_events_are_signed_so_that_a_receiver_can_tell() -> None:
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    seen: list[httpx.Request] = []
+
+    def receive(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200)
+
+    http = httpx.Client(transport=httpx.MockTransport(receive))
+    assert Forwarder(http, "http://here/hook", print, signer(secret)).send(held()) == 200
+    assert Webhook(secret).verify(seen[0].content, dict(seen[0].headers)) == json.loads(seen[0].content)
+    with pytest.raises(InvalidError):
+        signer("secret")

@@ -43,3 +43,20 @@ def test_register_sends_the_exact_text(run: Run, console: FakeConsole) -> None:
 
 def test_schema_prints_what_the_model_gives(run: Run) -> None:
     assert json.loads(run("plans", "schema").out) == json_schema()
+
+
+def test_a_gate_that_cannot_see_its_margin_is_a_warning_and_no_problem(run: Run) -> None:
+    said = run("plans", "lint", str(PLAN), "--traffic", "2", "--json")
+    findings = json.loads(said.out)["findings"]
+    assert said.code == 0
+    assert {finding["kind"] for finding in findings} == {"warning"}
+    assert any("stages.canary.errors" in finding["where"] for finding in findings)
+    assert run("plans", "lint", str(PLAN), "--traffic", "20000", "--errors", "0.01").out == "1 checked, no problems\n"
+
+
+def test_power_tells_each_stage_and_gate_what_it_can_see(run: Run) -> None:
+    rows = json.loads(run("plans", "power", str(PLAN), "--traffic", "200", "--json").out)["power"]
+    assert {(row["stage"], row["gate"]) for row in rows} == {
+        (stage, gate) for stage in ("canary", "half") for gate in ("errors", "p50", "p99")
+    }
+    assert "SEES" in run("plans", "power", str(PLAN), "--traffic", "200").out

@@ -1,11 +1,16 @@
 """Looking at rollouts."""
 
 import json
+from typing import Any
 
+import httpx
 import pytest
 
 from penstock.cli.exits import Exits
-from tests.support.fake_console import FakeConsole, event_row, view
+from penstock.cli.waiting import Clock, follow
+from penstock.client import Client
+from penstock.errors import NotFoundError, UnavailableError
+from tests.support.fake_console import FakeConsole, view
 from tests.unit.cli.conftest import Run
 
 
@@ -86,8 +91,7 @@ def test_wait_ends_with_the_code_of_what_became_of_the_rollout(
 def test_wait_tells_a_rollback_by_the_gates_from_one_by_a_person(
     run: Run, console: FakeConsole, why: str, code: Exits
 ) -> None:
-    console.views = [view(phase="rolled_back", ground={"why": "rollback_executed"})]
-    console.events = [event_row(1, "rollback.started", ground={"why": why})]
+    console.views = [view(phase="rolled_back", ground={"why": "rollback_executed"}, rollback={"why": why})]
     assert run("rollouts", "wait", "ro-0123456789ab").code == code
 
 
@@ -107,3 +111,39 @@ def test_explain_says_the_sentence_and_the_numbers_behind_it(run: Run, console: 
     assert said.out.splitlines()[0].startswith("Baking at 5 %.")
     assert "p99" in said.out
     assert set(json.loads(run("rollouts", "explain", "ro-0123456789ab", "--json").out)) >= {"sentence", "gates"}
+
+
+def test_wait_gives_a_rollout_that_was_just_announced_a_moment_to_appear() -> None:
+    answers = iter([404, 404, 200])
+    now = iter(range(100))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        status = next(answers)
+        return httpx.Response(status, json=view() if status == 200 else {"error": "no rollout"})
+
+    client = Client("http://here", transport=httpx.MockTransport(answer))
+    clock = Clock(now=lambda: float(next(now)), sleep=lambda seconds: None)
+    assert next(follow(client, "ro-0123456789ab", clock, 1.0, print))["phase"] == "baking"
+    answers = iter([404] * 20)
+    with pytest.raises(NotFoundError):
+        next(follow(client, "ro-0123456789ab", clock, 1.0, print))
+
+
+def test_wait_outlasts_a_server_that_goes_away_but_not_for_ever() -> None:
+    down = httpx.ConnectError("down")
+    answers: list[Any] = [view(), down, view(), *[down] * 200]
+    now = iter(range(10_000))
+    said: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        given = answers.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return httpx.Response(200, json=given)
+
+    client = Client("http://here", transport=httpx.MockTransport(answer))
+    views = follow(client, "ro-0123456789ab", Clock(lambda: float(next(now)), lambda s: None), 1.0, said.append)
+    assert [next(views)["phase"], next(views)["phase"]] == ["baking", "baking"]
+    assert len(said) == 1
+    with pytest.raises(UnavailableError):
+        next(views)

@@ -1,0 +1,92 @@
+"""What each gate of a plan can see at a service's traffic, stage by stage, by the judge's own arithmetic."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+
+from penstock.errors import Problem
+from penstock.plan import load_plan
+
+from . import local
+from .output import table
+
+_HELP: dict[str, Callable[[float], str]] = {
+    "larger_share": lambda needs: f"an exposure of {100 * needs:.3g} %",
+    "longer_bake": lambda needs: f"a bake of {needs:.0f} windows",
+    "synthetic_traffic": lambda needs: f"{needs:.0f} requests a window",
+    "pool_endpoints": lambda needs: f"pooling {needs:.0f} such endpoints",
+    "absolute_tolerance": lambda needs: "an absolute part in its tolerance",
+}
+
+
+def power_of(text: str, traffic: float, errors: float | None) -> list[dict[str, Any]]:
+    """Return a row a stage and gate: `visible` is the smallest relative degradation that its bake finds.
+
+    Args:
+        text: of the plan.
+        traffic: requests a second of the whole service; errors: share that fails now, None for the judge's guess.
+
+    Raises:
+        NotFoundError: the services are not installed here.
+    """
+    judge, specs = local.load("gate_evaluation.power"), local.load("gate_evaluation.specs")
+    plan, spec = load_plan(text), specs.judge_spec(text)
+    rates = {gate.metric: errors for gate in spec.gates if gate.kind == "ratio"} if errors is not None else {}
+    rows: list[dict[str, Any]] = []
+    for stage in plan.stages:
+        if stage.exposure >= 1.0:
+            # Everyone of the audience has it: its share of the traffic does not stand in the plan.
+            continue
+        staged = spec.staged(stage.bake.min, stage.bake.max)
+        judged = stage.gates if stage.gates is not None else tuple(plan.gates)
+        found = judge.rendered(judge.power(staged, traffic, stage.exposure, rates))
+        rows += [{"stage": stage.name, "bake": stage.bake.max, **row} for row in found if row["gate"] in judged]
+    return rows
+
+
+def warnings_of(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """Return what is worth a warning: gates that cannot find, within their bake, what the plan refuses to pass."""
+    return [
+        Problem(
+            f"stages.{row['stage']}.{row['gate']}",
+            f"in {row['bake']} windows it sees changes of {_percent(row['visible'])} and more, "
+            f"not the plan's own margin; what would help: {_helps(row) or 'nothing within reach'}",
+        )
+        for row in rows
+        if not row["sees_margin"]
+    ]
+
+
+def power_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """The rows for people."""
+    if not rows:
+        return "no stage of this plan exposes a share of the traffic that could be told"
+    return table(
+        ["STAGE", "GATE", "LIMIT", "SEES", "WINDOWS TO FIND MARGIN", "WINDOWS TO PASS", "BAKE", "WOULD HELP"],
+        [
+            [
+                str(row["stage"]),
+                str(row["gate"]),
+                _percent(row["tolerance"]),
+                _percent(row["visible"]),
+                _windows(row["windows_for_margin"]),
+                _windows(row["windows_to_pass"]),
+                f"{row['bake']} windows",
+                _helps(row) if not row["sees_margin"] else "",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _helps(row: Mapping[str, Any]) -> str:
+    return ", or ".join(_HELP[entry["help"]](entry["needs"]) for entry in row["helps"])
+
+
+def _percent(share: float) -> str:
+    return f"+{100 * share:.3g} %"
+
+
+def _windows(count: float | None) -> str:
+    return "never" if count is None else f"{count:.0f}"
