@@ -1,0 +1,19 @@
+"""Every folder of tests is a part that `penstock test` runs."""
+
+from pathlib import Path
+
+from penstock.cli.test import PARTS
+from tests.support.parts import part_of
+
+TESTS = Path(__file__).parents[2]
+BESIDE = {"bench", "support"}
+
+
+def test_no_test_stands_outside_the_parts() -> None:
+    folders = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")}
+    assert folders - BESIDE <= set(PARTS)
+
+
+def test_the_part_of_a_test_is_its_folder() -> None:
+    assert part_of("tests/kafka/test_local_stack.py::test_x[1]") == "kafka"
+    assert part_of("elsewhere/test_x.py::test_y") == "other"
