@@ -92,7 +92,8 @@ class Output:
         if self.machine:
             typer.echo(dumps(document, indent=0 if self.jsonl else 2))
         else:
-            self.out.print(human())
+            said = human()
+            self.out.print(said, soft_wrap=isinstance(said, str))
 
     def rows(self, name: str, documents: Sequence[Mapping[str, Any]], human: Callable[[], Any]) -> None:
         """Print a list: `{name: [...]}`, or one document a line, or what `human` gives."""

@@ -1,4 +1,4 @@
-"""`penstock plans`: lint and register plan files, list what is registered, print the schema, tell what gates can see"""
+"""`penstock plans`: lint and register plan files, list what is registered, print the schema, tell what gates see."""
 
 from pathlib import Path
 from typing import Annotated, Any
