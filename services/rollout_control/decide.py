@@ -4,6 +4,7 @@ from penstock.chain import Decision, Document
 from penstock.events import (
     DeployAnnounced,
     Event,
+    FlagKilled,
     Ground,
     Request,
     RollbackCompleted,
@@ -34,6 +35,8 @@ def decide(target: str, document: Document, event: Event) -> Decision:
             on_stage_judged(course, event)
         case RollbackExecuted():
             _on_rollback_executed(course, event)
+        case FlagKilled():
+            _on_flag_killed(course, event)
         case TimerFired():
             _on_timer_fired(course, event)
         case _:
@@ -45,6 +48,12 @@ def decide(target: str, document: Document, event: Event) -> Decision:
 def _on_rollback_executed(course: Course, event: RollbackExecuted) -> None:
     if course.is_in(Phase.ROLLING_BACK) and event.rollout == course.rollout.id:
         course.move(RollbackCompleted, Ground(why=Why.ROLLBACK_EXECUTED), recovered=event.recovered)
+
+
+def _on_flag_killed(course: Course, event: FlagKilled) -> None:
+    """Whoever switches the flag off wants no rollout to go on as if it were on."""
+    if course.state.rollout is not None and course.rollout.live:
+        course.roll_back(Ground(why=Why.FLAG_KILLED, text=event.reason))
 
 
 def _on_timer_fired(course: Course, event: TimerFired) -> None:
