@@ -46,7 +46,7 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
         lifecycle: owner, type, expiry and the like.
     """
 
-    variants: dict[str, Any] = {"on": True, "off": False}
+    variants: dict[str, Any] = msgspec.field(default_factory=lambda: {"on": True, "off": False})
     off: str = "off"
     on: str = "on"
     split: dict[str, int] = {}

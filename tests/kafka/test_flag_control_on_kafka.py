@@ -1,0 +1,157 @@
+"""Flag control on a real broker: a rollout's exposure reaches real clients, a rollback takes it from them, a kill stays."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from penstock.events import Event, RollbackRequested
+from penstock.events.cloudevents import to_kafka
+from penstock.partitioner import partition_of
+from penstock.settings import Settings
+from penstock.tokens import digest_of
+from services.flag_control.app import FlagControl
+from services.rollout_control.app import build as build_rollout_control
+from services.runtime.appender import Appender
+from services.runtime.kafka import ensure_topics
+from services.runtime.reader import Heard, PublicReader
+from services.runtime.service import system_clock
+from tests.support.plans import TARGET
+from tests.support.slice import deploy
+from tests.support.stack import eventually
+from tests.support.windows import moment
+
+TOKEN = "operator-token-of-this-test"
+AS_OPERATOR = {"authorization": f"Bearer {TOKEN}"}
+KEY = TARGET.split("/")[2]
+
+
+@pytest.fixture
+def flag_settings(stack_settings: Settings, tmp_path: Path) -> Settings:
+    tokens = tmp_path / "tokens.yaml"
+    tokens.write_text(f"tokens: [{{sha256: {digest_of(TOKEN)}, identity: ann, roles: [operator]}}]\n")
+    return stack_settings.model_copy(update={"tokens": tokens})
+
+
+@asynccontextmanager
+async def flag_control(settings: Settings) -> AsyncIterator[FlagControl]:
+    service = FlagControl(settings, system_clock)
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+
+
+class World:
+    def __init__(self, settings: Settings, appender: Appender, heard: list[Heard]) -> None:
+        self.settings, self._appender, self.heard = settings, appender, heard
+
+    async def publish(self, topic: str, event: Event) -> None:
+        key, value, headers = to_kafka(event)
+        await (await self._appender.append(topic, partition_of(event.target), key, value, headers))
+
+    def said(self, kind: str) -> list[Event]:
+        return [one.event for one in self.heard if one.event.type == kind]
+
+
+@asynccontextmanager
+async def world(settings: Settings) -> AsyncIterator[World]:
+    await ensure_topics(settings)
+    appender, heard = Appender(settings), []
+    await appender.start()
+    reader = PublicReader(settings, ["rollouts", "flag-changes", "flag-served"], heard.append)
+    await reader.start()
+    control = build_rollout_control(settings, system_clock)
+    await control.start()
+    try:
+        yield World(settings, appender, heard)
+    finally:
+        await control.stop()
+        await reader.stop()
+        await appender.stop()
+
+
+async def exposed(service: FlagControl, users: int = 200) -> int:
+    """Ask OFREP for that many users; return how many get the release."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.ofrep_port}") as client:
+        found = 0
+        for number in range(users):
+            body = {"context": {"targetingKey": f"user-{number}", "email": "a@example.com"}}
+            answer = await client.post(f"/ofrep/v1/evaluate/flags/{KEY}", json=body)
+            found += answer.status_code == 200 and answer.json()["value"] is True
+        return found
+
+
+async def exposure_is(service: FlagControl, low: int, high: int) -> None:
+    for _ in range(100):
+        if low <= await exposed(service) <= high:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{await exposed(service)} of 200 exposed, not {low} to {high}")
+
+
+async def test_a_stage_exposes_users_and_a_rollback_takes_it_back_and_both_are_said(flag_settings: Settings) -> None:
+    async with world(flag_settings) as around, flag_control(flag_settings) as service:
+        await around.publish("deploys", deploy())
+        await eventually(lambda: len(around.said("exposure.changed")) >= 2, "the first stage is exposed")
+        assert 0 < around.said("exposure.changed")[-1].exposure < 1
+        await exposure_is(service, 1, 199)
+        request = RollbackRequested(
+            id="back", source="/console", target=TARGET, time=moment(1), actor="ann", reason="looks wrong"
+        )
+        await around.publish("commands", request)
+        await eventually(lambda: around.said("exposure.changed")[-1].exposure == 0.0, "the rollback is applied")
+        await exposure_is(service, 0, 0)
+        last = around.said("exposure.changed")[-1]
+        assert last.entry == around.said("rollback.started")[0].id
+        await eventually(
+            lambda: any(one.version == last.version for one in around.said("flag.served")), "what was served is said"
+        )
+
+
+async def test_a_restart_serves_the_same_revision(flag_settings: Settings) -> None:
+    async with world(flag_settings) as around:
+        async with flag_control(flag_settings) as service:
+            await around.publish("deploys", deploy())
+            await eventually(lambda: len(around.said("exposure.changed")) >= 2, "the first stage is exposed")
+            await exposure_is(service, 1, 199)
+            before = service._store.get()
+        async with flag_control(flag_settings) as again:
+            after = again._store.get()
+    assert before is not None
+    assert after is not None
+    assert after.revision == before.revision
+
+
+async def test_a_kill_is_in_force_before_the_answer_and_is_recorded_and_lifted_by_name_only(
+    flag_settings: Settings,
+) -> None:
+    async with world(flag_settings) as around, flag_control(flag_settings) as service:
+        await around.publish("deploys", deploy())
+        await eventually(lambda: len(around.said("exposure.changed")) >= 2, "the first stage is exposed")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.ofrep_port}") as client:
+            assert (await client.post(f"/flags/{TARGET}/kill", json={"reason": "broken"})).status_code == 401
+            answer = await client.post(f"/flags/{TARGET}/kill", json={"reason": "broken"}, headers=AS_OPERATOR)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["instances"] == {"killed": 1, "of": 1, "unreached": []}
+            assert await exposed(service) == 0
+            kill = answer.json()["kill"]
+            await eventually(lambda: [one.kill for one in around.said("flag.killed")] == [kill], "the kill is said")
+            await eventually(lambda: bool(around.said("rollback.started")), "the rollout is taken back")
+            assert around.said("rollback.started")[0].ground.why == "flag_killed"
+            wrong = await client.post(
+                f"/flags/{TARGET}/undo", json={"reason": "fine", "kill": "another"}, headers=AS_OPERATOR
+            )
+            assert wrong.status_code == 409
+            right = await client.post(
+                f"/flags/{TARGET}/undo", json={"reason": "fine", "kill": kill}, headers=AS_OPERATOR
+            )
+            assert right.status_code == 200, right.text
+            assert [event["type"] for event in right.json()["events"]] == ["kill.lifted"]
+            shown = (await client.get(f"/flags/{TARGET}")).json()
+            assert shown["killed"] == []
+            assert shown["exposure"] == 0.0, "the rollout was taken back meanwhile"

@@ -1,0 +1,280 @@
+"""The decider of flag control: history in, facts out."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from penstock.chain import Document
+from penstock.events import (
+    ArchiveRequested,
+    EditRefused,
+    Event,
+    ExposureChanged,
+    FlagArchived,
+    FlagEdited,
+    FlagKilled,
+    FlagStale,
+    FlagSubmitted,
+    KillLifted,
+    KillRequested,
+    OptOutRequested,
+    RollbackStarted,
+    RolloutAnnounced,
+    RolloutCompleted,
+    RolloutSuperseded,
+    StageEntered,
+    TimerFired,
+    UndoRequested,
+)
+from services.flag_control.decide import decide
+from services.flag_control.exposure import flag_document
+from services.flag_control.state import load
+from tests.support.builders import an
+
+TARGET = "production/checkout/new-payment-form"
+ANNOUNCED = an(RolloutAnnounced)
+HALF = an(StageEntered, id="half", exposure=0.5, audience={})
+BACK = an(RollbackStarted, id="back")
+DONE = an(RolloutCompleted, id="done")
+KILL = an(KillRequested, id="kill-1")
+
+
+class Flag:
+    """One flag and everything said about it."""
+
+    def __init__(self, *events: Event) -> None:
+        self.document: Document = {}
+        self.said: list[Event] = []
+        self.hear(*events)
+
+    def hear(self, *events: Event) -> "list[Event]":
+        said: list[Event] = []
+        for event in events:
+            decision = decide(TARGET, self.document, event)
+            self.document = decision.document
+            said.extend(decision.events)
+        self.said.extend(said)
+        return said
+
+    @property
+    def state(self):
+        return load(self.document)
+
+    @property
+    def served(self) -> Document:
+        return flag_document(TARGET, self.state)
+
+
+def test_an_announced_rollout_makes_a_flag_that_exposes_nobody():
+    flag = Flag(ANNOUNCED)
+    (said,) = flag.said
+    assert isinstance(said, ExposureChanged)
+    assert (said.exposure, said.previous, said.version) == (0.0, 0.0, 1)
+    assert flag.served["defaultVariant"] == "off"
+    assert flag.state.definition.lifecycle.owner
+
+
+def test_each_decision_of_the_rollout_is_one_change_of_exposure_with_a_rising_version():
+    flag = Flag(ANNOUNCED, HALF, BACK)
+    _, half, back = flag.said
+    assert isinstance(half, ExposureChanged)
+    assert isinstance(back, ExposureChanged)
+    assert (half.entry, half.exposure, half.previous, half.version) == ("half", 0.5, 0.0, 2)
+    assert (back.entry, back.exposure, back.previous, back.version) == ("back", 0.0, 0.5, 3)
+    assert "targeting" not in flag.served
+
+
+def test_a_decision_that_changes_nothing_served_is_said_at_the_version_that_there_is():
+    flag = Flag(ANNOUNCED, BACK)
+    assert [event.version for event in flag.said if isinstance(event, ExposureChanged)] == [1, 1]
+
+
+def test_a_completed_rollout_is_for_everyone_without_targeting():
+    flag = Flag(ANNOUNCED, HALF, DONE)
+    assert flag.served["defaultVariant"] == "on"
+    assert "targeting" not in flag.served
+
+
+def test_a_newer_release_keeps_the_exposure_until_its_first_stage_and_a_superseded_one_loses_it():
+    flag = Flag(ANNOUNCED, HALF, DONE)
+    flag.hear(an(RolloutAnnounced, id="next", rollout="ro-2"))
+    assert flag.served["defaultVariant"] == "on"
+    flag.hear(an(StageEntered, id="next-stage", rollout="ro-2", exposure=0.05, audience={}))
+    assert flag.state.reach.exposure == 0.05
+    flag.hear(an(RolloutSuperseded, id="superseded"))
+    assert flag.served["defaultVariant"] == "off"
+
+
+def test_the_same_decision_again_gives_the_same_ids():
+    one, other = Flag(ANNOUNCED, HALF, KILL), Flag(ANNOUNCED, HALF, KILL)
+    assert [event.id for event in one.said] == [event.id for event in other.said]
+    assert len({event.id for event in one.said}) == 3
+
+
+def test_a_kill_stands_above_every_later_stage_until_it_is_lifted_by_name():
+    flag = Flag(ANNOUNCED, HALF)
+    (killed,) = flag.hear(KILL)
+    assert isinstance(killed, FlagKilled)
+    assert (killed.kill, killed.exposure) == ("kill-1", 0.5)
+    (raised,) = flag.hear(an(StageEntered, id="wider", exposure=0.9, audience={}))
+    assert isinstance(raised, ExposureChanged)
+    assert raised.exposure == 0.0, "said as it is served"
+    assert flag.served["defaultVariant"] == "off"
+    (refused,) = flag.hear(an(UndoRequested, id="undo-x", kill="another"))
+    assert isinstance(refused, EditRefused)
+    (lifted,) = flag.hear(an(UndoRequested, id="undo-1", kill="kill-1"))
+    assert isinstance(lifted, KillLifted)
+    assert lifted.exposure == 0.9, "what the present rollout says, not what was killed"
+
+
+def test_lifting_a_kill_after_the_rollout_was_taken_back_exposes_nobody():
+    flag = Flag(ANNOUNCED, HALF, KILL, BACK)
+    (lifted,) = flag.hear(an(UndoRequested, id="undo-1", kill="kill-1"))
+    assert isinstance(lifted, KillLifted)
+    assert lifted.exposure == 0.0
+
+
+def test_two_kills_need_both_names():
+    flag = Flag(ANNOUNCED, HALF, KILL, an(KillRequested, id="kill-2"))
+    flag.hear(an(UndoRequested, id="u1", kill="kill-1"))
+    assert flag.served["defaultVariant"] == "off"
+    assert [kill.id for kill in flag.state.kills] == ["kill-2"]
+
+
+def test_a_request_heard_twice_is_granted_once():
+    flag = Flag(ANNOUNCED, HALF, KILL)
+    before = flag.document
+    assert flag.hear(KILL) == []
+    assert flag.document == before
+
+
+def test_a_kill_of_no_flag_is_refused():
+    (refused,) = Flag().hear(KILL)
+    assert isinstance(refused, EditRefused)
+    assert refused.reason == "unknown"
+
+
+def test_opting_out_is_an_edit_with_its_difference_and_can_be_taken_back():
+    flag = Flag(ANNOUNCED, HALF)
+    (edited,) = flag.hear(an(OptOutRequested, id="o1", attribute="targetingKey", values=["u1"]))
+    assert isinstance(edited, FlagEdited)
+    assert edited.diff
+    assert flag.state.opted_out == {"targetingKey": ("u1",)}
+    flag.hear(an(OptOutRequested, id="o2", attribute="targetingKey", values=["u1"], remove=True))
+    assert flag.state.opted_out == {}
+
+
+def test_undo_goes_back_to_a_version_but_not_to_its_exposure():
+    flag = Flag(ANNOUNCED, HALF, an(OptOutRequested, id="o1", values=["acme"]), BACK)
+    flag.hear(an(UndoRequested, id="u1", kill=None, version=2))
+    assert flag.state.opted_out == {}
+    assert flag.served["defaultVariant"] == "off"
+    assert flag.said[-1].type == "flag.edited"
+    assert flag.state.version == 4, "nobody is served anything else, so no client is sent anything"
+
+
+@pytest.mark.parametrize("wrong", [{"kill": None}, {"kill": "k", "version": 1}, {"kill": None, "version": 99}])
+def test_an_undo_that_names_nothing_both_or_a_forgotten_version_is_refused(wrong):
+    (refused,) = Flag(ANNOUNCED).hear(an(UndoRequested, id="u1", **wrong))
+    assert isinstance(refused, EditRefused)
+
+
+def test_a_definition_makes_a_flag_of_several_variants_and_a_bad_one_lists_every_problem():
+    flag = Flag()
+    (defined,) = flag.hear(an(FlagSubmitted, id="d1"))
+    assert isinstance(defined, FlagEdited)
+    assert set(flag.served["variants"]) == {"off", "a", "b"}
+    bad = {"variants": {"off": 1, "a": "x"}, "split": {"a": -1, "z": 2}, "lifecycle": {"type": "whim"}}
+    (refused,) = flag.hear(an(FlagSubmitted, id="d2", definition=bad))
+    assert isinstance(refused, EditRefused)
+    assert all(part in refused.detail for part in ("split.z", "whole numbers", "whim"))
+    mixed = {"variants": {"off": 1, "a": "x"}, "on": "a"}
+    (refused,) = flag.hear(an(FlagSubmitted, id="d3", definition=mixed))
+    assert "share one type" in refused.detail  # type: ignore[attr-defined]
+
+
+def test_the_variants_that_gates_compare_do_not_change_under_a_rollout_but_its_notes_do():
+    flag = Flag(ANNOUNCED, HALF)
+    (refused,) = flag.hear(an(FlagSubmitted, id="d1", definition={"variants": {"on": False, "off": True}}))
+    assert isinstance(refused, EditRefused)
+    assert refused.reason == "not_allowed"
+    noted = {"lifecycle": {"owner": "team-x", "ticket": "PAY-1"}}
+    (edited,) = flag.hear(an(FlagSubmitted, id="d2", definition=noted))
+    assert isinstance(edited, FlagEdited)
+    assert flag.state.definition.lifecycle.ticket == "PAY-1"
+
+
+def test_an_archived_flag_keeps_its_variant_and_takes_nothing_but_a_kill():
+    flag = Flag(ANNOUNCED, HALF, DONE)
+    (archived,) = flag.hear(an(ArchiveRequested, id="a1", variant="on"))
+    assert isinstance(archived, FlagArchived)
+    (refused,) = flag.hear(an(FlagSubmitted, id="d1"))
+    assert "not used again" in refused.detail  # type: ignore[attr-defined]
+    flag.hear(an(RolloutAnnounced, id="again", rollout="ro-9"), an(StageEntered, id="s9", exposure=0.1, audience={}))
+    assert flag.served["defaultVariant"] == "on"
+    flag.hear(KILL)
+    assert flag.served["defaultVariant"] == "off"
+    flag.hear(an(UndoRequested, id="u1", kill="kill-1"))
+    assert flag.served["defaultVariant"] == "on"
+
+
+def test_a_live_flag_is_not_archived():
+    (refused,) = Flag(ANNOUNCED, HALF).hear(an(ArchiveRequested, id="a1", variant="on"))
+    assert isinstance(refused, EditRefused)
+
+
+def timer(flag: Flag) -> TimerFired:
+    due = datetime.fromisoformat(flag.state.timers["stale"])
+    return TimerFired(id="t", source="/x", target=TARGET, time=due, timer="stale", due=due)
+
+
+def test_a_flag_that_everyone_gets_for_two_weeks_is_said_to_be_stale_weekly():
+    flag = Flag(ANNOUNCED, HALF, DONE)
+    first = timer(flag)
+    assert first.due == DONE.time + timedelta(days=14)
+    (said,) = flag.hear(first)
+    assert isinstance(said, FlagStale)
+    assert said.rule == "settled"
+    assert timer(flag).due == first.due + timedelta(days=7)
+    assert len(flag.hear(timer(flag))) == 1
+
+
+def test_a_flag_past_its_expiry_is_stale_by_that_rule_even_under_a_rollout():
+    flag = Flag(ANNOUNCED, HALF)
+    assert timer(flag).due.date() == (ANNOUNCED.time + timedelta(days=40)).date()
+    (said,) = flag.hear(timer(flag))
+    assert isinstance(said, FlagStale)
+    assert said.rule == "expired"
+    assert said.owner == flag.state.definition.lifecycle.owner
+
+
+def test_a_permanent_or_archived_flag_is_never_stale():
+    permanent = Flag(ANNOUNCED)
+    permanent.hear(an(FlagSubmitted, id="d", definition={"lifecycle": {"permanent": True}}))
+    assert "stale" not in permanent.state.timers
+    archived = Flag(ANNOUNCED, HALF, DONE, an(ArchiveRequested, id="a", variant="on"))
+    assert "stale" not in archived.state.timers
+
+
+def test_a_timer_that_was_armed_anew_says_nothing():
+    flag = Flag(ANNOUNCED, HALF)
+    old = TimerFired(
+        id="t",
+        source="/x",
+        target=TARGET,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        timer="stale",
+        due=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    before = flag.document
+    assert flag.hear(old) == []
+    assert flag.document == before
+
+
+def test_history_keeps_fifty_versions():
+    flag = Flag(ANNOUNCED)
+    for number in range(60):
+        flag.hear(an(StageEntered, id=f"s{number}", exposure=(number + 1) / 100, audience={}))
+    versions = sorted(map(int, flag.state.history))
+    assert len(versions) == 50
+    assert versions[-1] == flag.state.version
