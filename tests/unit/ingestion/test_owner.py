@@ -91,10 +91,13 @@ class Copy:
         if self.owner.position == len(self.world.frames) and not self.owner.in_flight:
             self.outbox += self.owner.decide(LATENESS, self.world.now + ahead)
 
-    def travel(self, acknowledged: bool = True) -> None:
-        """The first append reaches the log; whether the copy hears of it is another matter."""
+    def travel(self, acknowledged: bool = True, lands: bool = True) -> None:
+        """The first append reaches the log, or not; whether the copy hears of it is another matter."""
         if self.outbox and not self.lost:
             append = self.outbox.pop(0)
+            if not lands:
+                self.outbox, self.lost = [], True
+                return
             self.world.log.append(append.value)
             try:
                 if acknowledged:
@@ -106,7 +109,7 @@ class Copy:
 
     def keep(self) -> None:
         fold = self.owner.snapshot()
-        if fold is not None and not self.outbox:
+        if fold is not None:
             self.world.generation += 1
             for key, value in disassemble(fold, self.world.generation):
                 self.world.snapshots[key] = value
@@ -128,7 +131,7 @@ def run(seed: int, steps: int = 400) -> World:
         elif choice < 0.6:
             copy.read(world.random.randrange(1, 6))
         elif choice < 0.88:
-            copy.travel(acknowledged=world.random.random() > 0.03)
+            copy.travel(acknowledged=world.random.random() > 0.03, lands=world.random.random() > 0.03)
         elif choice < 0.93:
             copy.keep()
         elif choice < 0.96 or copy.lost:
