@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from functools import partial
 
 from aiokafka import TopicPartition
@@ -30,11 +31,13 @@ from services.runtime.subscriber import PositionedSubscriber
 from .answers import on_error
 from .api import Reads
 from .api_writes import Writes
-from .commands import Commands
+from .commands import Commands, Publish
 from .dead_letters import DeadLetters
 from .gate import NotYet
 from .intake_topic import IntakeTopic
 from .openapi import openapi_route
+from .pages.routes import Pages
+from .pages.site import static_files
 from .projection import Projection
 from .security import Door, SecurityHeaders
 from .stream import Hub
@@ -149,18 +152,45 @@ class Console:
     def _application(self) -> Starlette:
         door = Door(load_tokens(self._settings.tokens), secrets.token_bytes(32))
         commands = Commands(self._projection, self.publish, self._clock, lambda: secrets.token_hex(16))
-        reads = Reads(self._projection, self._hub, self._letters, self._clock)
-        writes = Writes(self._projection, commands, self.publish, door)
-        return Starlette(
-            routes=[
-                *health_routes(self.ready, self.alive),
-                *writes.routes(),
-                *reads.routes(),
-                openapi_route(),
-            ],
-            middleware=[Middleware(SecurityHeaders), Middleware(NotYet, caught_up=self._reader.caught_up)],
-            exception_handlers={PenstockError: on_error},
+        return application(
+            self._projection,
+            self._letters,
+            self._hub,
+            commands,
+            self.publish,
+            door,
+            self._clock,
+            self.ready,
+            self.alive,
+            self._reader.caught_up,
         )
+
+
+def application(
+    projection: Projection,
+    letters: DeadLetters,
+    hub: Hub,
+    commands: Commands,
+    publish: Publish,
+    door: Door,
+    clock: Clock,
+    ready: Callable[[], bool],
+    alive: Callable[[], bool],
+    caught_up: Callable[[], bool],
+) -> Starlette:
+    """Return API and dashboard as one ASGI application; where events come from and go to is handed in."""
+    return Starlette(
+        routes=[
+            *health_routes(ready, alive),
+            *Writes(projection, commands, publish, door).routes(),
+            *Reads(projection, hub, letters, clock).routes(),
+            *Pages(projection, letters, hub, commands, door, clock).routes(),
+            openapi_route(),
+            static_files(),
+        ],
+        middleware=[Middleware(SecurityHeaders), Middleware(NotYet, caught_up=caught_up)],
+        exception_handlers={PenstockError: on_error},
+    )
 
 
 def build(settings: Settings, clock: Clock) -> Service:

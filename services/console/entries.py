@@ -36,18 +36,21 @@ class Wanted:
     Attributes:
         types: patterns of event types, such as `rollback.*`.
         since: earliest time of an event.
+        without: event types left out.
     """
 
     types: tuple[str, ...] = ()
     rollout: str | None = None
     target: str | None = None
     since: datetime | None = None
+    without: tuple[str, ...] = ()
 
     def has(self, entry: Entry) -> bool:
         """Return whether the entry is asked for."""
         event = entry.event
         return (
             (not self.types or any(fnmatchcase(event.type, pattern) for pattern in self.types))
+            and event.type not in self.without
             and self.rollout in {None, event.rollout}
             and self.target in {None, event.target}
             and (self.since is None or event.time >= self.since)

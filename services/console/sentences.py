@@ -38,11 +38,11 @@ def sentence(book: Book) -> str:
             count = f"{state.missing} approval{'s' if state.missing != 1 else ''}"
             now = f"stays at {percent(state.exposure)}" if state.exposure else "nobody has it yet"
             return (
-                f"Waiting for {count} of stage {state.awaited} by {roles or 'an approver'}. {now}; gates keep watching."
+                f"Waiting for {count} of stage {state.awaited} by {roles or 'an approver'}; {now}, gates keep watching."
             )
         case Phase.BAKING | Phase.SOAKING:
-            verb = "Soaking" if state.phase is Phase.SOAKING else "Baking"
-            return f"{verb} in {where}. {_verdict(book, state)}"
+            doing = f"Soaking at {percent(state.exposure)}" if state.phase is Phase.SOAKING else f"Baking in {where}"
+            return f"{doing}. {_verdict(book, state)}"
         case Phase.HELD:
             return f"Held in {where}: {ground_words(book.ground)}. {_verdict(book, state)}"
         case Phase.ROLLING_BACK | Phase.ROLLED_BACK:

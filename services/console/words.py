@@ -1,8 +1,9 @@
 """Numbers as people read them: shares, seconds, differences with their sign and unit."""
 
-from penstock.events import GateVerdict, Word
+from penstock import explain
+from penstock.events import GateVerdict
 
-_UNITS = {"s": (1000.0, "ms"), "ms": (1.0, "ms")}
+_SHARES = frozenset({"ratio", "slo", "burn_rate"})
 
 
 def percent(share: float | None) -> str:
@@ -12,14 +13,6 @@ def percent(share: float | None) -> str:
     value = share * 100.0
     text = f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.2g}"
     return f"{text} %"
-
-
-def signed_percent(share: float | None) -> str:
-    """Return `+38 %` of 0.38."""
-    if share is None:
-        return "unbounded"
-    value = share * 100.0
-    return f"{value:+.0f} %" if abs(value) >= 9.95 else f"{value:+.1f} %"
 
 
 def seconds(value: float | None) -> str:
@@ -37,53 +30,36 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
-def quantity(value: float | None, unit: str | None, kind: str = "") -> str:
-    """Return a value in its unit: seconds as milliseconds, ratios as percent."""
+def value_of(gate: GateVerdict, side: str) -> str:
+    """Return what `canary` or `baseline` measured, in the metric's unit."""
+    value = (gate.canary if side == "canary" else gate.baseline).value
     if value is None:
         return "–"
-    if kind in {"ratio", "slo", "burn_rate"}:
-        return f"{value * 100:.2f} %"
-    factor, name = _UNITS.get(unit or "", (1.0, unit or ""))
-    return f"{_short(value * factor)} {name}".strip()
+    if gate.kind in _SHARES:
+        return explain.share(value)
+    return explain.amount(value, gate.unit or "")
 
 
 def difference(gate: GateVerdict) -> str:
-    """Return how far canary is from baseline, absolutely where that is known: `+38 ms`."""
-    if gate.absolute is not None and gate.unit in _UNITS:
-        factor, name = _UNITS[gate.unit]
-        return f"{gate.absolute * factor:+.0f} {name} ({signed_percent(gate.estimate)})"
-    return signed_percent(gate.estimate) if gate.estimate is not None else "unknown"
+    """Return the relative difference of canary from baseline."""
+    return explain.percent(gate.estimate) if gate.estimate is not None else "–"
 
 
 def band(gate: GateVerdict) -> str:
-    """Return the anytime-valid band of the relative difference: `+12 % to +64 %`."""
-    low = signed_percent(gate.low) if gate.low is not None else "−∞"
-    high = signed_percent(gate.high) if gate.high is not None else "∞"
-    return f"{low} to {high}"
+    """Return the anytime-valid band of the relative difference: `+12 % … +64 %`."""
+    if gate.low is None and gate.high is None:
+        return "–"
+    low = explain.percent(gate.low) if gate.low is not None else "−∞"
+    high = explain.percent(gate.high) if gate.high is not None else "∞"
+    return f"{low} … {high}"
 
 
 def limit(gate: GateVerdict) -> str:
     """Return the tolerance in force."""
     value = gate.tolerance_effective if gate.tolerance_effective is not None else gate.tolerance
-    return signed_percent(value) if value is not None else "–"
+    return explain.percent(value) if value is not None else "–"
 
 
 def clause(gate: GateVerdict) -> str:
     """Return what one gate says, with its numbers."""
-    match gate.word:
-        case Word.NO_DATA:
-            why = (gate.no_data or "no data").replace("_", " ")
-            return f"{gate.gate} cannot be judged ({why})"
-        case Word.BREACH:
-            return f"{gate.gate} {difference(gate)} is beyond its limit of {limit(gate)} (band {band(gate)}): breach"
-        case Word.PASSED:
-            return f"{gate.gate} {difference(gate)} is within its limit of {limit(gate)}: passed"
-        case Word.INCONCLUSIVE:
-            more = f", about {gate.windows_needed} more windows" if gate.windows_needed else ""
-            return f"{gate.gate} {difference(gate)} (band {band(gate)}, limit {limit(gate)}): inconclusive{more}"
-
-
-def _short(value: float) -> str:
-    if value == 0:
-        return "0"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return explain.explain_gate(gate.model_dump(mode="json", exclude_none=True))

@@ -1,0 +1,178 @@
+"""The difference-from-control chart, as geometry: an SVG is drawn from it, without scripts or inline styles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from penstock import explain
+from penstock.events import GateVerdict, Word
+from services.console.book import Book, GatePoint, Point
+
+WIDTH, HEIGHT = 760, 240
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 26
+_LEAST_SPAN_S = 10.0
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One window: where it is drawn, its verdict, and its numbers as words."""
+
+    x: float
+    y: float
+    word: Word
+    title: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table beside the chart."""
+
+    at: datetime
+    stage: str
+    judged: int
+    estimate: str
+    band: str
+    word: Word
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Geometry in SVG user units; `band` and `line` are point lists, `marks` are (x, label) of vertical lines."""
+
+    gate: str
+    kind: str
+    word: Word
+    band: str
+    line: str
+    dots: Sequence[Dot]
+    zero: float
+    limit: float | None
+    limit_label: str
+    ticks: Sequence[tuple[float, str]]
+    times: Sequence[tuple[float, str]]
+    marks: Sequence[tuple[float, str, str]]
+    rows: Sequence[Row]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    top: int = TOP
+    right: int = WIDTH - RIGHT
+    bottom: int = HEIGHT - BOTTOM
+
+
+class _Scale:
+    """Maps time and relative difference to the plot, clamped to it."""
+
+    def __init__(self, points: Sequence[tuple[Point, GatePoint]]) -> None:
+        self._first = points[0][0].at
+        self._span = max((points[-1][0].at - self._first).total_seconds(), _LEAST_SPAN_S)
+        self.low, self.high = _domain([gate for _, gate in points])
+
+    def x(self, at: datetime) -> float:
+        share = (at - self._first).total_seconds() / self._span
+        return round(LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def charts_of(book: Book) -> list[Chart]:
+    """Return a chart of every gate that has been measured, in the order of the gates given by the last verdict."""
+    charts = []
+    for gate in sorted(book.gates, key=_rank):
+        points = [(point, found) for point, found in book.points_of(gate.gate) if found.estimate is not None]
+        if len(points) > 1:
+            charts.append(_chart(book, gate, points))
+    return charts
+
+
+def _rank(gate: GateVerdict) -> tuple[int, str]:
+    return [Word.BREACH, Word.NO_DATA, Word.INCONCLUSIVE, Word.PASSED].index(gate.word), gate.gate
+
+
+def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoint]]) -> Chart:
+    scale = _Scale(points)
+    lows = [(scale.x(p.at), scale.y(g.low if g.low is not None else scale.low)) for p, g in points]
+    highs = [(scale.x(p.at), scale.y(g.high if g.high is not None else scale.high)) for p, g in points]
+    middle = [(scale.x(p.at), scale.y(g.estimate or 0.0)) for p, g in points]
+    limit = points[-1][1].limit
+    return Chart(
+        gate=gate.gate,
+        kind=gate.kind,
+        word=gate.word,
+        band=_joined([*highs, *reversed(lows)]),
+        line=_joined(middle),
+        dots=[
+            Dot(x, y, g.word, _title(gate.gate, p, g))
+            for (x, y), (p, g) in _thinned(list(zip(middle, points, strict=True)))
+        ],
+        zero=scale.y(0.0),
+        limit=scale.y(limit) if limit is not None else None,
+        limit_label=f"limit {explain.percent(limit)}" if limit is not None else "",
+        ticks=_ticks(scale),
+        times=_times(scale, points),
+        marks=_marks(book, scale, points),
+        rows=[_row(p, g) for p, g in points[-60:]],
+    )
+
+
+def _domain(gates: Sequence[GatePoint]) -> tuple[float, float]:
+    """Show all estimates, the limit and the last band; early bands are as wide as the world and may be cut."""
+    estimates = [gate.estimate or 0.0 for gate in gates]
+    limit = abs(gates[-1].limit or 0.0)
+    last = gates[-1]
+    reach = max(limit * 5.0, 1.3 * max(abs(value) for value in estimates), 0.02)
+    high = max(*estimates, limit * 1.5, min(last.high if last.high is not None else 0.0, reach), 0.01)
+    low = min(*estimates, -limit * 0.5, max(last.low if last.low is not None else 0.0, -reach), -0.01)
+    room = (high - low) * 0.06
+    return low - room, high + room
+
+
+def _ticks(scale: _Scale) -> list[tuple[float, str]]:
+    step = next((s for s in _STEPS if (scale.high - scale.low) / s <= 6), _STEPS[-1])
+    first = int(scale.low / step)
+    values = [step * number for number in range(first, int(scale.high / step) + 1)]
+    return [(scale.y(value), f"{value * 100:+.0f} %" if value else "0") for value in values if value >= scale.low]
+
+
+def _times(scale: _Scale, points: Sequence[tuple[Point, GatePoint]]) -> list[tuple[float, str]]:
+    count = min(5, len(points))
+    chosen = [points[round(place * (len(points) - 1) / (count - 1))][0].at for place in range(count)]
+    return [(scale.x(at), at.strftime("%H:%M:%S")) for at in chosen]
+
+
+def _marks(book: Book, scale: _Scale, points: Sequence[tuple[Point, GatePoint]]) -> list[tuple[float, str, str]]:
+    first, last = points[0][0].at, points[-1][0].at
+    marks = [
+        (scale.x(entry.time), entry.stage, "start" if scale.x(entry.time) < WIDTH - 120 else "end")
+        for entry in book.entered
+        if entry.time <= last
+    ]
+    if book.started is not None and first <= book.started.time:
+        marks.append((scale.x(book.started.time), "rollback", "end"))
+    return marks
+
+
+def _thinned(
+    pairs: list[tuple[tuple[float, float], tuple[Point, GatePoint]]],
+) -> list[tuple[tuple[float, float], tuple[Point, GatePoint]]]:
+    step = max(1, len(pairs) // 90)
+    return [pair for place, pair in enumerate(pairs) if place % step == 0 or place == len(pairs) - 1]
+
+
+def _title(name: str, point: Point, gate: GatePoint) -> str:
+    row = _row(point, gate)
+    return f"{point.at:%H:%M:%S} {point.stage}: {name} {row.estimate}, band {row.band}, {gate.word.replace('_', ' ')}"
+
+
+def _row(point: Point, gate: GatePoint) -> Row:
+    low = explain.percent(gate.low) if gate.low is not None else "−∞"
+    high = explain.percent(gate.high) if gate.high is not None else "∞"
+    estimate = explain.percent(gate.estimate) if gate.estimate is not None else "–"
+    return Row(point.at, point.stage, point.judged, estimate, f"{low} … {high}", gate.word)
+
+
+def _joined(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x},{y}" for x, y in points)

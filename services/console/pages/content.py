@@ -1,0 +1,191 @@
+"""What each page shows: plain values for its template, from the projection alone."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any
+
+from penstock.rollout import Phase
+from services.console.book import Book
+from services.console.dead_letters import DeadLetters
+from services.console.entries import Entry, Wanted, chronological
+from services.console.projection import Projection
+from services.console.views import plan_document, view_of, worst_first
+from services.console.words import percent
+
+from .chart import charts_of
+from .site import Page
+
+Document = dict[str, Any]
+
+_ATTENTION = (Phase.ROLLING_BACK, Phase.HELD, Phase.AWAITING_APPROVAL)
+_RECENT = 25
+_PERIOD = timedelta(days=30)
+
+
+def overview(known: Projection, letters: DeadLetters, now: datetime) -> Page:
+    """Is anything hurting customers, does anything need me?"""
+    books = known.books()
+    attention = sorted((b for b in books if needs_attention(b)), key=_urgency)
+    running = [b for b in books if b.state is not None and b.state.live and not needs_attention(b)]
+    ended = [b for b in books if b.state is not None and not b.state.live and not needs_attention(b)]
+    context = {
+        "stats": _stats(known, books, now, len(attention), len(running)),
+        "attention": [_line(known, book) for book in attention],
+        "running": [_line(known, book) for book in running],
+        "ended": [_line(known, book) for book in ended[:_RECENT]],
+        "letters": letters.heard,
+    }
+    parts = {"stats": "parts/stats.html", "lines": "parts/lines.html"}
+    return Page("overview.html", "Rollouts", parts, context)
+
+
+def needs_attention(book: Book) -> bool:
+    """Return whether a person should look: it waits for one, or a rollback is not safely over."""
+    state = book.state
+    if state is None:
+        return False
+    unsafe = state.phase is Phase.ROLLED_BACK and not state.recovered
+    return state.phase in _ATTENTION or unsafe or book.damage is not None
+
+
+def _urgency(book: Book) -> tuple[int, str]:
+    assert book.state is not None
+    order = [Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.HELD, Phase.AWAITING_APPROVAL]
+    place = order.index(book.state.phase) if book.state.phase in order else len(order)
+    return place, book.state.updated_at
+
+
+def _line(known: Projection, book: Book) -> Document:
+    assert book.state is not None
+    view = view_of(book, known.target(book.state.target))
+    tally: dict[str, int] = {}
+    for gate in book.gates:
+        tally[gate.word.value] = tally.get(gate.word.value, 0) + 1
+    order = ("breach", "no_data", "inconclusive", "passed")
+    return {**view, "tally": [(word, tally[word]) for word in order if word in tally], "next_words": next_words(view)}
+
+
+def next_words(view: Document) -> Document:
+    """Return what happens next: `{"text", "due"}`; `due` is an instant to count down to, or None."""
+    following = view["next"]
+    if following is None:
+        return {"text": "", "due": None}
+    match following["what"]:
+        case "approval":
+            return {"text": f"approval by {' or '.join(following['who']) or 'an approver'}", "due": None}
+        case "resume":
+            return {"text": "resume, promote or roll back", "due": None}
+        case "recovery":
+            return {"text": "recovery", "due": None}
+        case "stage":
+            name = f"{following['stage']} at {percent(following['exposure'])}"
+        case "soak":
+            name = "soak"
+        case _:
+            name = "completed"
+    if following["windows"] > 0:
+        return {"text": f"{name}, earliest", "due": following["at"]}
+    return {"text": f"{name} once gates pass; decided by", "due": following["at_latest"]}
+
+
+def _stats(known: Projection, books: Sequence[Book], now: datetime, attention: int, running: int) -> list[Document]:
+    recent = [b for b in books if b.started is not None and now - b.started.time <= _PERIOD]
+    detected = [
+        (b.started.time - b.started.began_at).total_seconds()
+        for b in recent
+        if b.started is not None and b.started.began_at is not None
+    ]
+    contained = [b.contained.seconds for b in recent if b.contained is not None]
+    exposed = sum(known.target(b.state.target).exposed(b) for b in recent if b.state is not None)
+    return [
+        {"name": "Need a person", "value": attention, "state": "attention" if attention else "healthy"},
+        {"name": "Running by themselves", "value": running, "state": "running" if running else "neutral"},
+        {"name": "Taken back", "value": len(recent), "note": "30 days", "state": "neutral"},
+        {"name": "Time to detect", "seconds": median(detected) if detected else None, "note": "median, 30 days"},
+        {"name": "Time to contain", "seconds": median(contained) if contained else None, "note": "median, 30 days"},
+        {"name": "Requests on bad releases", "value": exposed, "note": "30 days"},
+    ]
+
+
+def rollout(known: Projection, book: Book) -> Page:
+    """What is it doing, why, what next?"""
+    assert book.state is not None
+    assert book.announced is not None
+    view = view_of(book, known.target(book.state.target))
+    newest = list(reversed(chronological(book.entries)))
+    context = {
+        "view": view,
+        "next_words": next_words(view),
+        "gates": worst_first(book.gates),
+        "charts": charts_of(book),
+        "record": [_record_line(entry) for entry in newest[:200]],
+        "recorded": len(newest),
+        "dwell": _dwell(book),
+        "plan_text": book.announced.plan_text,
+    }
+    names = ("head", "ladder", "next", "actions", "gates", "charts", "facts", "record")
+    title = f"{view['release']['service']} {view['release']['version']}"
+    return Page("rollout.html", title, {name: f"parts/{name}.html" for name in names}, context, book.id)
+
+
+def _dwell(book: Book) -> dict[str, tuple[int, str]]:
+    """Windows judged and last word of each stage, by its name."""
+    return {
+        entered.stage: (book.verdicts[entered.id].judged, book.verdicts[entered.id].word.value)
+        for entered in book.entered
+        if entered.id in book.verdicts
+    }
+
+
+def _record_line(entry: Entry) -> Document:
+    event = entry.event
+    document = entry.document()["event"]
+    ground = document.get("ground") or {}
+    about = [document.get(name) for name in ("stage", "version", "step", "subscriber", "what", "reason")]
+    words = " · ".join(str(part) for part in about if part)
+    if event.type in {"stage.judged", "stage.entered", "exposure.changed"}:
+        words = _numbers(document) or words
+    why = " ".join(str(ground[name]).replace("_", " ") for name in ("why",) if ground.get(name))
+    return {"entry": entry, "event": event, "about": words, "why": why, "text": ground.get("text")}
+
+
+def _numbers(document: Document) -> str:
+    if document["type"] == "stage.judged":
+        blamed = f", {', '.join(document['blamed'])}" if document.get("blamed") else ""
+        final = ", final" if document["final"] else ""
+        return f"{document['stage']} · {document['word'].replace('_', ' ')}{blamed}{final}, window {document['judged']}"
+    if document["type"] == "stage.entered":
+        return f"{document['stage']} at {percent(document['exposure'])}"
+    return f"{percent(document['previous'])} → {percent(document['exposure'])}"
+
+
+def events(known: Projection, wanted: Wanted, types: str) -> Page:
+    """What happened, in what order, because of what?"""
+    found = list(known.entries(wanted))[-300:]
+    context = {
+        "record": [_record_line(entry) for entry in reversed(chronological(found))],
+        "types": types,
+        "rollout": wanted.rollout or "",
+        "quiet": not wanted.types,
+    }
+    return Page("events.html", "Events", {"record": "parts/record_table.html"}, context)
+
+
+def plans(known: Projection) -> Page:
+    """Which plan holds for which target?"""
+    listed = [plan for target in known.targets() for plan in plan_document(target)]
+    quarantined = [
+        {"target": target.target, "version": version, "at": event.time, "rollout": event.rollout}
+        for target in known.targets()
+        for version, event in sorted(target.quarantined.items())
+    ]
+    refused = [target.refused for target in known.targets() if target.refused is not None]
+    context = {"plans": listed, "quarantined": quarantined, "refused": refused}
+    return Page("plans.html", "Plans", {"plans": "parts/plans.html"}, context)
+
+
+def dead_letters(letters: DeadLetters) -> Page:
+    """What could not be taken, and why?"""
+    context = {"letters": list(reversed(letters.newest(200))), "heard": letters.heard}
+    return Page("dead_letters.html", "Dead letters", {}, context)

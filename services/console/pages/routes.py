@@ -1,0 +1,242 @@
+"""The routes of the dashboard: pages, their live streams, signing in, and forms that ask for something."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from penstock.errors import InvalidError, NotFoundError, PenstockError, TransientError, UnauthorizedError
+from penstock.events import CommandRefused
+from services.console.api import wanted_of
+from services.console.commands import VERBS, Commands, Expected, VerbBody
+from services.console.dead_letters import DeadLetters
+from services.console.entries import Entry, Wanted
+from services.console.projection import Projection
+from services.console.security import COOKIE, SESSION_S, Door, ForbiddenError, TooLargeError, permitted, read_body
+from services.console.stream import BEAT, Hub
+from services.runtime.service import Clock
+
+from . import content
+from .site import Page, Site
+
+_MOST_FORM = 16 * 1024
+_QUIET_S = 0.25
+_BEAT_S = 10.0
+_NOISE = ("window.closed", "stage.judged", "flag.served")
+
+_STATUS: dict[type[Exception], int] = {
+    UnauthorizedError: 401,
+    ForbiddenError: 403,
+    NotFoundError: 404,
+    TransientError: 503,
+}
+
+Make = Callable[[Request], Page]
+
+
+class Pages:
+    """The dashboard."""
+
+    def __init__(
+        self, projection: Projection, letters: DeadLetters, hub: Hub, commands: Commands, door: Door, clock: Clock
+    ) -> None:
+        self._projection = projection
+        self._letters = letters
+        self._hub = hub
+        self._commands = commands
+        self._door = door
+        self._clock = clock
+        self._site = Site()
+
+    def routes(self) -> list[Route]:
+        """Return them."""
+        makers: dict[str, Make] = {
+            "/": self._overview,
+            "/rollouts/{rollout}": self._rollout,
+            "/events": self._events,
+            "/plans": lambda _: content.plans(self._projection),
+            "/dead-letters": lambda _: content.dead_letters(self._letters),
+        }
+        routes = [Route(path, self._shown(make), methods=["GET"]) for path, make in makers.items()]
+        routes += [Route(f"/pages{path.rstrip('/')}/stream", self._live(make)) for path, make in makers.items()]
+        return [
+            *routes,
+            Route("/login", self._login, methods=["GET", "POST"]),
+            Route("/logout", self._logout, methods=["POST"]),
+            Route("/rollouts/{rollout}/ask", self._ask, methods=["POST"]),
+        ]
+
+    def _overview(self, _: Request) -> Page:
+        return content.overview(self._projection, self._letters, self._clock())
+
+    def _rollout(self, request: Request) -> Page:
+        book = self._projection.book(str(request.path_params["rollout"]))
+        if book is None:
+            raise NotFoundError(f"no rollout {str(request.path_params['rollout'])[:100]}")
+        return content.rollout(self._projection, book)
+
+    def _events(self, request: Request) -> Page:
+        wanted = wanted_of(request, self._clock())
+        if not wanted.types:
+            wanted = replace(wanted, without=_NOISE)
+        return content.events(self._projection, wanted, request.query_params.get("types", ""))
+
+    def _shown(self, make: Make) -> Callable[[Request], Any]:
+        async def show(request: Request) -> Response:
+            try:
+                return self._site.page(make(request), self._common(request))
+            except (NotFoundError, InvalidError) as error:
+                status = 404 if isinstance(error, NotFoundError) else 422
+                return self._site.page(
+                    Page("problem.html", "Not here", {}, {"said": str(error)}), self._common(request), status
+                )
+
+        return show
+
+    def _live(self, make: Make) -> Callable[[Request], Any]:
+        async def follow(request: Request) -> Response:
+            page = make(request)
+            headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+            return StreamingResponse(
+                self._changes(request, make, page.rollout), media_type="text/event-stream", headers=headers
+            )
+
+        return follow
+
+    async def _changes(self, request: Request, make: Make, rollout: str | None) -> AsyncIterator[str]:
+        """Yield what changed since the page was rendered (`?after=`), then each change, at most a few a second."""
+        after = request.headers.get("last-event-id") or request.query_params.get("after", "")
+        sent = self._parts(request, make) if after == str(self._projection.seq) else {}
+        wanted = Wanted(rollout=rollout)
+        with self._hub.listening() as queue:
+            yield f"retry: 1000\n{BEAT}"
+            heard: Entry | None
+            while True:
+                parts = self._parts(request, make)
+                for element, text in parts.items():
+                    if sent.get(element) != text:
+                        yield _message(
+                            self._projection.seq, {"id": element, "html": text, "now": self._clock().isoformat()}
+                        )
+                sent = parts
+                while True:
+                    try:
+                        heard = await asyncio.wait_for(queue.get(), _BEAT_S)
+                    except TimeoutError:
+                        yield _message(self._projection.seq, {"now": self._clock().isoformat()})
+                        continue
+                    if heard is None:
+                        return
+                    if wanted.has(heard):
+                        break
+                # What one cause leads to comes in one go: wait a moment, draw once.
+                await asyncio.sleep(_QUIET_S)
+                while not queue.empty():
+                    if queue.get_nowait() is None:
+                        return
+
+    def _parts(self, request: Request, make: Make) -> dict[str, str]:
+        return self._site.parts(make(request), self._common(request))
+
+    def _common(self, request: Request) -> dict[str, Any]:
+        now = self._clock()
+        path = request.url.path.removeprefix("/pages").removesuffix("/stream") or "/"
+        return {
+            "now": now,
+            "seq": self._projection.seq,
+            "session": self._door.session(request, now.timestamp()),
+            "path": path,
+            "query": request.url.query,
+            "said": self._said(request),
+        }
+
+    def _said(self, request: Request) -> dict[str, str] | None:
+        """Return what became of the form that led here."""
+        asked = request.query_params.get("asked")
+        if not asked:
+            return None
+        caused = self._projection.caused_by(asked)
+        if caused is None:
+            return {"state": "attention", "text": "Asked. The record has not answered yet; it will show here."}
+        if isinstance(caused.event, CommandRefused):
+            return {"state": "failed", "text": f"Refused: {caused.event.detail}"}
+        return {"state": "healthy", "text": f"Done: {caused.event.type} is on the record."}
+
+    async def _login(self, request: Request) -> Response:
+        then = _local(request.query_params.get("then", "/"))
+        if request.method == "GET":
+            return self._site.page(
+                Page("login.html", "Sign in", {}, {"then": then, "wrong": ""}), self._common(request)
+            )
+        form = await _form(request)
+        then = _local(form.get("then", "/"))
+        now: datetime = self._clock()
+        try:
+            cookie = self._door.sign_in(form.get("token", ""), now.timestamp())
+        except UnauthorizedError:
+            wrong = "This token is not in the tokens file."
+            return self._site.page(
+                Page("login.html", "Sign in", {}, {"then": then, "wrong": wrong}), self._common(request), 401
+            )
+        answer = RedirectResponse(then, 303)
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, cookie, max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def _logout(self, request: Request) -> Response:
+        self._door.checked_form(request, await _form(request), self._clock().timestamp())
+        answer = RedirectResponse("/", 303)
+        answer.delete_cookie(COOKIE)
+        return answer
+
+    async def _ask(self, request: Request) -> Response:
+        """A form asks for a verb; the answer is the page again, which says what became of it."""
+        rollout = str(request.path_params["rollout"])
+        form = await _form(request)
+        try:
+            who = self._door.checked_form(request, form, self._clock().timestamp())
+            verb = form.get("verb", "")
+            book = self._projection.book(rollout)
+            if book is None or book.state is None or verb not in VERBS:
+                raise NotFoundError(f"no rollout {rollout[:100]}, or no such verb")
+            permitted(who, *VERBS[verb].roles)
+            asked = self._commands.on_rollout(
+                verb, rollout, book.state.target, _body(form), who, form.get("key") or None
+            )
+            await self._commands.ask(asked)
+        except (PenstockError, ValidationError) as error:
+            status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
+            text = "Say why, in at most 2000 characters." if isinstance(error, ValidationError) else str(error)
+            return self._site.page(Page("problem.html", "Not done", {}, {"said": text}), self._common(request), status)
+        return RedirectResponse(f"/rollouts/{rollout}?{urlencode({'asked': asked.id})}", 303)
+
+
+def _body(form: dict[str, str]) -> VerbBody:
+    sequence = form.get("sequence", "")
+    expected = Expected(stage=form.get("stage") or None, sequence=int(sequence) if sequence.isdigit() else None)
+    return VerbBody(reason=form.get("reason", ""), override=form.get("override") == "on", expected=expected)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    raw = await read_body(request, _MOST_FORM)
+    try:
+        return dict(parse_qsl(raw.decode(), max_num_fields=50))
+    except (UnicodeDecodeError, ValueError):
+        raise TooLargeError("the form cannot be read") from None
+
+
+def _local(path: str) -> str:
+    """Return the path if it is one of ours: an open redirect would lend our name to others."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path else "/"
+
+
+def _message(seq: int, data: dict[str, Any]) -> str:
+    return f"id: {seq}\ndata: {msgspec.json.encode(data).decode()}\n\n"

@@ -1,0 +1,76 @@
+"""The console's HTTP application without Kafka: a projection that a test feeds, and a publisher that it reads."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from starlette.applications import Starlette
+
+from penstock.events import Event
+from penstock.tokens import Identity, Tokens, digest_of
+from services.console.app import application
+from services.console.commands import Commands
+from services.console.dead_letters import DeadLetters
+from services.console.projection import Projection
+from services.console.security import Door
+from services.console.stream import Hub
+from tests.support.story import NOW
+
+ROLES = {
+    "ci": ("publisher",),
+    "olga": ("operator",),
+    "ann": ("release-manager",),
+    "pat": ("planner",),
+    "root": ("admin",),
+}
+
+
+class ConsoleApp:
+    """The application and what is around it.
+
+    Attributes:
+        published: (topic, event) in order; `on_publish` may answer for the services that are not there.
+    """
+
+    def __init__(self, projection: Projection | None = None, now: datetime = NOW) -> None:
+        self.projection = projection or Projection()
+        self.letters = DeadLetters()
+        self.now = now
+        self.published: list[tuple[str, Event]] = []
+        self.on_publish: Callable[[str, Event], None] = lambda topic, event: None
+        self._unique = 0
+        self.hub = Hub(self.projection, "test")
+        tokens = Tokens(
+            tokens=tuple(Identity(sha256=digest_of(f"{who}-token"), identity=who, roles=r) for who, r in ROLES.items())
+        )
+        door = Door(tokens, b"key")
+        commands = Commands(self.projection, self.publish, self.clock, self._next)
+        self.app: Starlette = application(
+            self.projection,
+            self.letters,
+            self.hub,
+            commands,
+            self.publish,
+            door,
+            self.clock,
+            ready=lambda: True,
+            alive=lambda: True,
+            caught_up=lambda: True,
+        )
+
+    def clock(self) -> datetime:
+        """The test's time."""
+        return self.now
+
+    def hear(self, topic: str, event: Event) -> None:
+        """Have the console hear an event."""
+        self.projection.hear(topic, 0, self.projection.seq, event)
+
+    async def publish(self, topic: str, event: Event) -> None:
+        """Take what the console publishes; it hears it too, as it does from Kafka."""
+        self.published.append((topic, event))
+        self.hear(topic, event)
+        self.on_publish(topic, event)
+
+    def _next(self) -> str:
+        self._unique += 1
+        return f"unique-{self._unique}"
