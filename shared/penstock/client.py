@@ -195,7 +195,7 @@ class Client:
             case 401 | 403:
                 raise UnauthorizedError(f"{said}.{following or ' Set PENSTOCK_TOKEN to a token with the role.'}")
             case 404:
-                raise NotFoundError(f"{said}: {answer.url.path}.{following or ' `penstock rollouts list` shows all.'}")
+                raise NotFoundError(f"{said} ({answer.url.path}). `penstock rollouts list` shows those there are.")
             case 409:
                 refusal = document.get("refusal") or {}
                 raise CommandRefusedError(

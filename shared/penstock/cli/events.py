@@ -13,9 +13,11 @@ from penstock.targets import Target, parse_target
 
 from . import views
 from .client import connect
+from .exits import Exits
 from .output import Json, Jsonl, Output, Quiet, dumps
-from .publish import Deploy, cdevent, cloudevent, default_key
+from .publish import Deploy, cdevent, cloudevent, default_key, refusal_of
 from .streaming import Rollout, Since, Types, checked_since, checked_types, messages, row_of
+from .waiting import Clock
 
 app = typer.Typer(no_args_is_help=True, help="Publish a deploy; list, tail and show events.")
 publish = typer.Typer(no_args_is_help=True, help="Announce something that happened.")
@@ -61,7 +63,10 @@ def deploy(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Announce a release that was deployed dark; Penstock brings it to users. Prints the id of the rollout."""
+    """Announce a release that was deployed dark; Penstock brings it to users. Prints the id of the rollout.
+
+    A deploy that may start no rollout (a quarantined version, a rollback under way) is told, and exits 2.
+    """
     out = Output(json, quiet=quiet)
     text, loaded = _plan(plan)
     target = _target(loaded, environment, service, flag)
@@ -88,9 +93,13 @@ def deploy(
         out.progress(f"no --idempotency-key: {announced.key} starts one rollout, however often it is announced")
     with connect() as client:
         answer = client.publish(cloudevent(event))
-    started = answer["accepted"][0]["rollout"]
-    out.result(answer, lambda: started)
-    out.progress(f"accepted for {target}; follow it: penstock rollouts show {started} --watch")
+        accepted = answer["accepted"][0]
+        out.result(answer, lambda: str(accepted["rollout"]))
+        refusal = refusal_of(client, accepted, Clock())
+    if refusal is not None:
+        typer.echo(f"error: {refusal}", err=True)
+        raise typer.Exit(Exits.USAGE)
+    out.progress(f"accepted for {target}; follow it: penstock rollouts show {accepted['rollout']} --watch")
 
 
 @app.command("list")

@@ -56,7 +56,7 @@ def console(stderr: bool = False) -> Console:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
     """Return a table without rules, as people and `awk` like it."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, show_header=any(headings))
     for heading in headings:
         drawn.add_column(heading, overflow="fold")
     for row in rows:

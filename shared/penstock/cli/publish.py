@@ -1,14 +1,21 @@
 """The deploy announcement that CI sends: a CDEvent `service.deployed` in a CloudEvent, the same id on every retry."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from penstock.client import Client
+from penstock.errors import NotFoundError
 from penstock.ids import derive
 from penstock.targets import Target
 
+from .waiting import Clock
+
 CDEVENT = "dev.cdevents.service.deployed.0.3.0"
 CDEVENTS_VERSION = "0.5.1"
+PATIENCE = 5.0
+"""Seconds to look for what became of an accepted deploy."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +96,24 @@ def cloudevent(event: dict[str, Any]) -> dict[str, Any]:
         "datacontenttype": "application/json",
         "data": event,
     }
+
+
+def refusal_of(client: Client, accepted: Mapping[str, Any], clock: Clock) -> str | None:
+    """Return why an accepted deploy starts no rollout; None as soon as it has one, or nothing is recorded in time.
+
+    The console accepts what is well-formed; whether the release may start is decided, and recorded, a moment later.
+    """
+    until = clock.now() + PATIENCE
+    while True:
+        try:
+            client.rollout(accepted["rollout"])
+        except NotFoundError:
+            rows = client.events(types="deploy.refused", target=accepted["target"], since="10m")
+            refused = [row["event"] for row in rows if row["event"].get("cause") == accepted["id"]]
+            if refused:
+                return str(refused[-1]["detail"])
+        else:
+            return None
+        if clock.now() >= until:
+            return None
+        clock.sleep(0.2)

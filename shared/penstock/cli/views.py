@@ -85,7 +85,7 @@ def gates_table(gates: Iterable[View]) -> RenderableType:
 def event_line(row: Mapping[str, Any]) -> str:
     """One event as one line: when, what, of which rollout, its id, and where it stands."""
     event = row["event"]
-    about = event.get("stage") or event.get("version") or event.get("step") or event.get("subscriber") or ""
+    about = event.get("stage") or event.get("step") or event.get("version") or event.get("subscriber") or ""
     ground = event.get("ground", {}).get("why", "") if isinstance(event.get("ground"), dict) else ""
     words = [clock(event.get("time")), event["type"], event.get("rollout") or event["target"], str(about), ground]
     said = "  ".join(word for word in words if word)
@@ -99,7 +99,7 @@ def _version(view: View) -> str:
 
 def _facts(view: View) -> RenderableType:
     ground = view.get("ground") or {}
-    why = " ".join(str(part) for part in (ground.get("why"), ground.get("text")) if part)
+    why = ": ".join(str(part) for part in (str(ground.get("why", "")).replace("_", " "), ground.get("text")) if part)
     actual = view.get("exposure_actual")
     exposure = percent(view.get("exposure")) + (f" (served: {percent(actual)})" if actual is not None else "")
     facts = [

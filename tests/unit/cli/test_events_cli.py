@@ -3,6 +3,7 @@
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,15 +25,28 @@ def accepted(console: FakeConsole) -> None:
     console.answers["/events"] = (202, answer)
 
 
+def sent_to(console: FakeConsole) -> Any:
+    return json.loads([request for request in console.requests if request.url.path == "/events"][-1].content)
+
+
+def test_a_deploy_that_may_start_no_rollout_is_told_and_exits_2(run: Run, console: FakeConsole) -> None:
+    accepted(console)
+    console.answers["/api/rollouts/ro-0123456789ab"] = (404, {"error": "no rollout"})
+    console.events = [event_row(1, "deploy.refused", cause="x", detail="version 1 was taken back by ro-7")]
+    said = run(*DEPLOY, "--flag", "f", "--version", "1")
+    assert said.code == Exits.USAGE
+    assert "taken back by ro-7" in said.err
+
+
 def test_a_deploy_is_announced_as_a_cdevent_and_prints_the_rollouts_id_alone(run: Run, console: FakeConsole) -> None:
     accepted(console)
     said = run(*DEPLOY, "--flag", "new-form", "--version", "1.4.2", "--plan", "checkout", "--idempotency-key", "run-7")
     assert said.out == "ro-0123456789ab\n"
-    sent = console.body()
+    sent = sent_to(console)
     assert sent["type"] == "dev.cdevents.service.deployed.0.3.0"
     assert sent["data"]["subject"]["content"]["environment"] == {"id": "production"}
     assert sent["data"]["customData"]["penstock"] == {"flag": "new-form", "version": "1.4.2", "plan": "checkout"}
-    assert console.requests[-1].headers["content-type"] == "application/cloudevents+json"
+    assert console.requests[0].headers["content-type"] == "application/cloudevents+json"
 
 
 def test_the_same_key_gives_the_same_id_and_another_key_another(run: Run, console: FakeConsole) -> None:
@@ -40,7 +54,7 @@ def test_the_same_key_gives_the_same_id_and_another_key_another(run: Run, consol
     ids = []
     for key in ("run-7", "run-7", "run-8"):
         run(*DEPLOY, "--flag", "f", "--version", "1", "--idempotency-key", key)
-        ids.append(console.body()["id"])
+        ids.append(sent_to(console)["id"])
     assert ids[0] == ids[1] != ids[2]
 
 
@@ -48,7 +62,7 @@ def test_a_plan_file_is_embedded_as_it_is_and_names_the_target(run: Run, console
     accepted(console)
     said = run("events", "publish", "deploy", "--version", "2.0", "--plan", str(PLAN))
     assert said.code == 0
-    data = console.body()["data"]
+    data = sent_to(console)["data"]
     assert data["customData"]["penstock"]["planText"] == PLAN.read_text()
     assert data["customData"]["penstock"]["flag"] == "new-payment-form"
     assert data["subject"]["id"] == "checkout"
