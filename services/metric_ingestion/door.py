@@ -24,6 +24,7 @@ PATH = "/v1/metrics"
 RETRY_AFTER_S = 2
 _LARGE = 256 * 1024
 _MOST_AT_ONCE = 8
+_BODY_S = 20
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 # Codes of google.rpc.Code.
@@ -77,11 +78,13 @@ class Door:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         json = headers.get("content-type", "").partition(";")[0].strip() == _JSON
         try:
-            async with self._places:
-                selection = await self._take(headers, json, receive)
+            selection = await self._take(headers, json, receive)
+            await self._publish(selection.frames)
         except _Refusal as refusal:
             status = Status(code=refusal.code, message=refusal.text)
             await _respond(send, refusal.status, status, json)
+        except UnavailableError as error:
+            await _respond(send, 503, Status(code=_UNAVAILABLE, message=str(error)), json)
         else:
             await _respond(send, 200, answer(selection.rejected, "; ".join(selection.problems)), json)
 
@@ -92,21 +95,22 @@ class Door:
         selector = self._selector()
         if selector is None:
             raise _Refusal(503, _UNAVAILABLE, "the plans are still being read; try again")
+        trace = headers.get("traceparent", "")
+        trace = trace if _TRACEPARENT.fullmatch(trace) else ""
         try:
-            body = await _body(receive, headers.get("content-encoding", "identity"))
-            trace = headers.get("traceparent", "")
-            trace = trace if _TRACEPARENT.fullmatch(trace) else ""
-            arguments = (selector, body, json, self._now(), trace)
-            # A large request would hold up every other one of this loop.
-            selection = await asyncio.to_thread(_select, *arguments) if len(body) > _LARGE else _select(*arguments)
-            await self._publish(selection.frames)
+            async with self._places:
+                # A client that sends its body byte by byte must not hold a place for ever.
+                async with asyncio.timeout(_BODY_S):
+                    body = await _body(receive, headers.get("content-encoding", "identity"))
+                arguments = (selector, body, json, self._now(), trace)
+                # A large request would hold up every other one of this loop.
+                return await asyncio.to_thread(_select, *arguments) if len(body) > _LARGE else _select(*arguments)
         except _TooLargeError as error:
             raise _Refusal(413, _INVALID, str(error)) from None
         except InvalidError as error:
             raise _Refusal(400, _INVALID, str(error)) from None
-        except UnavailableError as error:
-            raise _Refusal(503, _UNAVAILABLE, str(error)) from None
-        return selection
+        except TimeoutError:
+            raise _Refusal(408, _INVALID, f"the body did not arrive within {_BODY_S} seconds") from None
 
     def _authorize(self, headers: Mapping[str, str]) -> None:
         try:
