@@ -8,9 +8,10 @@ from penstock import explain
 from penstock.events import GateVerdict, Word
 from services.console.book import Book, GatePoint, Point
 
-WIDTH, HEIGHT = 760, 240
+WIDTH, HEIGHT = 760, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 26
 _LEAST_SPAN_S = 10.0
+_LABEL_WIDTH = 80
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
 
@@ -138,9 +139,14 @@ def _ticks(scale: _Scale) -> list[tuple[float, str]]:
 
 
 def _times(scale: _Scale, points: Sequence[tuple[Point, GatePoint]]) -> list[tuple[float, str]]:
-    count = min(5, len(points))
+    first, last = scale.x(points[0][0].at), scale.x(points[-1][0].at)
+    count = max(2, min(6, len(points), int((last - first) / _LABEL_WIDTH) + 1))
     chosen = [points[round(place * (len(points) - 1) / (count - 1))][0].at for place in range(count)]
-    return [(scale.x(at), at.strftime("%H:%M:%S")) for at in chosen]
+    return (
+        [(scale.x(at), at.strftime("%H:%M:%S")) for at in chosen]
+        if last - first > _LABEL_WIDTH
+        else [(first, points[0][0].at.strftime("%H:%M:%S"))]
+    )
 
 
 def _marks(book: Book, scale: _Scale, points: Sequence[tuple[Point, GatePoint]]) -> list[tuple[float, str, str]]:

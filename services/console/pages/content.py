@@ -1,17 +1,20 @@
 """What each page shows: plain values for its template, from the projection alone."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
+from penstock.events import GateVerdict, Word
+from penstock.plan import Condition
 from penstock.rollout import Phase
 from services.console.book import Book
 from services.console.dead_letters import DeadLetters
 from services.console.entries import Entry, Wanted, chronological
 from services.console.projection import Projection
 from services.console.views import plan_document, view_of, worst_first
-from services.console.words import percent
+from services.console.words import percent, seconds
 
 from .chart import charts_of
 from .site import Page
@@ -59,11 +62,7 @@ def _urgency(book: Book) -> tuple[int, str]:
 def _line(known: Projection, book: Book) -> Document:
     assert book.state is not None
     view = view_of(book, known.target(book.state.target))
-    tally: dict[str, int] = {}
-    for gate in book.gates:
-        tally[gate.word.value] = tally.get(gate.word.value, 0) + 1
-    order = ("breach", "no_data", "inconclusive", "passed")
-    return {**view, "tally": [(word, tally[word]) for word in order if word in tally], "next_words": next_words(view)}
+    return {**view, "tally": tally(book.gates), "next_words": next_words(view)}
 
 
 def next_words(view: Document) -> Document:
@@ -122,6 +121,7 @@ def rollout(known: Projection, book: Book) -> Page:
         "record": [_record_line(entry) for entry in newest[:200]],
         "recorded": len(newest),
         "dwell": _dwell(book),
+        "audiences": _audiences(book),
         "plan_text": book.announced.plan_text,
     }
     names = ("head", "ladder", "next", "actions", "gates", "charts", "facts", "record")
@@ -129,13 +129,35 @@ def rollout(known: Projection, book: Book) -> Page:
     return Page("rollout.html", title, {name: f"parts/{name}.html" for name in names}, context, book.id)
 
 
-def _dwell(book: Book) -> dict[str, tuple[int, str]]:
-    """Windows judged and last word of each stage, by its name."""
-    return {
-        entered.stage: (book.verdicts[entered.id].judged, book.verdicts[entered.id].word.value)
-        for entered in book.entered
-        if entered.id in book.verdicts
-    }
+def _dwell(book: Book) -> dict[str, Document]:
+    """Windows judged and gates by their last word, by the name of the stage."""
+    found = {}
+    for entered in book.entered:
+        verdict = book.verdicts.get(entered.id)
+        if verdict is not None:
+            found[entered.stage] = {"judged": verdict.judged, "tally": tally(verdict.gates)}
+    return found
+
+
+def tally(gates: Sequence[GateVerdict]) -> list[tuple[str, int]]:
+    """Return how many gates have which word, worst first."""
+    counts = Counter(gate.word for gate in gates)
+    return [(word.value, counts[word]) for word in Word if counts[word]]
+
+
+def _audiences(book: Book) -> dict[str, str]:
+    """Who may get the release in each stage, in words, by the name of the stage."""
+    stages = book.plan.stages if book.plan is not None else ()
+    return {stage.name: " and ".join(_condition(c) for c in stage.audience.all_of) for stage in stages}
+
+
+def _condition(condition: Condition) -> str:
+    tests = [
+        f"is {' or '.join(condition.any_of)}" if condition.any_of else "",
+        f"starts with {condition.starts_with}" if condition.starts_with else "",
+        f"ends with {condition.ends_with}" if condition.ends_with else "",
+    ]
+    return f"{condition.attribute} {' and '.join(test for test in tests if test)}"
 
 
 def _record_line(entry: Entry) -> Document:
@@ -143,21 +165,35 @@ def _record_line(entry: Entry) -> Document:
     document = entry.document()["event"]
     ground = document.get("ground") or {}
     about = [document.get(name) for name in ("stage", "version", "step", "subscriber", "what", "reason")]
-    words = " · ".join(str(part) for part in about if part)
-    if event.type in {"stage.judged", "stage.entered", "exposure.changed"}:
-        words = _numbers(document) or words
+    words = _numbers(document) or " · ".join(str(part) for part in about if part)
     why = " ".join(str(ground[name]).replace("_", " ") for name in ("why",) if ground.get(name))
     return {"entry": entry, "event": event, "about": words, "why": why, "text": ground.get("text")}
 
 
 def _numbers(document: Document) -> str:
-    if document["type"] == "stage.judged":
-        blamed = f", {', '.join(document['blamed'])}" if document.get("blamed") else ""
-        final = ", final" if document["final"] else ""
-        return f"{document['stage']} · {document['word'].replace('_', ' ')}{blamed}{final}, window {document['judged']}"
-    if document["type"] == "stage.entered":
-        return f"{document['stage']} at {percent(document['exposure'])}"
-    return f"{percent(document['previous'])} → {percent(document['exposure'])}"
+    """Return what an event says in numbers, empty where its names say enough."""
+    match document["type"]:
+        case "stage.judged":
+            blamed = f", {', '.join(document['blamed'])}" if document.get("blamed") else ""
+            final = ", final" if document["final"] else ""
+            word = document["word"].replace("_", " ")
+            return f"{document['stage']} · {word}{blamed}{final}, window {document['judged']}"
+        case "stage.entered":
+            return f"{document['stage']} at {percent(document['exposure'])}"
+        case "rollback.started":
+            return (
+                f"{document['version']} from {document.get('stage') or 'no stage'} at {percent(document['exposure'])}"
+            )
+        case "exposure.changed":
+            return f"{percent(document['previous'])} → {percent(document['exposure'])}"
+        case "exposure.contained":
+            return f"{document['streams']} streams safe after {seconds(document['seconds'])}"
+        case "recovery.verified":
+            return f"{len(document['windows'])} windows show it"
+        case "rollback.completed" | "rollback.executed":
+            return "recovered" if document["recovered"] else "recovery not verified"
+        case _:
+            return ""
 
 
 def events(known: Projection, wanted: Wanted, types: str) -> Page:

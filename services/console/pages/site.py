@@ -1,6 +1,7 @@
 """Templates, filters and static files: what every page of the dashboard is made with."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from penstock.events import GateVerdict
 from services.console import words
 
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s|min|h)(?!\w))")
 _HERE = Path(__file__).parent.parent
 
 SHAPES = {
@@ -70,6 +72,7 @@ class Site:
             "stamp": stamp,
             "iso": iso,
             "plain": plain,
+            "tight": tight,
             "shape": lambda name: SHAPES.get(str(name), "neutral"),
         }
         self._environment.globals |= {"static": _static_url, "gate_words": gate_words}
@@ -113,6 +116,11 @@ def iso(moment: datetime | str | None) -> str:
 def plain(name: object) -> str:
     """Return a code as words: `awaiting_approval` is `awaiting approval`."""
     return str(name).replace("_", " ")
+
+
+def tight(text: str) -> str:
+    """Return the text with numbers kept beside their units when lines break."""
+    return _UNIT.sub("\u00a0", text)
 
 
 def gate_words(gate: GateVerdict) -> dict[str, str]:
