@@ -1,8 +1,6 @@
 """The OFREP event stream: says that answers may have changed, never what they are."""
 
 import asyncio
-import contextlib
-from typing import Any
 
 import msgspec
 
@@ -26,29 +24,19 @@ async def stream_changes(mailbox: Mailbox, seen: str, receive: Receive, send: Se
     await send(dict(_START))
     await send(_chunk(b"retry: 1000\n\n"))
     leaving = asyncio.ensure_future(_left(receive))
+    leaving.add_done_callback(lambda _: mailbox.close())
     try:
-        while not leaving.done():
-            flag_set = await _next(mailbox, leaving)
+        while not mailbox.closed:
+            flag_set = await mailbox.take(HEARTBEAT_SECONDS)
             if flag_set is None:
                 await send(_chunk(b": still here\n\n"))
             elif flag_set.revision != seen:
                 # Also on a first connection: the set may have changed since the client fetched it; a 304 costs little.
                 seen = flag_set.revision
                 await send(_chunk(_message(flag_set)))
+        await send({"type": "http.response.body", "body": b""})
     finally:
         leaving.cancel()
-
-
-async def _next(mailbox: Mailbox, leaving: "asyncio.Future[None]") -> FlagSet | None:
-    taking = asyncio.ensure_future(mailbox.take())
-    either: set[asyncio.Future[Any]] = {taking, leaving}
-    await asyncio.wait(either, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-    if taking.done():
-        return taking.result()
-    taking.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await taking
-    return None
 
 
 async def _left(receive: Receive) -> None:

@@ -60,19 +60,29 @@ class Mailbox:
     def __init__(self) -> None:
         self._newest: FlagSet | None = None
         self._filled = asyncio.Event()
+        self.closed = False
 
     def put(self, flag_set: FlagSet) -> None:
         """Replace whatever is waiting."""
         self._newest = flag_set
         self._filled.set()
 
-    async def take(self) -> FlagSet:
-        """Wait for a set that was not taken before, and return the newest."""
-        while self._newest is None:
-            self._filled.clear()
-            await self._filled.wait()
+    def close(self) -> None:
+        """Give nothing more to whoever waits."""
+        self.closed = True
+        self._filled.set()
+
+    async def take(self, seconds: float | None = None) -> FlagSet | None:
+        """Wait for a set that was not taken before and return the newest; None once closed, or after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._newest is None and not self.closed:
+                    self._filled.clear()
+                    await self._filled.wait()
+        except TimeoutError:
+            return None
         newest, self._newest = self._newest, None
-        return newest
+        return None if self.closed else newest
 
 
 class FlagStore:
@@ -120,6 +130,12 @@ class FlagStore:
             readers.discard(mailbox)
             if not readers:
                 self._readers.pop(selector, None)
+
+    def close(self) -> None:
+        """Let every reader go."""
+        for readers in self._readers.values():
+            for mailbox in readers:
+                mailbox.close()
 
     def _refresh(self, *selectors: str) -> None:
         for selector in selectors:

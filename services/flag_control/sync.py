@@ -1,6 +1,5 @@
 """flagd sync over gRPC: the whole set at once on connecting and on every change, the same bytes for every stream."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -72,7 +71,6 @@ class SyncServer:
         self._context.update(dict(context or {}))
         self._credentials = credentials
         self._server: grpc.aio.Server | None = None
-        self._stopping = asyncio.Event()
         self._messages: tuple[FlagSet, bytes] | None = None
 
     async def start(self) -> None:
@@ -110,7 +108,7 @@ class SyncServer:
 
     async def stop(self) -> None:
         """End every stream so that its client reconnects elsewhere, then stop."""
-        self._stopping.set()
+        self._store.close()
         if self._server is not None:
             await self._server.stop(_GRACE_SECONDS)
 
@@ -121,22 +119,14 @@ class SyncServer:
         # A client that is told there is nothing would drop its flags; one that is refused keeps them and comes again.
         if self._store.get(stream.selector) is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no flag set {stream.selector!r}, or it has not loaded yet")
-        stopping = asyncio.ensure_future(self._stopping.wait())
         self.streams.connected.add(stream)
         try:
             with self._store.subscribed(stream.selector) as mailbox:
-                while not self._stopping.is_set():
-                    taking = asyncio.ensure_future(mailbox.take())
-                    await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                    if not taking.done():
-                        taking.cancel()
-                        break
-                    flag_set = taking.result()
+                while (flag_set := await mailbox.take()) is not None:
                     if stream.sent is None or stream.sent.revision != flag_set.revision:
                         yield self._message(flag_set)
                         self._sent(stream, flag_set)
         finally:
-            stopping.cancel()
             self.streams.connected.discard(stream)
             self.streams.on_change()
         await context.abort(grpc.StatusCode.UNAVAILABLE, "this server stops; reconnect")

@@ -40,8 +40,11 @@ def check_text(name: str, text: str | bytes, *, lenient: bool = False, bucketing
     repeated: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> Document:
-        found = dict(items)
-        repeated.extend(key for key, _ in items[len(found) :] if len(found) < len(items))
+        found: Document = {}
+        for key, value in items:
+            if key in found:
+                repeated.append(key)
+            found[key] = value
         return found
 
     try:

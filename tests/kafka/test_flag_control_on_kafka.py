@@ -1,4 +1,4 @@
-"""Flag control on a real broker: a rollout's exposure reaches real clients, a rollback takes it from them, a kill stays."""
+"""Flag control on a real broker: exposure reaches clients, a rollback takes it from them, a kill stays in force."""
 
 import asyncio
 from collections.abc import AsyncIterator
