@@ -119,6 +119,12 @@ class Owner:
         cause = Input(OBSERVATION, -1, (to_json(watched.cause),))
         return [self._record(watched.target, before, Step(document), cause)]
 
+    def overdue(self, lateness: int, now: int) -> bool:
+        """Return whether the wall clock has made any window due; False while records are in flight or replayed."""
+        if self._flight or self._recorded:
+            return False
+        return any(overdue(state, lateness, now) for state in self.states.values())
+
     def decide(self, lateness: int, now: int | None, most: int = 256) -> list[Append]:
         """Close what the frames since the last call have made due, and, where `now` is given, what the clock has.
 

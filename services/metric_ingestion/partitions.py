@@ -27,6 +27,7 @@ from .watch import Watched
 
 _FRAMES_BETWEEN_SNAPSHOTS = 20_000
 _AFTER_ERROR_S = 0.3
+_SLOW_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Partitions:
         self._queue: asyncio.Queue[tuple[int, Owner, Append]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sender: asyncio.Task[None] | None = None
+        self._patient_until = 0.0
+        self._confirming = False
         self.assigned_once = False
         self.failure: BaseException | None = None
         self.poller: GroupPoller | None = None
@@ -129,15 +132,36 @@ class Partitions:
 
     def tick(self, now: int, watched: Callable[[int], Iterable[Watched]]) -> None:
         """Put new plans in force, close what the clock has made due, keep snapshots."""
+        due: dict[int, Owner] = {}
         for partition, owner in list(self._owners.items()):
             for plan in watched(partition):
                 self._propose(partition, owner, owner.adopt(plan, now))
-            end = self.poller.end(partition) if self.poller else None
-            # With records in flight the broker may be away, and the frames of this window with it.
-            if end is not None and owner.position >= end and not owner.in_flight:
-                self._propose(partition, owner, owner.decide(self._lateness, now))
+            if owner.overdue(self._lateness, now):
+                due[partition] = owner
             if self._is_time_to_keep(partition, owner):
                 self._spawn(self._keep(partition))
+        if due and not self._confirming and asyncio.get_running_loop().time() >= self._patient_until:
+            self._confirming = True
+            self._spawn(self._close_by_clock(due, now))
+
+    async def _close_by_clock(self, due: Mapping[int, Owner], now: int) -> None:
+        # Only when Kafka, asked after the windows' end, holds no frame that is unread here: while it is away, the
+        # points of these windows wait at the doors, and once it is back they get the time that they would have had.
+        asked = asyncio.get_running_loop().time()
+        try:
+            ends = await self.poller.ends(due) if self.poller is not None else {}
+        except KafkaError as error:
+            log.warning("no window is closed by the clock: %s", type(error).__name__)
+            ends = {}
+        finally:
+            self._confirming = False
+        answered = asyncio.get_running_loop().time()
+        if not ends or answered - asked > _SLOW_S:
+            self._patient_until = answered + self._settings.lateness
+            return
+        for partition, owner in due.items():
+            if self._owners.get(partition) is owner and owner.position >= ends[partition] and not owner.in_flight:
+                self._propose(partition, owner, owner.decide(self._lateness, now))
 
     def _propose(self, partition: int, owner: Owner, appends: Iterable[Append]) -> None:
         for append in appends:

@@ -98,10 +98,10 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.resume(position)
         return True
 
-    def end(self, partition: int) -> int | None:
-        """Return the end of a partition as of the newest poll, None where it is unknown."""
-        position = TopicPartition(self._topic, partition)
-        return self._consumer.highwater(position) if position in self._consumer.assignment() else None
+    async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the ends that partitions have now, by asking Kafka."""
+        positions = [TopicPartition(self._topic, partition) for partition in partitions]
+        return {position.partition: end for position, end in (await self._consumer.end_offsets(positions)).items()}
 
     async def commit(self) -> None:
         """Commit what was handed to `on_records`."""

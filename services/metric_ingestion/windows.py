@@ -101,7 +101,8 @@ def reviewed(state: TargetState, target: str) -> Step | None:
 
 def overdue(state: TargetState, lateness: int, now: int | None) -> bool:
     """Return whether the wall clock alone closes a window: cheap, for it is asked of every target at every tick."""
-    return now is not None and bool(state.document) and now >= _end_of(state.document) + lateness
+    document = state.document
+    return now is not None and bool(document) and not document["refused"] and now >= _end_of(document) + lateness
 
 
 def due(state: TargetState, lateness: int, now: int | None) -> tuple[int, Closing] | None:
