@@ -104,6 +104,8 @@ def _fractional(arguments: Any, where: str) -> Iterator[Problem]:
         yield Problem(where, "needs at least one bucket: [variant, weight]")
         return
     first = len(arguments) - len(buckets)
+    if first and not isinstance(arguments[0], dict):
+        yield Problem(f"{where}.0", f"{arguments[0]!r} is the same for everyone; bucket by a rule such as `var` or `cat`")
     total = 0
     for index, bucket in enumerate(buckets, start=first):
         place = f"{where}.{index}"

@@ -31,7 +31,7 @@ def node() -> str:
 
 async def start(provider: str, port: int, asks: list[Any], **task: Any) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        "node", "--no-warnings", "--experimental-eventsource", str(HERE / "probe.cjs"), provider,
+        "node", "--no-warnings", str(HERE / "probe.cjs"), provider,
         json.dumps({"port": port, "asks": asks, **task}),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 // node probe.cjs PROVIDER '{"port": 1, "selector": "", "asks": [["boolean", "key", default, context], ...], "follow": null}'
 const [provider, text] = process.argv.slice(2);
 const task = JSON.parse(text);
+// Browsers have it; Node only lately, and behind a flag.
+globalThis.EventSource ??= require('eventsource').EventSource;
 const methods = { boolean: 'getBooleanDetails', string: 'getStringDetails', number: 'getNumberDetails', object: 'getObjectDetails' };
 const seen = (details) => ({
   value: details.value, variant: details.variant || '', reason: details.reason, errorCode: details.errorCode,
