@@ -1,0 +1,213 @@
+"""The demo from the outside: releases announced as CI would, everything watched through the public interfaces."""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+
+from penstock.client import Client
+from penstock.errors import PenstockError, UnavailableError
+from penstock.events import Event, from_json, to_json
+from penstock.local.progress import Narrator
+from penstock.rollout import ENDED, Phase
+from penstock.settings import Settings
+
+from .account import account, table_of
+from .cast import Cast
+from .checks import Check, Outside, checks
+from .commands import Command
+from .features import BAD, ENVIRONMENT, FEATURES, GOOD, SAME, SERVICE, UNMEASURED, Feature
+from .load import read_responses
+from .story import Story, recovered
+from .view import line_of, screen
+
+BASELINE_WINDOWS = 6
+"""Windows of every service before its first release: what is normal here."""
+MOST_S = 170.0
+_TICK_S = 0.1
+
+
+class Director:
+    """Leads one performance.
+
+    Attributes:
+        stories: by target, what the events have told so far.
+    """
+
+    def __init__(self, cast: Cast, console: Console) -> None:
+        self._cast, self._console = cast, console
+        self._began = time.monotonic()
+        self._heard: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        self.stories = {feature.target: Story(feature) for feature in FEATURES}
+        self._lines: list[str] = []
+        self._live: Live | None = None
+        self._note = ""
+
+    def perform(self) -> list[Check]:
+        """Play everything; return the checks."""
+        self._cast.start()
+        self._listen()
+        with self._view():
+            self._register()
+            self._announce()
+            self._await_ends()
+        return self._sum_up()
+
+    def stay(self) -> None:
+        """Keep everything running until KeyboardInterrupt."""
+        self._console.print(f"\nThe dashboard stays up: {self._cast.note.server}   (Ctrl-C ends it)", soft_wrap=True)
+        while True:
+            self._turn()
+
+    def _listen(self) -> None:
+        def listen() -> None:
+            # SimpleQueue hands over between threads; the story belongs to the main one.
+            try:
+                with Client(self._cast.note.server) as client:
+                    for message in client.stream(since="1h"):
+                        if message.event.get("target") in self.stories:
+                            self._heard.put(from_json(message.event))
+            except PenstockError as error:
+                self._heard.put(error)
+
+        threading.Thread(target=listen, daemon=True).start()
+
+    def _view(self) -> Live:
+        live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stderr=False)
+        self._live = live if self._console.is_terminal else None
+        return live
+
+    def _register(self) -> None:
+        self._say("registering the plans, one a flag")
+        with Client(self._cast.note.server, self._cast.note.token) as client:
+            for feature in FEATURES:
+                client.register_plan(self._cast.plan(feature.plan).read_text(), "demo")
+        self._say(f"measuring what is normal: {BASELINE_WINDOWS} windows of a second")
+        self._until(lambda: all(len(story.windows) >= BASELINE_WINDOWS for story in self.stories.values()), 40.0)
+
+    def _announce(self) -> None:
+        self._say("CI announces four releases: penstock events publish deploy ...")
+        running = [(feature, self._publish(feature)) for feature in FEATURES]
+        self._until(lambda: all(command.done() for _, command in running), 30.0)
+        for feature, command in running:
+            code, said = command.finish()
+            if code:
+                raise UnavailableError(f"the deploy of {feature.flag} was not taken (exit code {code}):\n{said}")
+
+    def _publish(self, feature: Feature) -> Command:
+        where = ("--plan", feature.flag, "--environment", ENVIRONMENT, "--service", SERVICE, "--flag", feature.flag)
+        what = ("--version", feature.version, "--idempotency-key", f"demo-{feature.flag}-{feature.version}")
+        notes = ("--release-notes", f"{feature.flag} {feature.version}, from the demo", "--author", "demo-ci")
+        return self._command(f"publish-{feature.flag}.txt", "events", "publish", "deploy", *where, *what, *notes)
+
+    def _command(self, out: str, *arguments: str) -> Command:
+        return Command(arguments, self._cast.environment(), self._cast.folder / out)
+
+    def _await_ends(self) -> None:
+        self._say("")
+        good, bad, same, unmeasured = (self.stories[feature.target] for feature in (GOOD, BAD, SAME, UNMEASURED))
+
+        def done() -> bool:
+            return (
+                good.phase in ENDED
+                and bad.phase in ENDED
+                and same.phase in ENDED
+                and unmeasured.phase in {Phase.HELD, *ENDED}
+                and len(self._cast.receiver.received) > 0
+            )
+
+        left = MOST_S - (time.monotonic() - self._began)
+        self._until(done, left, needed=False)
+        # Deliveries trail the decision that they tell of.
+        self._until(lambda: recovered(bad), 5.0, needed=False)
+
+    def _sum_up(self) -> list[Check]:
+        good, bad, same, unmeasured = (self.stories[feature.target] for feature in (GOOD, BAD, SAME, UNMEASURED))
+        found = checks(good, bad, same, unmeasured, self._outside(bad))
+        self._console.print("What happened, from the recorded events:", style="bold")
+        for line in account(good, bad, same, unmeasured, read_responses(self._cast.responses)):
+            self._console.print(f"  {line}", soft_wrap=True)
+        self._console.print("\nWhat was promised:", style="bold")
+        for check, line in zip(found, table_of(found), strict=True):
+            self._console.print(f"  {line}", style="green" if check.held else "bold red", soft_wrap=True)
+        took = time.monotonic() - self._began
+        self._console.print(f"\n{took:.0f} s in all; logs, plans and the postmortem draft: {self._cast.folder}")
+        return found
+
+    def _outside(self, bad: Story) -> Outside:
+        received = self._cast.receiver.received
+        if bad.rollout is None:
+            return Outside(received, 1, "there is no rollout to replay", "")
+        replay = self._command(
+            "replay.json", "replay", bad.rollout.id, "--target", bad.feature.target, "--json", "--quiet"
+        )
+        draft = self._command("postmortem.md", "postmortem", bad.rollout.id)
+        self._until(lambda: replay.done() and draft.done(), 60.0, needed=False)
+        (replayed, said), (drafted, text) = replay.finish(), draft.finish()
+        return Outside(received, replayed, _sentence(said), text if drafted == 0 else "")
+
+    def _until(self, condition: Callable[[], bool], seconds: float, needed: bool = True) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                if needed:
+                    raise UnavailableError(
+                        f"not within {seconds:.0f} s: {self._note}; see the logs in {self._cast.folder}"
+                    )
+                return
+            self._turn()
+
+    def _turn(self) -> None:
+        """Keep the cast alive, take what was heard, show it."""
+        self._cast.check()
+        while True:
+            try:
+                heard = self._heard.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(heard, Exception):
+                raise heard
+            self._take(heard)
+        if self._live is not None and self._live.is_started:
+            elapsed = time.monotonic() - self._began
+            self._live.update(screen(self.stories.values(), self._lines, elapsed, self._note), refresh=True)
+        time.sleep(_TICK_S)
+
+    def _take(self, event: Event) -> None:
+        with (self._cast.folder / "events.jsonl").open("a") as record:
+            record.write(json.dumps(to_json(event)) + "\n")
+        story = self.stories[event.target]
+        story.take(event)
+        line = line_of(event, story.feature.flag)
+        if line is not None:
+            self._lines.append(line)
+            if self._live is None:
+                self._console.print(line, soft_wrap=True)
+
+    def _say(self, text: str) -> None:
+        self._note = text
+        if text and self._live is None:
+            self._console.print(f"... {text}", soft_wrap=True)
+
+
+def _sentence(said: str) -> str:
+    try:
+        return str(json.loads(said).get("sentence", ""))
+    except (ValueError, AttributeError):
+        return said.strip().splitlines()[-1] if said.strip() else "it said nothing"
+
+
+def run(settings: Settings, check: bool, quiet: bool = False) -> int:
+    """Perform the demo; return the exit status: 0, or 1 if a promise did not hold."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    with Cast(settings, Narrator(quiet)) as cast:
+        director = Director(cast, console)
+        found = director.perform()
+        failed = [one for one in found if not one.held]
+        if not check:
+            director.stay()
+        return 1 if failed else 0

@@ -1,0 +1,100 @@
+"""The shop: a small HTTP application that asks its flag for every request and really takes its time to answer."""
+
+import argparse
+import asyncio
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs
+
+import uvicorn
+from openfeature import api
+from openfeature.client import OpenFeatureClient
+from openfeature.contrib.provider.ofrep import OFREPProvider
+from openfeature.evaluation_context import EvaluationContext
+
+from .features import BASELINE, BY_ROUTE, CANDIDATE, QUERY_MEDIAN_S, QUERY_SIGMA, UNAVAILABLE, Feature
+from .telemetry import Measured, clock, measured
+
+_THREADS = 8
+"""The OFREP provider waits for its answer, so it waits in threads; its connections are as many."""
+
+
+class Flags:
+    """The flags of one flag service, through the OpenFeature SDK."""
+
+    def __init__(self, address: str) -> None:
+        api.set_provider(OFREPProvider(address, timeout=2.0))
+        self._client: OpenFeatureClient = api.get_client()
+        self._threads = ThreadPoolExecutor(_THREADS, "flags")
+
+    async def variant(self, flag: str, user: str) -> str:
+        """Return the user's variant; the baseline, which is the code's default, where the flag cannot be evaluated."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._variant, flag, user)
+
+    def _variant(self, flag: str, user: str) -> str:
+        return self._client.get_boolean_details(flag, False, EvaluationContext(user)).variant or BASELINE
+
+
+class Shop:
+    """The ASGI application."""
+
+    def __init__(self, flags: Flags, measures: Measured, chance: random.Random) -> None:
+        self._flags, self._measures, self._chance = flags, measures, chance
+        self._served: Counter[str] = Counter()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        feature = BY_ROUTE.get(scope.get("path", ""))
+        if scope["type"] != "http" or feature is None:
+            await _answer(send, 404, "")
+            return
+        began = clock()
+        user = parse_qs(scope["query_string"].decode()).get("user", ["nobody"])[0]
+        variant = await self._flags.variant(feature.flag, user)
+        status = await self._work(feature, variant)
+        await _answer(send, status, variant)
+        self._measures.request(feature, variant, user, status, clock() - began)
+
+    async def _work(self, feature: Feature, variant: str) -> int:
+        queries = 1
+        if variant == CANDIDATE:
+            self._served[feature.flag] += 1
+            if feature.cold_every and self._served[feature.flag] % feature.cold_every == 0:
+                queries += feature.cold_queries
+        for _ in range(queries):
+            await asyncio.sleep(self._chance.lognormvariate(0.0, QUERY_SIGMA) * QUERY_MEDIAN_S)
+        return 503 if self._chance.random() < UNAVAILABLE else 200
+
+
+async def _answer(send: Any, status: int, variant: str) -> None:
+    headers = [(b"content-length", b"0"), (b"x-variant", variant.encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def main() -> None:
+    """Serve the shop until SIGTERM."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--port", type=int, required=True)
+    options.add_argument("--ofrep", required=True, help="address of the flag service")
+    options.add_argument("--otlp", required=True, help="address of the metric intake")
+    options.add_argument("--seed", type=int, default=1)
+    given = options.parse_args()
+    measures = measured(given.otlp, f"shop-{given.port}")
+    shop = Shop(Flags(given.ofrep), measures, random.Random(given.seed))  # noqa: S311 - traffic, not secrets
+    uvicorn.run(
+        shop,
+        host="127.0.0.1",
+        port=given.port,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=600,
+    )
+    measures.provider.shutdown()
+
+
+if __name__ == "__main__":
+    main()
