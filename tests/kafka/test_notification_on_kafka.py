@@ -223,7 +223,7 @@ async def test_a_plan_announced_before_the_restart_still_says_whom_to_tell(
         async with running(settings):
             await world.say("rollouts", announced)
         async with running(settings):
-            escalated = an(RollbackEscalated, rollout=announced.rollout)
+            escalated = an(RollbackEscalated, rollout=announced.rollout, to=[])
             await world.say("rollback-progress", escalated)
             await world.say("rollouts", an(StageEntered, rollout=announced.rollout))
             await eventually(lambda: len(said) == 2, "both are on record")

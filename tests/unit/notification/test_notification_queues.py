@@ -84,13 +84,18 @@ communication:
     )
     audience = Audience(subscribers(tmp_path))
     announced = an(RolloutAnnounced, plan_text=plan)
-    escalated = an(RollbackEscalated, rollout=announced.rollout)
+    escalated = an(RollbackEscalated, rollout=announced.rollout, to=[])
     assert audience.of(escalated) == ("chat",)
     audience.learn(announced)
     assert audience.of(escalated) == ("chat", "pager", "nobody")
     assert audience.of(an(RollbackStarted, rollout=announced.rollout)) == ("chat",)
-    assert audience.of(an(RollbackEscalated, rollout="ro-another")) == ("chat",)
+    assert audience.of(an(RollbackEscalated, rollout="ro-another", to=[])) == ("chat",)
     assert audience.of(an(StageEntered)) == ()
+
+
+def test_an_escalation_reaches_those_whom_it_calls(tmp_path: Path) -> None:
+    audience = Audience(subscribers(tmp_path))
+    assert audience.of(an(RollbackEscalated, to=["pager", "payments-on-call"])) == ("chat", "pager", "payments-on-call")
 
 
 def test_a_plan_that_cannot_be_read_names_nobody_and_harms_nobody(tmp_path: Path) -> None:
