@@ -3,7 +3,9 @@
 import errno
 import hashlib
 import logging
+import os
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -83,6 +85,7 @@ def _fetch_all(missing: list[Jar], folder: Path, narrator: Narrator, fetch: Fetc
     # Fetched aside and moved when checked: a file in the cache is whole, whenever we are killed.
     with (
         _explained(folder),
+        _machines_certificates(),
         TemporaryDirectory(dir=folder, prefix="fetching-") as aside,
         narrator.step(what),
         narrator.transfer("Kafka", size) as took,
@@ -118,6 +121,21 @@ def _by_jgo(jar: Jar, aside: Path, took: _Took) -> Path:
 
 
 @contextmanager
+def _machines_certificates() -> Iterator[None]:
+    # What the HTTP client brings along does not know the certificates of a company's proxy; the machine's store does.
+    known = ssl.get_default_verify_paths()
+    store = known.cafile or (known.capath if known.capath and any(Path(known.capath).iterdir()) else None)
+    if store is None or {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"} & set(os.environ):
+        yield
+        return
+    os.environ["REQUESTS_CA_BUNDLE"] = store
+    try:
+        yield
+    finally:
+        del os.environ["REQUESTS_CA_BUNDLE"]
+
+
+@contextmanager
 def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
@@ -135,7 +153,7 @@ def _explained(folder: Path) -> Iterator[None]:
                 "or set XDG_CACHE_HOME to a folder with room"
             ) from None
         raise UnavailableError(
-            f"Kafka could not be fetched from the Maven repository ({type(error).__name__}: {error}); check the "
+            f"Kafka could not be fetched from the Maven repository ({type(error).__name__}: {str(error)[:300]}); check the "
             "network (HTTPS_PROXY is honoured) and try again: what has arrived is kept. Or set PENSTOCK_KAFKA to a "
             "Kafka that already runs"
         ) from None
