@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from services.gate_evaluation.judge.grids import Floats
 
 _HIGHEST = 1e200
-_LOWEST = 1e-280
+_LOWEST = 1e-200
 
 
 class Form(IntEnum):
@@ -49,7 +49,7 @@ class Row:
     weights: tuple[float, ...]
     exponents: tuple[float, ...] = (1.0,)
     onset: bool = False
-    cap: float = 460.0
+    cap: float = 240.0
     log_t0: float = 0.0
     plain: bool = False
     standard: bool = False
@@ -122,6 +122,7 @@ class Bank:
         self._split2 = int(sum(sizes[: self._gauss.stop]))
         self.m: Floats = np.where(self._onset_of > 0, 0.0, 1.0)
         self.unspent: Floats = self._onset.copy()
+        self.divisor: Floats = np.ones(self._split)
 
     def _lay_shifts(self, rows: Sequence[Row]) -> None:
         gauss = rows[self._gauss]
@@ -144,6 +145,11 @@ class Bank:
         out: Floats = np.log(self.t0[rows])
         return out
 
+    def elements_of(self, row: int) -> slice:
+        """Return where a row's elements lie."""
+        first = int(self._row_start[row])
+        return slice(first, first + len(self.rows[row].effects))
+
     @property
     def gauss_first(self) -> int:
         """Index of the first Gaussian row."""
@@ -156,6 +162,8 @@ class Bank:
 
     def step(self, onset: float) -> None:
         """Take one judged window into every active row; `onset` is the weight of a regression beginning in it."""
+        if not self.rows:
+            return
         gain = np.empty(self._weight.size)
         self._binomial_gain(gain[: self._split])
         if self._split < self._split2:
@@ -188,7 +196,7 @@ class Bank:
         pairs = self.a[self._pair_cell] * self._log_m - self.x[self._pair_cell] * log
         if out.size:
             np.add.reduceat(pairs, self._element_start, out=out)
-            out /= phi[self._row_of[: self._split]]
+            out /= np.maximum(phi[self._row_of[: self._split]], self.divisor)
 
     def _gauss_gain(self, out: Floats) -> None:
         sd = self.sd[self._gauss_row]
@@ -206,6 +214,8 @@ class Bank:
 
     def evidence(self) -> Floats:
         """Return each row's e-value now: the mixture over effects and onsets."""
+        if not self.rows:
+            return self.unspent
         value: Floats = np.add.reduceat(self.m * self._weight, self._row_start)
         return value + np.maximum(self.unspent, 0.0)
 

@@ -137,6 +137,10 @@ class BurnComparison:
     def log_nulls(self) -> None:
         """Return None: there is no ratio to bound."""
 
+    def volumes(self) -> tuple[float, ...]:
+        """Return nothing: it has no lane."""
+        return ()
+
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
         kept = {name: pack(np.array(item).reshape(-1, 2)) for name, item in self._kept().items()}

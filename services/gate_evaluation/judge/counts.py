@@ -56,15 +56,16 @@ class CountsComparison:
         self._span: list[tuple[slice, slice]] = []
 
     def anchor(self) -> list[float]:
-        """Return what places the rows: the history's rate, and whether F and P need a one-sample side."""
+        """Return what places the rows: the history's rate and total, and whether F and P need a one-sample side."""
         known = self.lane.seen >= 1
         rare_fail, rare_pass = self._needs_one_sample(known)
-        return [self.lane.rate if known else _RATE_UNKNOWN, float(rare_fail), float(rare_pass)]
+        rate = self.lane.rate if known else _RATE_UNKNOWN
+        return [rate, self.lane.total, float(rare_fail), float(rare_pass)]
 
     def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
         """Return this gate's rows."""
-        rate, rare_fail, rare_pass = anchor
-        effects = context.effects(rate)
+        rate, total, rare_fail, rare_pass = anchor
+        effects = context.effects(rate, 10, total)
         sides = _SIDES[self.gate.bad]
         backs = grids.pass_effects(degradation(self.gate.pass_at, rate), grids.PASS_RATIO)
         found: list[Part] = []
@@ -83,7 +84,7 @@ class CountsComparison:
             weights = tuple(weight for _, weight in grids.RARE_PASS)
             found.append(Part(Role.P, Row(self.index, Form.BERNOULLI, logs, weights, plain=True), 0.5))
         if context.interval:
-            few = context.effects(rate, 5)
+            few = context.effects(rate, 5, total)
             found += interval_rows(self.index, Form.BINOMIAL, few, ladder(min(few[0] / 2, 0.1), 4.0, 8))
         return found
 
@@ -206,6 +207,10 @@ class CountsComparison:
 
     def log_nulls(self) -> None:
         """Return None: the rows' own nulls are fixed."""
+
+    def volumes(self) -> tuple[float, ...]:
+        """Return the events that both cohorts have in a window, by lane."""
+        return (self.lane.events,)
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""

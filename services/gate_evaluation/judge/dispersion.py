@@ -85,6 +85,8 @@ class Dispersion:
 
     def learn(self, residuals: list[Residual | None], *, rollout: bool) -> None:
         """Add one window; lanes without a residual learn nothing. In-rollout residuals weigh less and are clipped."""
+        if not residuals:
+            return
         rows = [(r.value, r.sampling, r.expected_sampling, 1.0) if r else _NOTHING for r in residuals]
         value, sampling, expected, seen = np.array(rows).T
         weight = seen / (expected + self.prior)

@@ -146,6 +146,10 @@ class GaugeComparison:
     def log_nulls(self) -> None:
         """Return None: the rows' own nulls are fixed."""
 
+    def volumes(self) -> tuple[float, ...]:
+        """Return nothing to count, by lane."""
+        return (0.0,)
+
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
         return {"means": [self.level, self.canary, self.baseline, self.seen, self.judged]}

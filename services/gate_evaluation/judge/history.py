@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from services.gate_evaluation.judge import comparisons as kinds
+from services.gate_evaluation.judge.bursts import Bursts
 from services.gate_evaluation.judge.codec import pack, unpack
 from services.gate_evaluation.judge.dispersion import Dispersion, Residual
 from services.gate_evaluation.judge.lane import FORGET
@@ -25,6 +26,7 @@ class History:
         self.gates = tuple(gates)
         self.comparisons, self.sources = kinds.build(gates, window_seconds)
         self.dispersion = Dispersion(kinds.priors(self.comparisons))
+        self.bursts = Bursts(self.dispersion.prior.size)
         self.split = SplitNoise()
         self.windows = 0
         self.requests = 0.0
@@ -53,6 +55,7 @@ class History:
         for comparison in self.comparisons:
             residuals.extend(comparison.learn(a, b))
         self.dispersion.learn(residuals, rollout=False)
+        self.bursts.learn(residuals)
         self.split.learn(requests_of(a), requests_of(b))
 
     def to_doc(self) -> dict[str, Any]:
@@ -67,6 +70,9 @@ class History:
                 "reads": reads(comparison.gate),
                 "state": comparison.to_doc(),
                 "windows": arrays["windows"][lanes].tolist(),
+                "bursts": pack(self.bursts.counts[lanes]),
+                "burst_windows": [self.bursts.windows[lanes].tolist(), self.bursts.again[lanes].tolist()],
+                "burst_last": self.bursts.last[lanes].tolist(),
                 "lags": pack(np.concatenate((top[None], bottom[None], ring.reshape(4, *top.shape)))),
             }
         sources = {
@@ -100,6 +106,9 @@ class History:
             lanes = slice(comparison.index, comparison.index + len(comparison.prior_sds))
             lags = unpack(kept["lags"])
             arrays["windows"][lanes] = kept["windows"]
+            history.bursts.counts[lanes] = unpack(kept["bursts"])
+            history.bursts.windows[lanes], history.bursts.again[lanes] = kept["burst_windows"]
+            history.bursts.last[lanes] = kept["burst_last"]
             arrays["top"][lanes], arrays["bottom"][lanes] = lags[0], lags[1]
             arrays["ring"][:, :, lanes] = lags[2:].reshape(2, 2, *lags[0].shape)
         history.dispersion.restore(arrays)

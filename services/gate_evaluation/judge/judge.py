@@ -8,7 +8,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from penstock.errors import InvalidError, Problem
-from services.gate_evaluation.judge.bank import Bank
+from services.gate_evaluation.judge.bank import Bank, Form
 from services.gate_evaluation.judge.catastrophe import Catastrophe
 from services.gate_evaluation.judge.codec import pack, unpack
 from services.gate_evaluation.judge.dispersion import Residual
@@ -80,10 +80,25 @@ class Judge:
         self._layout: Layout = lay(spec, history, self._weights, self._placing, interval=report)
         self._bank: Bank = self._layout.bank
         self._bank.tau2 = history.dispersion.tau2
+        self._guard(spec.splits[0])
         self._split = SplitGuard()
         self._catastrophe = Catastrophe()
         gates = len(spec.gates)
         self._progress = Progress(0, 0, 0, spec.min_bake, spec.max_bake, [0] * gates, [0.0] * gates)
+
+    def _guard(self, split: float) -> None:
+        """Set the divisors that keep bursts of one cohort fair, for the traffic of a split."""
+        self._guarded = split
+        bank, bursts = self._bank, self._history.bursts
+        shrunk = split * (1.0 - split)
+        for comparison, layout in zip(self._history.comparisons, self._layout.gates, strict=True):
+            volumes = comparison.volumes()
+            for row, _ in layout.fail:
+                found = bank.rows[row]
+                if found.form is Form.BINOMIAL and found.effects[0] > 0:
+                    events = shrunk * volumes[found.lane - comparison.index]
+                    effects = np.array(found.effects)
+                    bank.divisor[bank.elements_of(row)] = bursts.divisors(found.lane, events, effects, found.cap)
 
     @classmethod
     def start(cls, spec: JudgeSpec, history: History | None = None, *, report: bool = True) -> "Judge":
@@ -132,6 +147,8 @@ class Judge:
         """
         progress = self._progress
         progress.observed += 1
+        if split is not None and split != self._guarded and 0 < split < 1:
+            self._guard(split)
         warm = progress.observed <= self.spec.warmup_windows
         canary = without(window.canary or _EMPTY, window.resets)
         baseline = without(window.baseline or _EMPTY, window.resets)
@@ -311,11 +328,14 @@ class Judge:
         bank = self._bank
         return {
             "version": JUDGE_VERSION,
+            "gates": [gate.name for gate in self.spec.gates],
             "history": self._history.to_doc(),
             "progress": asdict(self._progress),
             "running": self._catastrophe.running,
             "split": pack(self._split.logs),
             "placing": asdict(self._placing),
+            "guarded": self._guarded,
+            "divisor": pack(bank.divisor),
             "m": pack(bank.m),
             "unspent": pack(bank.unspent),
         }
@@ -327,16 +347,15 @@ class Judge:
         Raises:
             InvalidError: the state is of another spec or another version.
         """
+        if doc["version"] != JUDGE_VERSION or doc["gates"] != [gate.name for gate in spec.gates]:
+            raise InvalidError("judge state", [Problem("gates", "the state belongs to another spec or judge version")])
         history = History.from_doc(spec.gates, doc["history"], spec.window_seconds)
         judge = cls(spec, history, Placing(**doc["placing"]), report=report)
         m, unspent = unpack(doc["m"]), unpack(doc["unspent"])
-        if (
-            doc["version"] != JUDGE_VERSION
-            or m.shape != judge._bank.m.shape
-            or unspent.shape != judge._bank.unspent.shape
-        ):
-            raise InvalidError("judge state", [Problem("m", "the state belongs to another spec or judge version")])
-        judge._bank.m, judge._bank.unspent = m, unspent
+        if m.shape != judge._bank.m.shape or unspent.shape != judge._bank.unspent.shape:
+            raise InvalidError("judge state", [Problem("m", "the state belongs to another spec")])
+        judge._bank.m, judge._bank.unspent, judge._bank.divisor = m, unspent, unpack(doc["divisor"])
+        judge._guarded = doc["guarded"]
         judge._split.restore(unpack(doc["split"]))
         judge._catastrophe.running = doc["running"]
         must_pass = doc["progress"].get("must_pass")

@@ -60,17 +60,17 @@ def place(spec: JudgeSpec, history: History) -> Placing:
 
 def lay(spec: JudgeSpec, history: History, weights: dict[str, float], placing: Placing, *, interval: bool) -> Layout:
     """Return the bank for a rollout."""
-    requests = placing.requests
-    shrunk = [requests * split * (1.0 - split) for split in spec.splits]
+    shrunk = [split * (1.0 - split) for split in spec.splits]
     flat: list[tuple[int, Part]] = []
     for index, comparison in enumerate(history.comparisons):
         context = Context(
-            spec.alpha * weights[comparison.gate.name],
-            spec.alpha,
-            spec.onset_horizon,
-            min(shrunk),
-            max(shrunk),
-            interval,
+            share=spec.alpha * weights[comparison.gate.name],
+            alpha=spec.alpha,
+            horizon=spec.onset_horizon,
+            requests=placing.requests,
+            least=min(shrunk),
+            most=max(shrunk),
+            interval=interval,
         )
         flat += [(index, part) for part in comparison.parts(context, placing.anchors[index])]
     flat.sort(key=lambda pair: pair[1].row.form)

@@ -46,8 +46,8 @@ class MeanComparison:
         self.tail.fail_margin = margin
 
     def anchor(self) -> list[float]:
-        """Return nothing: shifts are standardised, and the tail's share is fixed."""
-        return []
+        """Return what places the rows of the tail; shifts of the mean are standardised."""
+        return self.tail.anchor()
 
     def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
         """Return the rows of the capped mean, then those of the tail; either may carry a breach, both must pass."""
@@ -161,6 +161,10 @@ class MeanComparison:
 
     def log_nulls(self) -> None:
         """Return None: the interval is that of the capped mean, whose nulls are fixed."""
+
+    def volumes(self) -> tuple[float, ...]:
+        """Return nothing to count for the mean, and the values in the tail, by lane."""
+        return (0.0, *self.tail.volumes())
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""

@@ -162,6 +162,10 @@ class OwnHistoryComparison:
     def log_nulls(self) -> None:
         """Return None: there is no ratio to bound."""
 
+    def volumes(self) -> tuple[float, ...]:
+        """Return nothing: it has no lane."""
+        return ()
+
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
         return {

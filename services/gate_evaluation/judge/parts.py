@@ -43,24 +43,29 @@ class Context:
         share: alpha x weight of the gate.
         alpha: the whole budget (level of the displayed interval).
         horizon: windows over which an onset is expected.
-        least, most: canary requests a window x (1 - split), at the smallest and the largest split.
+        requests: of both cohorts a window, where a gate does not know its own total.
+        least, most: split x (1 - split), at the smallest and the largest split.
         interval: False leaves the displayed interval out (simulation).
     """
 
     share: float
     alpha: float
     horizon: int
+    requests: float
     least: float
     most: float
     interval: bool = True
 
-    def power(self, rate: float) -> Power:
-        """Return the expected canary events a window at a baseline rate."""
-        return Power(self.least * rate, self.most * rate)
+    def effects(self, rate: float, points: int = 10, total: float = 0.0) -> list[float]:
+        """Return ln m of the grid.
 
-    def effects(self, rate: float, points: int = 10) -> list[float]:
-        """Return ln m of the grid for a baseline rate."""
-        return grids.effects(self.power(rate), self.share, self.horizon, points)
+        Args:
+            rate: of the baseline.
+            points: how many effects.
+            total: requests (or exposure) of both cohorts a window; 0: as for all gates.
+        """
+        events = rate * (total if total > 0 else self.requests)
+        return grids.effects(Power(self.least * events, self.most * events), self.share, self.horizon, points)
 
 
 def even(count: int) -> tuple[float, ...]:

@@ -53,12 +53,12 @@ class QuantileComparison:
         self._nulls: tuple[int, Floats] | None = None
 
     def anchor(self) -> list[float]:
-        """Return nothing: the quantile alone places the rows."""
-        return []
+        """Return what places the rows beside the quantile: the total of a window."""
+        return [self._total()]
 
     def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
         """Return this gate's rows; the quantile fixes the rate of its events."""
-        effects = context.effects(1.0 - self.q)
+        effects = context.effects(1.0 - self.q, 10, anchor[0])
         found: list[Part] = []
         families = grids.TAIL_FAMILIES if self.zoned else ((1.0, (1.0,)),)
         for weight, exponents in families:
@@ -68,7 +68,7 @@ class QuantileComparison:
         backs = grids.pass_effects(self._pass_relative(), grids.PASS_TAIL)
         found.append(Part(Role.P, pass_row(self.index, backs)))
         if context.interval:
-            few = context.effects(1.0 - self.q, 5)
+            few = context.effects(1.0 - self.q, 5, anchor[0])
             found += interval_rows(self.index, Form.BINOMIAL, few, [0.0] * len(_STEPS))
         return found
 
@@ -238,6 +238,13 @@ class QuantileComparison:
             gain_p=gain_p,
             detail=detail,
         )
+
+    def _total(self) -> float:
+        return float(self.source.frame.sums[0].sum())
+
+    def volumes(self) -> tuple[float, ...]:
+        """Return the values beyond the quantile that both cohorts have in a window, by lane."""
+        return ((1.0 - self.q) * self._total(),)
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""

@@ -111,6 +111,10 @@ class SloComparison:
     def log_nulls(self) -> None:
         """Return None: there is no ratio to bound."""
 
+    def volumes(self) -> tuple[float, ...]:
+        """Return nothing to compare, by lane."""
+        return (0.0,)
+
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
         return {"sums": [self.events, self.total]}
