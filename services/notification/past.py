@@ -76,7 +76,9 @@ class Library:
             if not records:
                 raise KafkaError("no record came in time")
         record = records[0]
-        return from_kafka(record.value, record.headers) if record.offset == position.offset else None
+        if record.value is None or record.offset != position.offset:
+            return None
+        return from_kafka(record.value, record.headers)
 
     async def stop(self) -> None:
         """Disconnect."""

@@ -3,10 +3,12 @@
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import certifi
 import httpx
 
 from .errors import RefusedError, UnavailableError
@@ -47,7 +49,10 @@ class Egress:
         self._resolve = resolve or _resolve
         # Proxies of the environment would connect for us, to wherever the name then leads.
         self._client = httpx.AsyncClient(
-            trust_env=False, follow_redirects=False, limits=httpx.Limits(max_keepalive_connections=0)
+            trust_env=False,
+            follow_redirects=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+            verify=_trusted(),
         )
 
     async def close(self) -> None:
@@ -128,6 +133,13 @@ def is_allowed(address: Address, allow_private: bool) -> bool:
     if address.is_reserved:
         return False
     return address.is_global or allow_private
+
+
+def _trusted() -> ssl.SSLContext:
+    # The system's authorities (SSL_CERT_FILE among them) and the public ones, for slim images have no store.
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

@@ -1,8 +1,12 @@
-"""The way out: which addresses webhooks may reach, and that nothing leads them elsewhere; the network is this process."""
+"""The way out: which addresses webhooks may reach, and that nothing leads elsewhere; the network is this process."""
 
 import asyncio
 import ipaddress
+import shutil
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -57,14 +61,17 @@ def names(**table: list[str]) -> Callable[[str, int], Awaitable[list[str]]]:
 class Server:
     """A server on 127.0.0.1 that gives every request one answer (none: it is silent) and keeps what it heard."""
 
-    def __init__(self, answer: bytes | None = b"HTTP/1.1 204 No Content\r\n\r\n") -> None:
+    def __init__(
+        self, answer: bytes | None = b"HTTP/1.1 204 No Content\r\n\r\n", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.answer = answer
+        self._tls = tls
         self.heard: list[bytes] = []
         self.port = 0
         self._served: list[asyncio.Task[None] | None] = []
 
     async def __aenter__(self) -> "Server":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -156,3 +163,32 @@ async def test_other_forms_of_address_are_refused_without_being_repeated(url: st
     with pytest.raises(RefusedError) as caught:
         await post(Egress(allow_private=True), url)
     assert "password@" not in str(caught.value)
+
+
+def certificate_of(name: str, folder: Path) -> tuple[Path, Path]:
+    """Make a self-signed certificate of a name; return it and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl here to make a certificate with")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    options = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    command = [openssl, "req", *options, *names, "-out", str(certificate), "-keyout", str(key)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+async def test_over_tls_the_certificate_must_be_the_names_although_the_address_is_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = certificate_of("hooks.example", tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    resolve = names(**{"hooks.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]})
+    async with Server(tls=tls) as server:
+        answer = await post(Egress(allow_private=True, resolve=resolve), f"https://hooks.example:{server.port}/")
+        assert answer.accepted
+        with pytest.raises(UnavailableError):
+            await post(Egress(allow_private=True, resolve=resolve), f"https://other.example:{server.port}/")
+    assert len(server.heard) == 1
