@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import typer
@@ -20,6 +22,7 @@ class Entry:
         help: the line that `--help` shows, so that it needs no import.
         panel: heading it stands under.
         command: a command inside that application, for verbs that also stand at the top level.
+        wrap: makes an application of a module that has none.
     """
 
     name: str
@@ -27,6 +30,7 @@ class Entry:
     help: str
     panel: str
     command: str | None = None
+    wrap: Callable[[ModuleType], typer.Typer] | None = None
 
 
 class LazyCommand(TyperCommand):
@@ -53,7 +57,9 @@ class LazyCommand(TyperCommand):
         """
         if self.hidden:
             raise typer.BadParameter(f"`penstock {self.name}` is not part of this installation")
-        command: Any = get_command(importlib.import_module(self.entry.module).app)
+        module = importlib.import_module(self.entry.module)
+        application = self.entry.wrap(module) if self.entry.wrap and not hasattr(module, "app") else module.app
+        command: Any = get_command(application)
         return command.commands[self.entry.command] if self.entry.command else command
 
 
