@@ -152,8 +152,9 @@ def _explained(folder: Path) -> Iterator[None]:
                 f"the disk of {folder} is full ({free / 1e6:.0f} MB free, 60 MB needed): free some space, "
                 "or set XDG_CACHE_HOME to a folder with room"
             ) from None
+        what = f"{type(error).__name__}: {str(error)[:300]}"
         raise UnavailableError(
-            f"Kafka could not be fetched from the Maven repository ({type(error).__name__}: {str(error)[:300]}); check the "
-            "network (HTTPS_PROXY is honoured) and try again: what has arrived is kept. Or set PENSTOCK_KAFKA to a "
+            f"Kafka could not be fetched from the Maven repository ({what}); check the network "
+            "(HTTPS_PROXY is honoured) and try again: what has arrived is kept. Or set PENSTOCK_KAFKA to a "
             "Kafka that already runs"
         ) from None

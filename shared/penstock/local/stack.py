@@ -43,7 +43,7 @@ _PORTS = {
     "ofrep_port": "flag evaluation",
     "sync_port": "flag streams",
 }
-_READY_S = 60.0
+_READY_S = 120.0
 _SERVICES_STOP_S, _SERVERS_STOP_S = 3.0, 1.4
 """Together less than the five seconds after which nothing may be left."""
 
