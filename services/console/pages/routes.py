@@ -96,7 +96,7 @@ class Pages:
             except (NotFoundError, InvalidError) as error:
                 status = 404 if isinstance(error, NotFoundError) else 422
                 return self._site.page(
-                    Page("problem.html", "Not here", {}, {"said": str(error)}), self._common(request), status
+                    Page("problem.html", "Not here", {}, {"trouble": str(error)}), self._common(request), status
                 )
 
         return show
@@ -171,13 +171,13 @@ class Pages:
         return {"state": "healthy", "text": f"Done: {caused.event.type} is on the record."}
 
     async def _login(self, request: Request) -> Response:
-        then = _local(request.query_params.get("then", "/"))
+        then = local_path(request.query_params.get("then", "/"))
         if request.method == "GET":
             return self._site.page(
                 Page("login.html", "Sign in", {}, {"then": then, "wrong": ""}), self._common(request)
             )
         form = await _form(request)
-        then = _local(form.get("then", "/"))
+        then = local_path(form.get("then", "/"))
         now: datetime = self._clock()
         try:
             cookie = self._door.sign_in(form.get("token", ""), now.timestamp())
@@ -215,7 +215,9 @@ class Pages:
         except (PenstockError, ValidationError) as error:
             status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
             text = "Say why, in at most 2000 characters." if isinstance(error, ValidationError) else str(error)
-            return self._site.page(Page("problem.html", "Not done", {}, {"said": text}), self._common(request), status)
+            return self._site.page(
+                Page("problem.html", "Not done", {}, {"trouble": text}), self._common(request), status
+            )
         return RedirectResponse(f"/rollouts/{rollout}?{urlencode({'asked': asked.id})}", 303)
 
 
@@ -233,7 +235,7 @@ async def _form(request: Request) -> dict[str, str]:
         raise TooLargeError("the form cannot be read") from None
 
 
-def _local(path: str) -> str:
+def local_path(path: str) -> str:
     """Return the path if it is one of ours: an open redirect would lend our name to others."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path else "/"
 

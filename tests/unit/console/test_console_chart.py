@@ -1,0 +1,55 @@
+"""The chart's geometry stays in its plot and says its numbers in words too."""
+
+from itertools import pairwise
+
+from services.console.pages.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts_of
+from services.console.projection import Projection
+from tests.support.story import baking, held, rolled_back
+
+
+def book_of(teller):
+    projection = Projection()
+    for offset, (topic, event) in enumerate(teller.events):
+        projection.hear(topic, 0, offset, event)
+    return projection.book(teller.rollout)
+
+
+def points(text):
+    return [tuple(float(part) for part in pair.split(",")) for pair in text.split()]
+
+
+def test_everything_drawn_stays_inside_the_plot():
+    for teller in (rolled_back(), baking(), held()):
+        for chart in charts_of(book_of(teller)):
+            drawn = points(chart.band) + points(chart.line) + [(dot.x, dot.y) for dot in chart.dots]
+            assert all(LEFT <= x <= WIDTH - RIGHT and TOP <= y <= HEIGHT - BOTTOM for x, y in drawn)
+            assert TOP <= chart.limit <= HEIGHT - BOTTOM
+
+
+def test_the_breaching_gate_comes_first_and_its_last_point_says_so():
+    first, second = charts_of(book_of(rolled_back()))
+    assert (first.gate, second.gate) == ("p99", "errors")
+    assert first.dots[-1].word == "breach"
+    assert "breach" in first.dots[-1].title
+    assert "rollback" in [label for _, label, _ in first.marks]
+
+
+def test_a_breach_is_drawn_above_the_limit():
+    chart = charts_of(book_of(rolled_back()))[0]
+    assert chart.dots[-1].y < chart.limit < chart.zero
+
+
+def test_a_gate_that_was_never_measured_has_no_chart():
+    assert [chart.gate for chart in charts_of(book_of(held()))] == ["p99"]
+
+
+def test_the_table_beside_the_chart_has_every_window():
+    chart = charts_of(book_of(baking()))[0]
+    assert [row.judged for row in chart.rows] == [1, 2, 3, 4, 5]
+
+
+def test_time_labels_do_not_overlap():
+    for teller in (rolled_back(), baking()):
+        for chart in charts_of(book_of(teller)):
+            places = [x for x, _ in chart.times]
+            assert all(later - earlier >= 60 for earlier, later in pairwise(places))
