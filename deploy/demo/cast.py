@@ -109,8 +109,8 @@ class Cast:
         return others | ours
 
     def _make_stack(self, subscribers: Path) -> LocalStack:
-        ports = dict.fromkeys(("otlp_port", "ofrep_port", "sync_port"), 0)
-        ports["console_port"] = 0 if is_open(_DASHBOARD) else _DASHBOARD
+        console = {"console_port": 0 if is_open(_DASHBOARD) else _DASHBOARD}
+        ports = {**console, "otlp_port": 0, "ofrep_port": 0, "sync_port": 0}
         # A Kafka of somebody's own may have seen a demo before, whose bad version is still quarantined there.
         prefix = f"demo-{secrets.token_hex(4)}." if "kafka" in self._given.model_fields_set else ""
         folder = self.folder / "stack"

@@ -44,10 +44,10 @@ class Feature:
         return f"{self.flag}.yaml"
 
 
-GOOD = Feature("quick-search", "/search", rate=90.0, version="2.4.0")
+GOOD = Feature("quick-search", "/search", rate=130.0, version="2.4.0")
 BAD = Feature("suggestions", "/suggestions", rate=120.0, version="2.5.0", cold_every=25, cold_queries=5)
 SAME = Feature("new-footer", "/cart", rate=50.0, version="2.4.1")
-UNMEASURED = Feature("gift-notes", "/gifts", rate=20.0, version="2.6.0")
+UNMEASURED = Feature("gift-notes", "/gifts", rate=15.0, version="2.6.0")
 
 FEATURES: tuple[Feature, ...] = (GOOD, BAD, SAME, UNMEASURED)
 BY_ROUTE: dict[str, Feature] = {feature.route: feature for feature in FEATURES}

@@ -77,6 +77,11 @@ class Story:
         return self.rollout.phase if self.rollout is not None else None
 
     @property
+    def baseline(self) -> int:
+        """Windows that measured both halves of the baseline."""
+        return sum(window.halves is not None for window in self.windows)
+
+    @property
     def exposed(self) -> list[WindowClosed]:
         """The windows from the first stage's entry on."""
         entered = self.first(StageEntered)

@@ -31,22 +31,18 @@ class Measured:
 
     def request(self, feature: Feature, variant: str, user: str, status: int, seconds: float) -> None:
         """Record one finished request, by what its user really got."""
-        attributes: dict[str, str | int] = {
+        flag = {"feature_flag.key": feature.flag, "feature_flag.result.variant": variant}
+        if variant == BASELINE:
+            flag["penstock.half"] = half_of(user)
+        request: dict[str, str | int] = {
             "http.request.method": "GET",
             "http.route": feature.route,
             "http.response.status_code": status,
-            "feature_flag.key": feature.flag,
-            "feature_flag.result.variant": variant,
         }
-        self._user(feature.flag, variant, user)
-        if variant == BASELINE:
-            attributes["penstock.half"] = half_of(user)
-        self.duration.record(seconds, attributes)
-
-    def _user(self, flag: str, variant: str, user: str) -> None:
-        if (flag, variant, user) not in self.seen:
-            self.seen.add((flag, variant, user))
-            self.users.add(1, {"feature_flag.key": flag, "feature_flag.result.variant": variant})
+        self.duration.record(seconds, {**request, **flag})
+        if (feature.flag, variant, user) not in self.seen:
+            self.seen.add((feature.flag, variant, user))
+            self.users.add(1, flag)
 
 
 def half_of(user: str) -> str:

@@ -142,7 +142,7 @@ def _said(event: Event) -> str | None:
             gates = ", ".join(gate.gate for gate in alike if gate.authority != "advise")
             why = event.ground.why.replace("_", " ")
             return f"{event.type}  {why}{f': {gates}' if gates and event.ground.word != 'passed' else ''}"
-        case ExposureChanged():
+        case ExposureChanged() if event.exposure != event.previous:
             return f"{event.type}  {100 * event.previous:.0f} % -> {100 * event.exposure:.0f} %"
         case ExposureContained():
             return f"{event.type}  after {1000 * event.seconds:.0f} ms"
