@@ -57,6 +57,9 @@ class Settings(BaseModel):
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for our own telemetry; off without it.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
     server: str = Field("http://127.0.0.1:8400", description="Console address that the command line talks to.")
+    flags_server: str = Field(
+        "http://127.0.0.1:8016", description="Flag control address that `penstock flags` talks to."
+    )
     token: str | None = Field(None, repr=False, description="Bearer token of the command line.")
 
     @property

@@ -20,7 +20,8 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """
     given = load_settings(environment)
     noted = _note(given)
-    wanted = {name: noted[name] for name in ("server", "token", "kafka", "redis") if isinstance(noted.get(name), str)}
+    places = {"server": "server", "token": "token", "kafka": "kafka", "redis": "redis", "ofrep": "flags_server"}
+    wanted = {name: noted[place] for place, name in places.items() if isinstance(noted.get(place), str)}
     return given.model_copy(update={name: text for name, text in wanted.items() if name not in given.model_fields_set})
 
 
