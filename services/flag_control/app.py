@@ -68,7 +68,7 @@ class FlagControl:
         )
         self._reports = Reports(settings.instance, self._sync.streams, self._report, clock)
         self._controls = FlagControls(
-            self._publisher, self._spool, self._peers, self._reports, self._usage, self._shell, clock
+            self._store, self._publisher, self._spool, self._peers, self._reports, self._usage, self._shell, clock
         )
         self._http = self._http_server()
         self._appender = Appender(settings)

@@ -37,6 +37,9 @@ class Controls(Protocol):
     def flags(self) -> list[View]:
         """Return every flag, briefly."""
 
+    def export(self, name: str) -> View:
+        """Return a set (all of them without a name) as flagd JSON; raises NotFoundError."""
+
     def flag(self, target: str) -> View:
         """Return one flag with its history; raises NotFoundError."""
 
@@ -90,6 +93,9 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
     async def list_(_: Request) -> JSONResponse:
         return JSONResponse({"flags": controls.flags()})
 
+    async def export(request: Request) -> JSONResponse:
+        return JSONResponse(controls.export(request.query_params.get("set", "")))
+
     async def show(request: Request) -> JSONResponse:
         return JSONResponse(controls.flag(_target(request)))
 
@@ -120,6 +126,7 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
             *more,
             Route(PEER_PATH, _answered(peer), methods=["POST"]),
             Route("/flags", _answered(list_)),
+            Route("/flags/export", _answered(export)),
             Route(place, _answered(show)),
             Route(place + "/{verb}", _answered(act), methods=["POST"]),
         ]

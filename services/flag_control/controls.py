@@ -17,6 +17,7 @@ from .publishing import Publisher
 from .reports import Reports
 from .spool import Spool
 from .state import FlagState, dump
+from .store import EVERYTHING, FlagStore
 from .usage import Usage
 
 _RECORD_SECONDS = 0.5
@@ -41,6 +42,7 @@ class FlagControls:
 
     def __init__(
         self,
+        store: FlagStore,
         publisher: Publisher,
         spool: Spool,
         peers: Peers,
@@ -49,6 +51,7 @@ class FlagControls:
         decider: Decider,
         clock: Clock,
     ) -> None:
+        self._store = store
         self._publisher = publisher
         self._spool = spool
         self._peers = peers
@@ -61,6 +64,17 @@ class FlagControls:
     def flags(self) -> list[View]:
         """Return every flag, briefly."""
         return [self._brief(target, self._publisher.state(target)) for target in sorted(self._publisher.targets)]
+
+    def export(self, name: str) -> View:
+        """Return what clients of that set are served, of all sets without a name, as flagd JSON.
+
+        Raises:
+            NotFoundError: there is no such set.
+        """
+        flag_set = self._store.get(f"flagSetId={name}" if name else EVERYTHING)
+        if flag_set is None:
+            raise NotFoundError(f"there is no flag set {name!r}; sets are named environment/service")
+        return {"flags": dict(flag_set.flags)}
 
     def flag(self, target: str) -> View:
         """Return one flag with its definition and history.

@@ -98,7 +98,10 @@ def _flag_problems(target: str, definition: Definition) -> tuple[Problem, ...]:
     """Return what publishing would refuse, of the flag half exposed: then every part of it is there."""
     state = FlagState(version=1, definition=definition, reach=Reach(exposure=0.5))
     try:
-        check(target, {"flags": {key_of(target): flag_document(target, state)}})
+        check(target, {"flags": {key_of(target): flag_document(target, state)}}, lenient=definition.lenient)
+        if definition.targeting:
+            imported = FlagState(version=1, definition=definition)
+            check(target, {"flags": {key_of(target): flag_document(target, imported)}}, lenient=definition.lenient)
     except InvalidError as error:
         return error.problems
     return ()

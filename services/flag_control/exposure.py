@@ -18,13 +18,15 @@ def flag_document(target: str, state: FlagState) -> Document:
     """Return the flag as flagd JSON, with its version and set in the metadata."""
     definition = state.definition
     flag: Document = {"state": "ENABLED", "variants": dict(definition.variants), "defaultVariant": definition.off}
+    if definition.state == "DISABLED" and not (state.kills or state.archived or state.reach.entry):
+        flag["state"] = definition.state
     rule = definition.off if state.kills else state.archived or _decided(target, state)
     if isinstance(rule, str):
         # Nothing to target: an evaluation costs least, and no client can read it otherwise.
         flag["defaultVariant"] = rule
     else:
         flag["targeting"] = rule
-    flag["metadata"] = {"flagSetId": set_of(target), "version": state.version}
+    flag["metadata"] = {**definition.metadata, "flagSetId": set_of(target), "version": state.version}
     return flag
 
 
@@ -48,6 +50,8 @@ def _decided(target: str, state: FlagState) -> Rule:
     definition = state.definition
     off = definition.off
     rule = _exposed(target, definition, state.reach)
+    if not state.reach.entry and definition.targeting:
+        rule = definition.targeting
     conditions = state.reach.audience.get("all_of", ())
     if conditions and rule != off:
         rule = {"if": [_all_of(conditions), rule, off]}

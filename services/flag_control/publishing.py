@@ -72,7 +72,7 @@ class Publisher:
         for target in targets:
             state = self._state_of(target)
             flag = document_of(target, state)
-            if flag is None or not _holds(target, flag):
+            if flag is None or not _holds(target, flag, state.definition.lenient):
                 continue
             self._served[target] = state
             name = set_of(target)
@@ -93,9 +93,9 @@ class Publisher:
         return load(document) if document else load(dump(FlagState()))
 
 
-def _holds(target: str, flag: Document) -> bool:
+def _holds(target: str, flag: Document, lenient: bool) -> bool:
     try:
-        check(target, {"flags": {key_of(target): flag}})
+        check(target, {"flags": {key_of(target): flag}}, lenient=lenient)
     except InvalidError as error:
         log.error("%s keeps its last good flag: %s", target, error)
         return False

@@ -20,7 +20,7 @@ from .change import Change
 from .definitions import parse_definition
 from .state import Definition, Kill
 
-_COHORTS = ("variants", "on", "off", "split", "salt", "slice")
+_COHORTS = ("variants", "on", "off", "split", "salt", "slice", "targeting", "state")
 """Parts of a definition that must not move under a rollout: they are what its gates compare."""
 
 

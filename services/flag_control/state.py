@@ -1,6 +1,6 @@
 """What flag control remembers of a flag between two inputs; what clients are served is a function of it."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -43,6 +43,8 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
         slice: only these users are in the flag's reach at all.
         segments: lists of conditions in the plan's form, by name.
         pins: variant by segment: whoever meets all its conditions gets that variant, whatever the exposure.
+        targeting: what an imported flag is served by until a rollout first takes it over; state: likewise.
+        metadata: scalars served with it; lenient: rules may fail evaluations, as foreign sets' do.
         lifecycle: owner, type, expiry and the like.
     """
 
@@ -54,6 +56,10 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
     slice: Slice | None = None
     segments: dict[str, list[Document]] = {}
     pins: dict[str, str] = {}
+    targeting: Document = {}
+    state: Literal["ENABLED", "DISABLED"] = "ENABLED"
+    metadata: dict[str, Any] = {}
+    lenient: bool = False
     lifecycle: Lifecycle = Lifecycle()
 
 

@@ -105,7 +105,9 @@ def _fractional(arguments: Any, where: str) -> Iterator[Problem]:
         return
     first = len(arguments) - len(buckets)
     if first and not isinstance(arguments[0], dict):
-        yield Problem(f"{where}.0", f"{arguments[0]!r} is the same for everyone; bucket by a rule such as `var` or `cat`")
+        yield Problem(
+            f"{where}.0", f"{arguments[0]!r} is the same for everyone; bucket by a rule such as `var` or `cat`"
+        )
     total = 0
     for index, bucket in enumerate(buckets, start=first):
         place = f"{where}.{index}"

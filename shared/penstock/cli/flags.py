@@ -1,6 +1,7 @@
 """`penstock flags`: what is served, kill and undo, and flagd files served on a laptop or in CI."""
 
 import json as json_
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +9,64 @@ import typer
 
 from penstock.errors import InvalidError, Problem
 
+from .flag_actions import archive, export, import_, kill, opt_out, undo
+from .flag_client import connect
+from .flag_references import references
 from .local import load
+from .output import Json, Jsonl, Output, dumps, plain, table
 
 app = typer.Typer(no_args_is_help=True, help="Flags: list, show, kill, undo, serve, import, export.")
+for verb in (kill, undo, opt_out, archive, export):
+    app.command()(verb)
+app.command("import")(import_)
+
+
+@app.command("list")
+def list_(
+    stale: Annotated[bool, typer.Option("--stale", help="Only flags that should go, with the rule.")] = False,
+    json: Json = False,
+    jsonl: Jsonl = False,
+) -> None:
+    """List flags: what they expose, who owns them, and whether they have outlived their purpose."""
+    with connect() as client:
+        found = [flag for flag in client.flags() if flag["stale"] or not stale]
+    headings = ("TARGET", "EXPOSURE", "VERSION", "STATE", "OWNER", "STALE", "LAST EVALUATED (OFREP)")
+    Output(json, jsonl).rows("flags", found, lambda: table(headings, [_row(flag) for flag in found]))
+
+
+@app.command()
+def show(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="environment/service/flag")], json: Json = False
+) -> None:
+    """Show a flag: its definition, kills, opt-outs, history, and how many clients were sent it."""
+    with connect() as client:
+        flag = client.flag(target)
+    Output(json).result(flag, lambda: _page(flag))
+
+
+@app.command("references")
+def references_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="Source code.")],
+    key: Annotated[list[str] | None, typer.Option("--key", help="Flag key; all known flags without it.")] = None,
+    json: Json = False,
+    jsonl: Jsonl = False,
+) -> None:
+    """Find where code names flags; exits 0 also where nothing does."""
+    keys = key or []
+    if not keys:
+        with connect() as client:
+            keys = sorted({flag["target"].split("/")[2] for flag in client.flags()})
+    found = list(references(folder, keys))
+    documents = [{**one._asdict(), "path": str(one.path)} for one in found]
+    unnamed = ", ".join(sorted(set(keys) - {one.key for one in found}))
+    Output(json, jsonl).rows(
+        "references",
+        documents,
+        lambda: "\n".join(
+            [*(plain(f"{one.path}:{one.line}: {one.key}: {one.text}") for one in found)]
+            + ([f"named nowhere: {unnamed}"] if unnamed else [])
+        ),
+    )
 
 
 @app.command()
@@ -47,3 +103,42 @@ def _object(text: str, option: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidError(option, [Problem("", "must be a JSON object")])
     return found
+
+
+def _row(flag: dict[str, Any]) -> tuple[str, ...]:
+    stale = flag["stale"]
+    last = flag["evaluations"]["last"]
+    return (
+        flag["target"],
+        f"{flag['exposure']:.4g}",
+        str(flag["version"]),
+        _state(flag),
+        flag["lifecycle"]["owner"],
+        f"{stale['rule']} since {stale['since'][:10]}" if stale else "",
+        datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds") if last else "not since this instance started",
+    )
+
+
+def _state(flag: dict[str, Any]) -> str:
+    if flag["killed"]:
+        return "killed"
+    if flag["archived"]:
+        return f"archived at {flag['archived']}"
+    return "rolling out" if flag["live"] else "at rest"
+
+
+def _page(flag: dict[str, Any]) -> str:
+    streams = flag["streams"]
+    lines = [
+        f"{flag['target']}  version {flag['version']}  exposure {flag['exposure']:.4g}  {_state(flag)}",
+        f"{streams['served']} of {streams['connected']} streams were sent it; OFREP {flag['evaluations']['ofrep']} "
+        f"evaluations; in process {flag['evaluations']['in_process']}",
+        *(f"killed by {kill['actor']}: {kill['reason']} (undo with --kill {kill['id']})" for kill in flag["kills"]),
+        *(f"opted out: {name} in {', '.join(values)}" for name, values in flag["opted_out"].items()),
+        f"definition {dumps(flag['definition'])}",
+        *(
+            f"version {one['version']}  {one['at']}  {one['why']}  {one.get('actor', '')}".rstrip()
+            for one in flag["history"]
+        ),
+    ]
+    return "\n".join(plain(line) for line in lines)
