@@ -1,97 +1,22 @@
 """Flag control on a real broker: exposure reaches clients, a rollback takes it from them, a kill stays in force."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from penstock.events import Event, RollbackRequested
-from penstock.events.cloudevents import to_kafka
-from penstock.partitioner import partition_of
+from penstock.events import RollbackRequested
 from penstock.settings import Settings
-from penstock.tokens import digest_of
-from services.flag_control.app import FlagControl
-from services.rollout_control.app import build as build_rollout_control
-from services.runtime.appender import Appender
-from services.runtime.kafka import ensure_topics
-from services.runtime.reader import Heard, PublicReader
-from services.runtime.service import system_clock
+from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import eventually
 from tests.support.windows import moment
 
-TOKEN = "operator-token-of-this-test"
-AS_OPERATOR = {"authorization": f"Bearer {TOKEN}"}
-KEY = TARGET.split("/")[2]
-
 
 @pytest.fixture
 def flag_settings(stack_settings: Settings, tmp_path: Path) -> Settings:
-    tokens = tmp_path / "tokens.yaml"
-    tokens.write_text(f"tokens: [{{sha256: {digest_of(TOKEN)}, identity: ann, roles: [operator]}}]\n")
-    return stack_settings.model_copy(update={"tokens": tokens})
-
-
-@asynccontextmanager
-async def flag_control(settings: Settings) -> AsyncIterator[FlagControl]:
-    service = FlagControl(settings, system_clock)
-    await service.start()
-    try:
-        yield service
-    finally:
-        await service.stop()
-
-
-class World:
-    def __init__(self, settings: Settings, appender: Appender, heard: list[Heard]) -> None:
-        self.settings, self._appender, self.heard = settings, appender, heard
-
-    async def publish(self, topic: str, event: Event) -> None:
-        key, value, headers = to_kafka(event)
-        await (await self._appender.append(topic, partition_of(event.target), key, value, headers))
-
-    def said(self, kind: str) -> list[Event]:
-        return [one.event for one in self.heard if one.event.type == kind]
-
-
-@asynccontextmanager
-async def world(settings: Settings) -> AsyncIterator[World]:
-    await ensure_topics(settings)
-    appender, heard = Appender(settings), []
-    await appender.start()
-    reader = PublicReader(settings, ["rollouts", "flag-changes", "flag-served"], heard.append)
-    await reader.start()
-    control = build_rollout_control(settings, system_clock)
-    await control.start()
-    try:
-        yield World(settings, appender, heard)
-    finally:
-        await control.stop()
-        await reader.stop()
-        await appender.stop()
-
-
-async def exposed(service: FlagControl, users: int = 200) -> int:
-    """Ask OFREP for that many users; return how many get the release."""
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.ofrep_port}") as client:
-        found = 0
-        for number in range(users):
-            body = {"context": {"targetingKey": f"user-{number}", "email": "a@example.com"}}
-            answer = await client.post(f"/ofrep/v1/evaluate/flags/{KEY}", json=body)
-            found += answer.status_code == 200 and answer.json()["value"] is True
-        return found
-
-
-async def exposure_is(service: FlagControl, low: int, high: int) -> None:
-    for _ in range(100):
-        if low <= await exposed(service) <= high:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{await exposed(service)} of 200 exposed, not {low} to {high}")
+    return with_tokens(stack_settings, tmp_path)
 
 
 async def test_a_stage_exposes_users_and_a_rollback_takes_it_back_and_both_are_said(flag_settings: Settings) -> None:
