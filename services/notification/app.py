@@ -45,6 +45,7 @@ _COMMIT_S = 1.0
 _COMMIT_ALL_AFTER = 3600
 _AFTER_ERROR_S = 0.5
 _LONGEST_ROLLOUT = timedelta(days=90)
+_ANNOUNCED = b"rollout.announced"
 _UNTRIED = "not tried: too many deliveries to this subscriber are waiting"
 
 log = logging.getLogger(__name__)
@@ -84,11 +85,13 @@ class Notification:
         now = self._clock()
         # Past the horizon nothing is pending; a day more covers attempts and downtime between them.
         since = now - timedelta(seconds=HORIZON) - timedelta(days=1)
-        await read_since(self._settings, DELIVERIES, since, lambda _: True, self._fold)
-        announced = b"rollout.announced"
-        plans_since = now - _LONGEST_ROLLOUT
-        await read_since(self._settings, "rollouts", plans_since, lambda kind: announced in kind, self._learn)
-        starts = await self._progress.start()
+        _, _, starts = await asyncio.gather(
+            read_since(self._settings, DELIVERIES, since, lambda _: True, self._fold),
+            read_since(
+                self._settings, "rollouts", now - _LONGEST_ROLLOUT, lambda kind: _ANNOUNCED in kind, self._learn
+            ),
+            self._progress.start(),
+        )
         self._marks = Marks(starts)
         for job in list(self._ledger.pending.values()):
             self._lane(job.key[0]).offer(job)
