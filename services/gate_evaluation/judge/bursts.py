@@ -14,14 +14,14 @@ import numpy as np
 from services.gate_evaluation.judge.dispersion import Residual
 from services.gate_evaluation.judge.grids import Floats
 
-_FAR = 3.0
+_FAR = 3.5
 _SIZES: Floats = np.exp(np.linspace(math.log(0.05), math.log(30.0), 25))
 """Upper sizes (u - 1, for a burst of u times) of the histogram's bins."""
 _FORGET = 0.9998
 _STEPS = 14
 _LEAST = 1.0 / 64.0
 _LARGE = 60.0
-_PRIOR_STAYS, _PRIOR_BURSTS = 0.3, 3.0
+_PRIOR_STAYS, _PRIOR_BURSTS = 0.1, 3.0
 
 
 class Bursts:
@@ -67,7 +67,8 @@ class Bursts:
         weights = counts[used] / bursts
         sizes = np.concatenate(([1.0], 1.0 + _SIZES[used]))
         sizes /= (1.0 - chance) + chance * float(weights @ sizes[1:])
-        stays = (float(self.again[lane]) + _PRIOR_STAYS * _PRIOR_BURSTS) / (bursts + _PRIOR_BURSTS)
+        again = float(self.again[lane]) + _PRIOR_STAYS * _PRIOR_BURSTS
+        stays = max(again / (bursts + _PRIOR_BURSTS), chance)
 
         def fair(theta: Floats) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
             each = _expectations(events, sizes, effects, theta, cap)

@@ -1,0 +1,93 @@
+"""What a plan's gates can see, and verdicts as sentences with their numbers."""
+
+import pytest
+
+from penstock.explain import explain_gate, explain_verdict
+from services.gate_evaluation.judge import GateKind, GateSpec, JudgeSpec
+from services.gate_evaluation.power import Help, power, rendered
+from tests.support.judging import FOUR, errors_gate
+
+SPEC = JudgeSpec(FOUR)
+
+
+def test_a_service_with_traffic_sees_what_its_plan_refuses() -> None:
+    found = {gate.name: gate for gate in power(SPEC, 200.0, 0.05, {"errors": 0.005})}
+    assert all(gate.sees_margin and not gate.helps for gate in found.values())
+    assert found["errors"].events_per_window == pytest.approx(3.0)
+    assert found["errors"].tolerance < found["errors"].visible < 0.5
+
+
+def test_a_quiet_service_is_told_what_would_help() -> None:
+    found = {gate.name: gate for gate in power(SPEC, 1.0, 0.05, {"errors": 0.005})}
+    errors = found["errors"]
+    assert not errors.sees_margin
+    assert {kind for kind, _ in errors.helps} >= {Help.LONGER_BAKE, Help.SYNTHETIC_TRAFFIC, Help.POOL_ENDPOINTS}
+    assert Help.LARGER_SHARE in {kind for kind, _ in found["p50"].helps}
+
+
+def test_more_traffic_a_larger_share_and_a_longer_bake_each_see_smaller_effects() -> None:
+    def visible(traffic: float, split: float, bake: int) -> float:
+        spec = JudgeSpec((errors_gate(),), min_bake=bake, max_bake=bake)
+        return power(spec, traffic, split, {"errors": 0.005})[0].visible
+
+    base = visible(50, 0.05, 60)
+    assert max(visible(200, 0.05, 60), visible(50, 0.2, 60), visible(50, 0.05, 240)) < base
+
+
+def test_gates_without_a_control_have_no_power_to_state() -> None:
+    gates = (errors_gate(), GateSpec("burn", "errors", GateKind.BURN_RATE, objective=0.99, authority="hold"))  # type: ignore[arg-type]
+    assert [row["gate"] for row in rendered(power(JudgeSpec(gates), 10, 0.1, {}))] == ["errors"]
+
+
+GATE = {
+    "gate": "p99", "kind": "quantile", "word": "inconclusive", "final": False, "absolute": 0.038, "absolute_low": 0.012,
+    "absolute_high": 0.064, "unit": "s", "tolerance": 0.05, "tolerance_effective": 0.05, "windows_needed": 14,
+    "detail": {"limit_absolute": 0.025}, "evidence": 0.7,
+}  # fmt: skip
+
+
+def test_an_open_gate_reads_as_difference_band_limit_and_windows_to_go() -> None:
+    said = "p99 +38 ms (band +12 to +64) against a limit of +25 ms: inconclusive, about 14 more windows"
+    assert explain_gate(GATE) == said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tolerance_effective": 0.0443}, "(asked +5.0 %, buckets allow +4.4 %)"),
+        ({"word": "breach", "evidence": 3.0}, "breach, evidence 1 in 1,000"),
+        ({"word": "passed", "final": True}, "limit of +25 ms: passed"),
+        ({"final": True}, "inconclusive, the bake is over"),
+        ({"windows_needed": None}, "no decision in sight"),
+        ({"windows_needed": 1}, "about 1 more window"),
+        ({"absolute_low": None}, "(at most +64 ms)"),
+        ({"absolute_high": None}, "(at least +12 ms)"),
+        ({"no_data": "metric_never_seen"}, "no data, the metric has never been seen"),
+        ({"absolute": None, "estimate": None}, "not measured yet"),
+    ],
+)
+def test_each_state_of_a_gate_has_its_words(change: dict[str, object], said: str) -> None:
+    assert said in explain_gate(GATE | change)
+
+
+def test_a_ratio_is_told_in_percentage_points_and_a_gauge_in_per_cent() -> None:
+    ratio = {"gate": "errors", "kind": "ratio", "word": "inconclusive", "absolute": 0.0031, "absolute_low": -0.0002,
+             "absolute_high": 0.0071, "tolerance": 0.1, "tolerance_effective": 0.1,
+             "detail": {"limit_absolute": 0.0005}, "windows_needed": 3}  # fmt: skip
+    assert explain_gate(ratio).startswith("errors +0.31 pp (band -0.020 to +0.71) against a limit of +0.050 pp")
+    gauge = {"gate": "memory", "kind": "gauge", "word": "passed", "estimate": 0.012, "low": -0.01, "high": 0.03,
+             "tolerance_effective": 0.05}  # fmt: skip
+    assert explain_gate(gauge) == "memory +1.2 % (band -1.0 to +3.0) against a limit of +5.0 %: passed"
+
+
+def test_a_verdict_is_told_decision_first_and_worst_gate_next() -> None:
+    event = {
+        "word": "breach", "final": True, "judged": 7, "evidence": 2.5, "threshold": 2.0, "blamed": ["errors"],
+        "flags": ["traffic_split", "evidence"],
+        "gates": [GATE, {"gate": "errors", "kind": "ratio", "word": "breach", "estimate": 1.0, "evidence": 3.1}],
+    }  # fmt: skip
+    lines = explain_verdict(event)
+    assert lines[0].startswith("breach (final) after 7 judged windows; evidence of harm 1 in 316 under no harm")
+    assert "blamed: errors" in lines[0]
+    assert "the traffic split is not the one configured" in lines[0]
+    assert lines[1].startswith("errors ")

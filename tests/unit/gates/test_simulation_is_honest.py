@@ -1,0 +1,83 @@
+"""The published harness: seeded, bounded by exact intervals, and failing when a bound is missed."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from penstock.cli.gates import app
+from services.gate_evaluation.simulate import bounds, harness, peers
+from services.gate_evaluation.simulate.draw import draw
+from services.gate_evaluation.simulate.harness import Row, simulate
+from services.gate_evaluation.simulate.scenarios import SCENARIOS, Expect, Scenario
+
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 100), (3, 1000), (17, 40), (40, 40)])
+def test_bounds_are_those_of_clopper_and_pearson(k: int, n: int) -> None:
+    exact = stats.binomtest(k, n).proportion_ci(0.90, method="exact")
+    assert bounds.upper(k, n) == pytest.approx(exact.high, abs=1e-6)
+    assert bounds.lower(k, n) == pytest.approx(exact.low, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
+    one, same, other = (draw(BY_NAME["errors x2"], seed, 3) for seed in (1, 1, 2))
+    assert (one.canary.buckets == same.canary.buckets).all()
+    assert (one.canary.requests != other.canary.requests).any()
+
+
+def test_a_drawn_world_is_the_one_described() -> None:
+    run = draw(BY_NAME["errors +1 pp"], 1, 0)
+    rates = [float(c.errors.sum() / c.requests.sum()) for c in (run.canary, run.baseline)]
+    assert rates[0] == pytest.approx(0.015, rel=0.1)
+    assert rates[1] == pytest.approx(0.005, rel=0.1)
+    assert float(run.canary.requests.sum() / run.baseline.requests.sum()) == pytest.approx(0.05 / 0.95, rel=0.02)
+
+
+def test_a_crash_is_found_by_everyone_and_by_us_first() -> None:
+    rows = {row.method: row for row in next(simulate(["crash (80 % errors)"], 4, 1, with_peers=True))}
+    assert all(row.rolled_back == 1.0 for row in rows.values())
+    ours = rows[harness.OURS]
+    assert ours.median is not None
+    assert ours.median <= min(row.median or 999 for row in rows.values())
+
+
+def test_thresholds_at_every_look_roll_back_what_has_not_changed() -> None:
+    outcomes = [peers.thresholds(BY_NAME["diurnal"], draw(BY_NAME["diurnal"], 1, n)) for n in range(5)]
+    assert all(outcome.failed_at is not None for outcome in outcomes)
+
+
+def test_mann_whitney_agrees_with_scipy_at_the_last_look() -> None:
+    rng = np.random.default_rng(1)
+    canary, baseline = rng.normal(0.3, 1, (1, 40)), rng.normal(0, 1, (1, 40))
+    ours = float(peers._z(canary, baseline)[0, -1])
+    found = stats.mannwhitneyu(canary[0], baseline[0], method="asymptotic", use_continuity=False, alternative="greater")
+    assert stats.norm.sf(ours) == pytest.approx(float(found.pvalue), rel=1e-6)
+
+
+def row(scenario: Scenario, **more: object) -> Row:
+    kept = {"runs": 1000, "failed": 0, "early": 0, "passed": 900, "median": None, "p95": None, "upper": 0.01, **more}
+    return Row(scenario, harness.OURS, **kept)  # type: ignore[arg-type]
+
+
+def test_each_kind_of_bound_can_be_missed() -> None:
+    assert row(BY_NAME["independent"], failed=10).misses() == []
+    assert row(BY_NAME["independent"], failed=11).misses()
+    assert row(BY_NAME["errors x2"], failed=1000, median=12.0).misses() == []
+    assert row(BY_NAME["errors x2"], failed=1000, median=13.0).misses()
+    assert row(BY_NAME["errors x2"], failed=900, median=9.0).misses()
+    beyond = next(scenario for scenario in SCENARIOS if scenario.expect is Expect.BEYOND)
+    assert row(beyond, passed=100).misses()
+    assert row(beyond, passed=10).misses() == []
+
+
+def test_check_exits_1_when_a_bound_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["simulate", "--runs", "2", "--no-peers", "--check", "--scenario", "crash (80 % errors)"]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    monkeypatch.setattr(Row, "misses", lambda self: ["a bound"])
+    assert CliRunner().invoke(app, asked).exit_code == 1
+
+
+def test_an_unknown_scenario_is_an_error() -> None:
+    assert CliRunner().invoke(app, ["simulate", "--scenario", "nonsense"]).exit_code == 2
