@@ -15,8 +15,6 @@ from .output import Json, Jsonl, Output, Quiet, plain
 from .waiting import GOALS, Clock, change_of, follow, outcome, why_rolled_back
 
 app = typer.Typer(no_args_is_help=True, help="List, show, wait for, explain and steer rollouts.")
-for verb in (promote, hold, resume, rollback, approve):
-    app.command()(verb)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the rollout, such as ro-0123456789ab.")]
 
@@ -34,7 +32,7 @@ def list_(
 ) -> None:
     """List rollouts, one a line, those that need attention first."""
     with connect() as client:
-        found = client.rollouts(target=target, phase=phase, limit=limit)
+        found = sorted(client.rollouts(target=target, phase=phase, limit=limit), key=views.urgency)
     Output(json, jsonl).rows("rollouts", found, lambda: views.rollouts_table(found))
 
 
@@ -143,3 +141,7 @@ def _live(client: Client, rollout: str, out: Output, every: float) -> None:
             screen.update(views.rollout_page(view), refresh=True)
             if outcome(view, "promoted", True, why_rolled_back(view)) is not None:
                 return
+
+
+for verb in (promote, hold, resume, rollback, approve):
+    app.command()(verb)

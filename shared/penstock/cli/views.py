@@ -21,6 +21,14 @@ def clock(moment: str | None) -> str:
     return f"{moment[:10]} {moment[11:19]}Z" if moment else "-"
 
 
+_URGENT = ("rolling_back", "held", "awaiting_approval", "baking", "soaking", "announced")
+
+
+def urgency(view: View) -> int:
+    """Return the place of a rollout in a list: what needs somebody first, what has ended last."""
+    return _URGENT.index(view["phase"]) if view["phase"] in _URGENT else len(_URGENT)
+
+
 def rollouts_table(views: Sequence[View]) -> RenderableType:
     """One line a rollout."""
     if not views:

@@ -20,9 +20,9 @@ def test_list_prints_one_line_a_rollout_with_a_word_beside_the_icon(run: Run, co
     lines = said.out.splitlines()
     assert said.code == 0
     assert len(lines) == 3
-    assert "◐ baking" in lines[1]
-    assert "5%" in lines[1]
-    assert "▲ held" in lines[2]
+    assert "▲ held" in lines[1], "what needs somebody comes first"
+    assert "◐ baking" in lines[2]
+    assert "5%" in lines[2]
     assert "\x1b" not in said.out
 
 
