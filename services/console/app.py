@@ -45,6 +45,9 @@ from .stream import Hub
 NAME = "console"
 _PATIENCE_S = 60.0
 _PUBLISH_S = 10.0
+_EVIDENCE = ("metric-windows", "gate-verdicts")
+_EVIDENCE_TAIL = 2_000
+"""Records of each partition of evidence that are read at the start; 400 days of them would take hours."""
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class Console:
         self._letters = DeadLetters()
         self._hub = Hub(self._projection, life=secrets.token_hex(4))
         self._appender = Appender(settings)
-        self._reader = PublicReader(settings, [topic.name for topic in PUBLIC], self._on_event)
+        self._reader: PublicReader | None = None
         self._letter_broker: KafkaBroker | None = None
         self._letter_reader: PositionedSubscriber | None = None
         bury = partial(dead_letter, self._appender, NAME)
@@ -80,6 +83,7 @@ class Console:
         """Connect, hear what there is, and serve; the intake opens once everything recorded is known."""
         await retry_until_available(partial(ensure_topics, self._settings), _PATIENCE_S)
         await self._appender.start()
+        self._reader = await self._new_reader()
         await self._reader.start()
         await self._follow_letters()
         await self._server.start()
@@ -97,7 +101,8 @@ class Console:
             await self._letter_reader.stop()
         if self._letter_broker is not None:
             await self._letter_broker.stop()
-        await self._reader.stop()
+        if self._reader is not None:
+            await self._reader.stop()
         await self._appender.stop()
         self._telemetry.close()
 
@@ -110,7 +115,19 @@ class Console:
         opening = self._opening
         failed = opening is not None and opening.done() and not opening.cancelled() and opening.exception() is not None
         letters = self._letter_reader is None or self._letter_reader.alive()
-        return not failed and letters and self._reader.alive() and self._appender.alive() and self._server.alive()
+        reader = self._reader is None or self._reader.alive()
+        return not failed and letters and reader and self._appender.alive() and self._server.alive()
+
+    def _caught_up(self) -> bool:
+        return self._reader is not None and self._reader.caught_up()
+
+    async def _new_reader(self) -> PublicReader:
+        """Return a reader of everything decided, and of the newest windows and verdicts: older ones fill no page."""
+        names = {named(self._settings, topic): topic for topic in _EVIDENCE}
+        places = [TopicPartition(name, p) for name, topic in names.items() for p in range(BY_NAME[topic].partitions)]
+        _, ends = await first_and_end_offsets(connection(self._settings), places)
+        starts = {(names[place.topic], place.partition): max(0, end - _EVIDENCE_TAIL) for place, end in ends.items()}
+        return PublicReader(self._settings, [topic.name for topic in PUBLIC], self._on_event, starts)
 
     async def publish(self, topic: str, event: Event) -> None:
         """Publish an event on its target's partition; returns once all in-sync replicas have it.
@@ -144,7 +161,7 @@ class Console:
         await self._letter_reader.start()
 
     async def _open_intake(self) -> None:
-        while not self._reader.caught_up():  # noqa: ASYNC110 - the reader's callbacks are synchronous; once, at start
+        while not self._caught_up():  # noqa: ASYNC110 - the reader's callbacks are synchronous; once, at start
             await asyncio.sleep(0.05)
         await self._intake.start()
         self._open = True
@@ -162,7 +179,7 @@ class Console:
             self._clock,
             self.ready,
             self.alive,
-            self._reader.caught_up,
+            self._caught_up,
         )
 
 

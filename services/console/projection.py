@@ -2,7 +2,7 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import merge
 
 from penstock.events import (
@@ -31,6 +31,7 @@ MOST_RECENT = 20_000
 MOST_EVIDENCE = 1_500
 MOST_IDS = 100_000
 MOST_WINDOWS = 5_000
+_LATE_S = 60.0
 MOST_ENDED = 5_000
 
 
@@ -45,19 +46,28 @@ class TargetBook:
         self.window: WindowClosed | None = None
         self.refused: WindowsRefused | None = None
         self._canary: deque[tuple[datetime, float]] = deque(maxlen=MOST_WINDOWS)
+        self._since: datetime | None = None
 
     def measure(self, window: WindowClosed) -> None:
         """Take one window."""
         self.window = window
+        self._since = self._since or window.end
         requests = max((_requests(m) for m in window.measures.get(Cohort.CANARY, {}).values()), default=0.0)
         if requests:
             self._canary.append((window.end, requests))
 
-    def exposed(self, book: Book) -> int:
-        """Return how many requests of users the rollout's canary served, as the gates' metrics counted them."""
+    def exposed(self, book: Book) -> int | None:
+        """Return how many requests of users the rollout's canary served, as the gates' metrics counted them.
+
+        None where windows of its time are no longer held: a part of the count would pass for the whole.
+        """
         began = book.entered[0].time if book.entered else None
         if began is None:
             return 0
+        if self._since is None or self._since - timedelta(seconds=_longest(book)) > began:
+            return None
+        if len(self._canary) == MOST_WINDOWS and self._canary[0][0] > began:
+            return None
         until = book.ended_at
         return round(sum(n for end, n in self._canary if end > began and (until is None or end <= until)))
 
@@ -180,6 +190,11 @@ class Projection:
                     owner = self._targets[book.state.target]
                     owner.rollouts = [other for other in owner.rollouts if other is not book]
                     return
+
+
+def _longest(book: Book) -> float:
+    """Seconds in which a first window may end: two of the plan's, for ingestion may be in the middle of one."""
+    return 2 * book.plan.windows.length + _LATE_S if book.plan is not None else _LATE_S
 
 
 def _requests(measure: Measure) -> float:

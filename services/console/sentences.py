@@ -1,6 +1,6 @@
 """One sentence about a rollout: what it does, why, what happens next; every number comes from its events."""
 
-from penstock.events import GateVerdict, Ground, Why, Word
+from penstock.events import Authority, GateVerdict, Ground, Why, Word
 from penstock.rollout import Phase, RolloutState
 
 from .book import Book
@@ -86,7 +86,9 @@ def _rolled_back(book: Book, state: RolloutState) -> str:
     verb = "Rolled back" if state.phase is Phase.ROLLED_BACK else "Rolling back"
     text = f"{verb} from {started.stage or 'no stage'} at {percent(started.exposure)}: {why}."
     if book.contained is not None:
-        text += f" All flag clients had the safe version after {seconds(book.contained.seconds)}."
+        after = seconds(book.contained.seconds)
+        who = "All flag streams had" if book.contained.streams else "No flag stream was open; flag control served"
+        text += f" {who} the safe version after {after}."
     elif state.phase is Phase.ROLLING_BACK:
         text += " Waiting until every flag client has the safe version."
     if state.phase is Phase.ROLLED_BACK:
@@ -97,8 +99,7 @@ def _rolled_back(book: Book, state: RolloutState) -> str:
 
 
 def decisive_gate(gates: tuple[GateVerdict, ...]) -> GateVerdict | None:
-    """Return the gate that says most: the worst word, then the most evidence."""
-    order = [Word.BREACH, Word.NO_DATA, Word.INCONCLUSIVE, Word.PASSED]
-    if not gates:
-        return None
-    return min(gates, key=lambda gate: (order.index(gate.word), -(gate.evidence or 0.0)))
+    """Return the gate that says most: one that may act, of the worst word, with the most evidence."""
+    acting = [gate for gate in gates if gate.authority is not Authority.ADVISE] or list(gates)
+    order = list(Word)
+    return min(acting, key=lambda gate: (order.index(gate.word), -(gate.evidence or 0.0)), default=None)

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from penstock.events import GateVerdict, to_json
+from penstock.events import Authority, GateVerdict, Word, to_json
 from penstock.events.base import Value
 from penstock.rollout import Phase, RolloutState
 
@@ -86,9 +86,10 @@ def _stage_state(state: RolloutState, place: int) -> str:
 
 
 def worst_first(gates: tuple[GateVerdict, ...]) -> list[GateVerdict]:
-    """Return the gates by how bad they are: breach, no data, inconclusive, passed."""
-    order = ["breach", "no_data", "inconclusive", "passed"]
-    return sorted(gates, key=lambda gate: (order.index(gate.word), gate.gate))
+    """Return the gates by how bad they are, those that only advise last."""
+    order = list(Word)
+    advises = Authority.ADVISE
+    return sorted(gates, key=lambda gate: (gate.authority is advises, order.index(gate.word), gate.gate))
 
 
 def next_of(book: Book) -> Document | None:

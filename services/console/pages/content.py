@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from penstock.events import GateVerdict, Word
+from penstock.events import Authority, GateVerdict, Word
 from penstock.plan import Condition
 from penstock.rollout import Phase
 from services.console.book import Book
@@ -96,14 +96,20 @@ def _stats(known: Projection, books: Sequence[Book], now: datetime, attention: i
         if b.started is not None and b.started.began_at is not None
     ]
     contained = [b.contained.seconds for b in recent if b.contained is not None]
-    exposed = sum(known.target(b.state.target).exposed(b) for b in recent if b.state is not None)
+    counted = [known.target(b.state.target).exposed(b) for b in recent if b.state is not None]
+    exposed = sum(count for count in counted if count is not None)
+    missing = counted.count(None)
     return [
         {"name": "Need a person", "value": attention, "state": "attention" if attention else "healthy"},
         {"name": "Running by themselves", "value": running, "state": "running" if running else "neutral"},
         {"name": "Taken back", "value": len(recent), "note": "30 days", "state": "neutral"},
         {"name": "Time to detect", "seconds": median(detected) if detected else None, "note": "median, 30 days"},
         {"name": "Time to contain", "seconds": median(contained) if contained else None, "note": "median, 30 days"},
-        {"name": "Requests on bad releases", "value": exposed, "note": "30 days"},
+        {
+            "name": "Requests on bad releases",
+            "value": exposed,
+            "note": f"30 days, {missing} not counted" if missing else "30 days",
+        },
     ]
 
 
@@ -116,7 +122,7 @@ def rollout(known: Projection, book: Book) -> Page:
     context = {
         "view": view,
         "next_words": next_words(view),
-        "gates": worst_first(book.gates),
+        "gates": [(gate, told_word(gate)) for gate in worst_first(book.gates)],
         "charts": charts_of(book),
         "record": [_record_line(entry) for entry in newest[:200]],
         "recorded": len(newest),
@@ -141,8 +147,13 @@ def _dwell(book: Book) -> dict[str, Document]:
 
 def tally(gates: Sequence[GateVerdict]) -> list[tuple[str, int]]:
     """Return how many gates have which word, worst first."""
-    counts = Counter(gate.word for gate in gates)
-    return [(word.value, counts[word]) for word in Word if counts[word]]
+    counts = Counter(told_word(gate) for gate in gates)
+    return [(word, counts[word]) for word in ("breach", "advice", *list(Word)[1:]) if counts[word]]
+
+
+def told_word(gate: GateVerdict) -> str:
+    """Return the gate's word; a breach that may only advise is told as advice, for it alarms nobody."""
+    return "advice" if gate.word is Word.BREACH and gate.authority is Authority.ADVISE else gate.word.value
 
 
 def _audiences(book: Book) -> dict[str, str]:

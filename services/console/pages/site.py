@@ -31,6 +31,7 @@ SHAPES = {
     "awaiting_approval": "attention",
     "awaiting approval": "attention",
     "no_data": "attention",
+    "advice": "attention",
     "rolling_back": "failed",
     "rolled_back": "failed",
     "breach": "failed",

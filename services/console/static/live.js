@@ -29,8 +29,6 @@ function put(id, html) {
     if (open.has(details.id || details.querySelector("summary").textContent)) details.open = true;
   }
   element.querySelectorAll(".scroll").forEach((part, place) => { part.scrollLeft = scrolled[place] ?? 0; });
-  element.classList.remove("changed");
-  requestAnimationFrame(() => element.classList.add("changed"));
   count();
 }
 
