@@ -83,6 +83,7 @@ def record() -> list[Said]:
 def test_times_are_taken_between_the_events_that_mark_them(record: list[Said]) -> None:
     durations = postmortem(ROLLOUT, record).durations
     assert (durations.detect, durations.decide, durations.contain, durations.recover) == (4.0, 0.0, 0.018, 3.0)
+    assert durations.safe == pytest.approx(0.018)
 
 
 def test_detection_is_the_gate_that_breached_with_its_numbers(record: list[Said]) -> None:
@@ -160,9 +161,9 @@ def test_what_was_never_recorded_is_not_made_up(record: list[Said]) -> None:
     short = [entry for entry in record if entry.event.type in {"rollout.announced", "stage.entered"}]
     facts = postmortem(ROLLOUT, short)
     assert facts.detection is None
-    assert set(facts.durations.__struct_fields__) == {"detect", "decide", "contain", "recover"}
+    assert set(facts.durations.__struct_fields__) == {"detect", "decide", "contain", "safe", "recover"}
     assert facts.durations.contain is None
-    assert markdown(facts).count("not recorded") == 4
+    assert markdown(facts).count("not recorded") == 5
     assert facts.outcome == "under way"
 
 

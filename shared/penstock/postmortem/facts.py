@@ -73,13 +73,15 @@ class Durations(msgspec.Struct, frozen=True):
     Attributes:
         detect: from the first exposure to the end of the window that tipped it.
         decide: from that window's end to the rollback, by event time (decisions bear the time of their cause).
-        contain: from the rollback to the last flag client, measured.
+        contain: from the rollback to the last flag client, measured by flag control.
+        safe: from the end of the window that tipped it to the last flag client, by their clocks.
         recover: from the rollback to the window that showed recovery.
     """
 
     detect: float | None
     decide: float | None
     contain: float | None
+    safe: float | None
     recover: float | None
 
 

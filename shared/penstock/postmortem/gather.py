@@ -9,7 +9,9 @@ from penstock.events import (
     Cohort,
     DeliverySucceeded,
     Event,
+    ExposureChanged,
     ExposureContained,
+    FlagServed,
     GateVerdict,
     RecoveryVerified,
     RollbackCompleted,
@@ -119,16 +121,21 @@ def _moment(entry: Said, own: Sequence[Said]) -> Moment:
 
 
 def _what(event: Event) -> str:
-    told = [str(part) for name in ("stage", "step", "version", "what") if (part := getattr(event, name, None))]
+    if isinstance(event, ExposureChanged):
+        return f"{100 * event.previous:.4g} % to {100 * event.exposure:.4g} %, flag version {event.version}"
+    if isinstance(event, FlagServed):
+        return f"flag version {event.version} sent to {event.served} of {event.streams} streams"
+    told = [
+        part for name in ("stage", "step", "version", "what") if isinstance(part := getattr(event, name, None), str)
+    ]
     if isinstance(event, StageEntered):
         told.append(f"{100 * event.exposure:.4g} %")
     if isinstance(event, StageJudged):
-        told.append(str(event.word).replace("_", " "))
-        told += event.blamed
+        told += [str(event.word).replace("_", " "), *event.blamed]
     ground = getattr(event, "ground", None)
     if ground is not None:
         told.append(str(ground.why).replace("_", " "))
-    told += [str(part) for name in ("reason", "detail") if (part := getattr(event, name, None))]
+    told += [part for name in ("reason", "detail") if isinstance(part := getattr(event, name, None), str)]
     return ", ".join(told)
 
 
@@ -200,7 +207,7 @@ def _counted(gate: GateVerdict, windows: Sequence[WindowClosed], cohort: Cohort)
 
 def _durations(own: Sequence[Said], started: RollbackStarted | None) -> Durations:
     if started is None:
-        return Durations(None, None, None, None)
+        return Durations(None, None, None, None, None)
     tipped = started.ground.window_end
     contained, recovered = _first(own, ExposureContained), _first(own, RecoveryVerified)
     completed = _first(own, RollbackCompleted)
@@ -209,6 +216,7 @@ def _durations(own: Sequence[Said], started: RollbackStarted | None) -> Duration
         detect=((tipped or started.time) - started.began_at).total_seconds() if started.began_at else None,
         decide=(started.time - tipped).total_seconds() if tipped else None,
         contain=contained.seconds if contained else None,
+        safe=(contained.time - tipped).total_seconds() if contained and tipped else None,
         recover=(well - started.time).total_seconds() if well else None,
     )
 

@@ -118,6 +118,7 @@ def _times(durations: Durations) -> list[tuple[str, str, str]]:
         ("to detect", durations.detect, "first exposure to the end of the window that tipped it"),
         ("to decide", durations.decide, "that window to the rollback, by event time"),
         ("to contain", durations.contain, "the rollback to the last flag client, measured"),
+        ("to safe", durations.safe, "that window's end to the last flag client, by the clock"),
         ("to recover", durations.recover, "the rollback to the window that showed recovery"),
     ]
     return [(name, "not recorded" if value is None else f"{value:.3f}", text) for name, value, text in rows]
