@@ -28,7 +28,7 @@ from .book import Book
 from .entries import Entry, Wanted
 
 MOST_RECENT = 20_000
-MOST_EVIDENCE = 1_500
+MOST_EVIDENCE = 600
 MOST_IDS = 100_000
 MOST_WINDOWS = 5_000
 _LATE_S = 60.0
