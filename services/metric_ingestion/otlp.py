@@ -28,6 +28,12 @@ DEFAULT_BOUNDS = (0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 75
 """The SDK's default edges: made for milliseconds, blind in seconds."""
 
 _MOST_POINT_BUCKETS = 4096
+_MOST_EVENTS = 1 << 48
+_LARGEST = 1e100
+"""Beyond these nothing is measured, but sums of it would leave the numbers that a record can hold."""
+
+_WIDEST = 1100
+"""Powers of two that a double spans, a little more: no bucket of real values lies outside."""
 
 
 class MalformedPointError(ValueError):
@@ -77,9 +83,10 @@ def attributes(pairs: Iterable[KeyValue]) -> dict[str, str]:
 
 
 def _text(value: AnyValue) -> str:
+    # Nearly all are text: asking which kind it is costs more than looking.
+    if text := value.string_value:
+        return str(text)
     match value.WhichOneof("value"):
-        case "string_value":
-            return str(value.string_value)
         case "int_value":
             return str(value.int_value)
         case "bool_value":
@@ -96,17 +103,15 @@ def number_of(point: NumberDataPoint) -> Number | None:
     """Return the number of a point, None where it says that none was recorded.
 
     Raises:
-        MalformedPointError: not a finite number.
+        MalformedPointError: not a number that can be added up.
     """
     if point.flags & NO_RECORDED_VALUE:
         return None
     match point.WhichOneof("value"):
         case "as_int":
-            return int(point.as_int)
+            return int(point.as_int) if abs(point.as_int) <= _MOST_EVENTS else float(point.as_int)
         case "as_double":
-            if not math.isfinite(point.as_double):
-                raise MalformedPointError("a value is not finite")
-            return float(point.as_double)
+            return _checked(point.as_double, "a value")
         case _:
             raise MalformedPointError("a point has no value")
 
@@ -124,10 +129,10 @@ def explicit_of(point: HistogramDataPoint) -> Explicit | None:
         counts = (point.count,)
     if len(counts) != len(bounds) + 1 or len(counts) > _MOST_POINT_BUCKETS:
         raise MalformedPointError(f"a histogram has {len(counts)} buckets for {len(bounds)} edges")
-    if sum(counts) != point.count:
+    if sum(counts) != point.count or point.count > _MOST_EVENTS:
         raise MalformedPointError(f"a histogram's buckets hold {sum(counts)}, its count says {point.count}")
-    if any(not low < high for low, high in pairwise(bounds)):
-        raise MalformedPointError("a histogram's edges do not rise")
+    if any(not low < high for low, high in pairwise(bounds)) or not all(map(math.isfinite, bounds)):
+        raise MalformedPointError("a histogram's edges do not rise, or are not finite")
     return Explicit(point.count, _sum_of(point), bounds, counts)
 
 
@@ -142,14 +147,24 @@ def exponential_of(point: ExponentialHistogramDataPoint) -> Exponential | None:
     counts = tuple(point.positive.bucket_counts)
     if len(counts) > _MOST_POINT_BUCKETS or not -10 <= point.scale <= 20:
         raise MalformedPointError(f"a histogram has {len(counts)} buckets at scale {point.scale}")
-    if sum(counts) + sum(point.negative.bucket_counts) + point.zero_count != point.count:
-        raise MalformedPointError("a histogram's buckets and its count disagree")
-    return Exponential(point.count, _sum_of(point), point.scale, point.zero_count, point.positive.offset, counts)
+    held = sum(counts) + sum(point.negative.bucket_counts) + point.zero_count
+    if held != point.count or held > _MOST_EVENTS:
+        raise MalformedPointError(f"a histogram's buckets hold {held}, its count says {point.count}")
+    first = point.positive.offset
+    widest = _WIDEST << point.scale if point.scale >= 0 else (_WIDEST >> -point.scale) + 1
+    if first < -widest or first + len(counts) > widest:
+        raise MalformedPointError("a histogram's buckets lie beyond every number")
+    return Exponential(point.count, _sum_of(point), point.scale, point.zero_count, first, counts)
 
 
 def _sum_of(point: HistogramDataPoint | ExponentialHistogramDataPoint) -> float:
     if not point.HasField("sum"):
         return 0.0
-    if not math.isfinite(point.sum):
-        raise MalformedPointError("a histogram's sum is not finite")
-    return float(point.sum)
+    return _checked(point.sum, "a histogram's sum")
+
+
+def _checked(value: float, what: str) -> float:
+    # Written so that NaN fails it, too.
+    if not abs(value) <= _LARGEST:
+        raise MalformedPointError(f"{what} is not a number that can be added up")
+    return float(value)

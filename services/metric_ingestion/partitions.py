@@ -28,6 +28,7 @@ from .watch import Watched
 _FRAMES_BETWEEN_SNAPSHOTS = 20_000
 _AFTER_ERROR_S = 0.3
 _SLOW_S = 1.0
+_AT_ONCE = 20
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,10 @@ class Partitions:
     async def take(self, records: Sequence[ConsumerRecord]) -> None:
         """Take a poll of frames, then close what they have made due."""
         touched: dict[int, Owner] = {}
-        for record in records:
+        for number, record in enumerate(records, 1):
+            if number % _AT_ONCE == 0:
+                # A long backlog must not hold up the doors, which share this loop.
+                await asyncio.sleep(0)
             owner = self._owners.get(record.partition)
             if owner is None or record.offset < owner.position:
                 continue

@@ -56,7 +56,7 @@ class _Builder:
     """A frame under construction."""
 
     matcher: Matcher
-    rows: dict[str, int] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
     series: list[Series] = field(default_factory=list)
     shapes: dict[tuple[float, ...], int] = field(default_factory=dict)
     numbers: Numbers = field(default_factory=Numbers)
@@ -65,9 +65,10 @@ class _Builder:
     points: int = 0
 
     def add(self, series: Series, start: int, time: int, value: Number | Explicit | Exponential) -> None:
-        row = self.rows.get(series.key)
+        # By identity: points of one key may differ in what they are good for; the selector keeps an object for each.
+        row = self.rows.get(id(series))
         if row is None:
-            row = self.rows[series.key] = len(self.series)
+            row = self.rows[id(series)] = len(self.series)
             self.series.append(series)
         table: Any
         match value:
@@ -143,9 +144,11 @@ class Selector:
                         selection.reject(metric.name, "a point lies more than ten minutes in the future")
                         continue
                     point = attributes(raw.attributes)
-                    key = (identity, scope.scope.name, metric.name, traits, tuple(sorted(point.items())))
+                    key = (identity, scope.scope.name, metric.name, traits, tuple(point.items()))
                     for matcher, series in self._series(key, matchers, point, resource):
-                        builder = builders.setdefault(matcher.target, _Builder(matcher))
+                        builder = builders.get(matcher.target)
+                        if builder is None:
+                            builder = builders[matcher.target] = _Builder(matcher)
                         if builder.points >= _MOST_POINTS:
                             selection.frames.append((matcher.target, builder.frame(received, trace)))
                             builder = builders[matcher.target] = _Builder(matcher)
@@ -177,8 +180,10 @@ class Selector:
 def _classified(
     key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
 ) -> Iterator[tuple[Matcher, Series]]:
-    identity, scope, metric, traits, pairs = key
-    name = _hash("\x1e".join((identity, scope, metric, *(f"{name}\x1f{value}" for name, value in pairs))))
+    identity, scope, metric, traits, _ = key
+    pairs = sorted(point.items())
+    told = (identity, scope, metric, traits.form, traits.temporality, *(f"{name}\x1f{value}" for name, value in pairs))
+    name = _hash("\x1e".join(told))
     source = _hash(f"{identity}") if "service.instance.id" not in resource else _hash(resource["service.instance.id"])
     for matcher in matchers:
         cohort = matcher.cohort(point, resource)

@@ -1,6 +1,7 @@
 """What a point can hold, and its arithmetic: differences of cumulative values, sums over series, coarser buckets."""
 
 from bisect import bisect_left
+from operator import add, sub
 
 import msgspec
 
@@ -48,7 +49,7 @@ def subtract(new: Value, old: Value) -> Value | None:
 def _subtract_explicit(new: Explicit, old: Explicit) -> Explicit | None:
     if new.bounds != old.bounds:
         return None
-    counts = tuple(map(int.__sub__, new.counts, old.counts))
+    counts = tuple(map(sub, new.counts, old.counts))
     if new.count < old.count or min(counts) < 0:
         return None
     return Explicit(new.count - old.count, new.sum - old.sum, new.bounds, counts)
@@ -88,19 +89,19 @@ def add_exponential(left: Exponential, right: Exponential) -> Exponential:
     left, right = _trimmed(coarsen(left, scale)), _trimmed(coarsen(right, scale))
     if not left.counts or not right.counts:
         filled = left if left.counts else right
-        first, counts = filled.offset, list(filled.counts)
+        first, counts = filled.offset, filled.counts
     else:
         first = min(left.offset, right.offset)
         last = max(left.offset + len(left.counts), right.offset + len(right.counts))
         if last - first > MOST_BUCKETS:
             return add_exponential(coarsen(left, scale - 1), coarsen(right, scale - 1))
-        counts = [0] * (last - first)
-        for value in (left, right):
-            for index, count in enumerate(value.counts, value.offset - first):
-                counts[index] += count
-    return Exponential(
-        left.count + right.count, left.sum + right.sum, scale, left.zero + right.zero, first, tuple(counts)
-    )
+        counts = tuple(map(add, _padded(left, first, last), _padded(right, first, last)))
+    return Exponential(left.count + right.count, left.sum + right.sum, scale, left.zero + right.zero, first, counts)
+
+
+def _padded(value: Exponential, first: int, last: int) -> tuple[int, ...]:
+    before, after = value.offset - first, last - value.offset - len(value.counts)
+    return (0,) * before + value.counts + (0,) * after if before or after else value.counts
 
 
 def _trimmed(value: Exponential) -> Exponential:
@@ -124,7 +125,7 @@ def add_explicit(left: Explicit, right: Explicit) -> Explicit:
         left.count + right.count,
         left.sum + right.sum,
         left.bounds,
-        tuple(map(int.__add__, left.counts, right.counts)),
+        tuple(map(add, left.counts, right.counts)),
     )
 
 
