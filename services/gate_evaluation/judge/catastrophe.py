@@ -15,23 +15,25 @@ _SHARED = 0.25
 class Catastrophe:
     """Counts windows in which the canary is plainly broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, gates: Sequence[GateSpec]) -> None:
         self.running = 0
+        self._names = tuple(dict.fromkeys(gate.metric for gate in gates if _guards(gate)))
 
-    def observe(self, gates: Sequence[GateSpec], canary: Cohort, baseline: Cohort) -> bool:
+    def observe(self, canary: Cohort, baseline: Cohort) -> bool:
         """Take one window and return whether the rule fires."""
         if canary.live == 0:
             return True
-        names = {
-            gate.metric
-            for gate in gates
-            if gate.kind is GateKind.RATIO and gate.bad is Direction.UP and gate.authority is Authority.ROLLBACK
-        }
-        broken = any(_failing(canary, name, _SHARE) and not _failing(baseline, name, _SHARED) for name in sorted(names))
-        measured = any(isinstance(canary.measures.get(name), Ratio) for name in names)
+        measured = broken = False
+        for name in self._names:
+            measured = measured or isinstance(canary.measures.get(name), Ratio)
+            broken = broken or (_failing(canary, name, _SHARE) and not _failing(baseline, name, _SHARED))
         if measured:
             self.running = self.running + 1 if broken else 0
         return self.running >= _WINDOWS
+
+
+def _guards(gate: GateSpec) -> bool:
+    return gate.kind is GateKind.RATIO and gate.bad is Direction.UP and gate.authority is Authority.ROLLBACK
 
 
 def _failing(cohort: Cohort, metric: str, share: float) -> bool:

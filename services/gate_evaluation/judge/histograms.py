@@ -128,7 +128,7 @@ class Frame:
     def tails(self, cells: Floats) -> Floats:
         """Return the counts above each edge, by n - edge: index 0 is above everything; shape (size + 1,)."""
         out = np.zeros(cells.size + 1)
-        np.cumsum(cells[::-1], out=out[1:])
+        cells[::-1].cumsum(out=out[1:])
         return out
 
     def edges_at(self, tails: Floats, shares: Floats) -> NDArray[np.intp]:

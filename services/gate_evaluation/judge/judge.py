@@ -82,7 +82,7 @@ class Judge:
         self._bank.tau2 = history.dispersion.tau2
         self._guard(spec.splits[0])
         self._split = SplitGuard()
-        self._catastrophe = Catastrophe()
+        self._catastrophe = Catastrophe(spec.gates)
         gates = len(spec.gates)
         self._progress = Progress(0, 0, 0, spec.min_bake, spec.max_bake, [0] * gates, [0.0] * gates)
 
@@ -161,7 +161,7 @@ class Judge:
                 variance = self._history.split.variance
                 self._split.observe(canary.requests, baseline.requests, split, variance)
         evidence = self._bank.evidence()
-        fired = self._catastrophe.observe(self.spec.gates, canary, baseline) and not warm
+        fired = self._catastrophe.observe(canary, baseline) and not warm
         standings = self._standings(readings, evidence)
         decision = self._decide(standings, fired, warm=warm, last=last)
         self._absorb(window, canary, baseline, readings, judged=judged)

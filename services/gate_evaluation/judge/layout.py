@@ -28,8 +28,8 @@ class GateLayout:
 
     fail: tuple[tuple[int, float], ...]
     passing: tuple[tuple[tuple[int, float], ...], ...]
-    low: tuple[int, ...]
-    high: tuple[int, ...]
+    low: slice
+    high: slice
     low_nulls: Floats
     high_nulls: Floats
 
@@ -102,8 +102,18 @@ def _gate(rows: list[tuple[int, Part]]) -> GateLayout:
     return GateLayout(
         fail,
         tuple(tuple(group) for group in groups.values()),
-        tuple(row for row, _ in low),
-        tuple(row for row, _ in high),
+        _spaced([row for row, _ in low]),
+        _spaced([row for row, _ in high]),
         np.array([null for _, null in low]),
         np.array([null for _, null in high]),
     )
+
+
+def _spaced(rows: list[int]) -> slice:
+    """Return evenly spaced rows as a slice; LOW and HIGH rows alternate."""
+    if not rows:
+        return slice(0, 0)
+    step = rows[1] - rows[0]
+    stop = rows[-1] + step
+    assert rows == list(range(rows[0], stop, step))
+    return slice(rows[0], stop if stop >= 0 else None, step)

@@ -119,7 +119,11 @@ def crossing(nulls: Floats, log_e: Sequence[float], limit: float) -> float | Non
         log_e: log evidence against each.
         limit: what rejects.
     """
-    open_at = next((at for at, value in enumerate(log_e) if value < limit), len(log_e))
+    open_at = len(log_e)
+    for at, value in enumerate(log_e):
+        if value < limit:
+            open_at = at
+            break
     if open_at == 0:
         return None
     if open_at == len(log_e):

@@ -86,7 +86,7 @@ def _word(standing: Standing, bake: Bake, alpha: float, alpha_pass: float) -> tu
 
 def _interval(view: GateView, log_e: list[float], alpha: float) -> tuple[float | None, float | None, bool]:
     layout = view.layout
-    if not layout.low:
+    if layout.low_nulls.size == 0:
         return None, None, False
     low_nulls, high_nulls = layout.low_nulls, layout.high_nulls
     if view.nulls is not None:
@@ -94,8 +94,8 @@ def _interval(view: GateView, log_e: list[float], alpha: float) -> tuple[float |
     if not math.isfinite(low_nulls[0]):
         return None, None, False
     limit = -math.log(alpha)
-    low = crossing(low_nulls, [log_e[row] for row in layout.low], limit)
-    high = crossing(high_nulls, [log_e[row] for row in layout.high], limit)
+    low = crossing(low_nulls, log_e[layout.low], limit)
+    high = crossing(high_nulls, log_e[layout.high], limit)
     moved = low is not None and high is not None and low > high
     if moved:  # the difference changed during the bake: it was between the two
         low, high = high, low

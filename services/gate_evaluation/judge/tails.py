@@ -35,8 +35,8 @@ class TailSource:
             return False
         self._cells = self.frame.place_both(first, second)
         self.pair = np.zeros((2, self.frame.size + 1))
-        np.cumsum(self._cells[0][::-1], out=self.pair[0, 1:])
-        np.cumsum(self._cells[1][::-1], out=self.pair[1, 1:])
+        self._cells[0][::-1].cumsum(out=self.pair[0, 1:])
+        self._cells[1][::-1].cumsum(out=self.pair[1, 1:])
         self.recent = self.frame.tails(self.frame.sums[0])
         return True
 
