@@ -54,7 +54,7 @@ def decide(target: str, document: Document, event: Event) -> Decision:
             return Decision(document)
     if course.state.running is not None:
         _settle(course)
-    if course.state == state:
+    if course.state is state or course.state == state:
         return Decision(document)
     plan = state.running.needs.plan if state.running else ""
     return Decision(dump(course.state), tuple(course.events), plan)

@@ -107,7 +107,7 @@ async def test_a_post_goes_to_the_address_that_was_looked_at_under_its_own_name(
     assert answer.accepted
     [heard] = server.heard
     assert heard.startswith(b"POST /a?b=c HTTP/1.1\r\n")
-    assert f"host: hooks.example:{server.port}\r\n".encode() in heard.lower()
+    assert f"\r\nhost: hooks.example:{server.port}\r\n".encode() in heard.lower()
     assert heard.endswith(b"\r\n\r\nbody")
 
 
