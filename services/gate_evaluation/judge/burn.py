@@ -12,7 +12,7 @@ from services.gate_evaluation.judge.dispersion import Residual
 from services.gate_evaluation.judge.measures import Cohort, Ratio
 from services.gate_evaluation.judge.parts import Context, Part
 from services.gate_evaluation.judge.reading import Description, Reading
-from services.gate_evaluation.judge.spec import GateSpec
+from services.gate_evaluation.judge.spec import GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
 
 
@@ -83,6 +83,10 @@ class BurnComparison:
         self.budget = 1.0 - gate.objective
         self.spans = Spans(seconds)
         self.looks = 0
+
+    def relax(self, margin: Margin) -> None:
+        """Test F against another degradation than the plan's tolerance."""
+        self.fail_margin = margin
 
     def anchor(self) -> list[float]:
         """Return nothing."""

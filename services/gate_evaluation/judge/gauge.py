@@ -11,7 +11,7 @@ from services.gate_evaluation.judge.lane import FORGET
 from services.gate_evaluation.judge.measures import Cohort, Gauge
 from services.gate_evaluation.judge.parts import Context, Part, Role, even, interval_rows, ladder
 from services.gate_evaluation.judge.reading import Description, Reading
-from services.gate_evaluation.judge.spec import Direction, GateSpec
+from services.gate_evaluation.judge.spec import Direction, GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
 
 _SIDES = {Direction.UP: (1,), Direction.DOWN: (-1,), Direction.BOTH: (1, -1)}
@@ -37,6 +37,10 @@ class GaugeComparison:
         self.level = self.canary = self.baseline = self.seen = self.judged = 0.0
         self._margins: list[tuple[int, int, bool]] = []  # (row, 0 tolerance or 1 pass margin, down)
         self._window = (0.0, 1.0)
+
+    def relax(self, margin: Margin) -> None:
+        """Test F against another degradation than the plan's tolerance."""
+        self.fail_margin = margin
 
     def anchor(self) -> list[float]:
         """Return what places the rows: the history's level."""

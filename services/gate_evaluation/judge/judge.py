@@ -75,7 +75,7 @@ class Judge:
         self._weights = weights_of(spec)
         if spec.sensitivity is Sensitivity.ESTIMATE:
             for comparison in history.comparisons:
-                comparison.fail_margin = Margin(0.0)
+                comparison.relax(Margin(0.0))
         self._placing = placing or place(spec, history)
         self._layout: Layout = lay(spec, history, self._weights, self._placing, interval=report)
         self._bank: Bank = self._layout.bank

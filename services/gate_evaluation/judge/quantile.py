@@ -20,7 +20,7 @@ from services.gate_evaluation.judge.lane import Lane
 from services.gate_evaluation.judge.measures import Cohort
 from services.gate_evaluation.judge.parts import Context, Part, Role, fail_row, interval_rows, pass_row
 from services.gate_evaluation.judge.reading import Description, Reading, count_gain
-from services.gate_evaluation.judge.spec import GateSpec
+from services.gate_evaluation.judge.spec import GateSpec, Margin
 from services.gate_evaluation.judge.tails import TailSource
 from services.gate_evaluation.judge.verdict import NoData
 
@@ -51,6 +51,10 @@ class QuantileComparison:
         self._index: np.ndarray[tuple[int], np.dtype[np.intp]] = np.zeros(0, dtype=np.intp)
         self._interval = False
         self._nulls: tuple[int, Floats] | None = None
+
+    def relax(self, margin: Margin) -> None:
+        """Test F against another degradation than the plan's tolerance."""
+        self.fail_margin = margin
 
     def anchor(self) -> list[float]:
         """Return what places the rows beside the quantile: the total of a window."""

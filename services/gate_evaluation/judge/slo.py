@@ -10,7 +10,7 @@ from services.gate_evaluation.judge.lane import FORGET
 from services.gate_evaluation.judge.measures import Cohort, ExplicitHistogram, ExponentialHistogram, Ratio
 from services.gate_evaluation.judge.parts import Context, Part, Role, even
 from services.gate_evaluation.judge.reading import Description, Reading
-from services.gate_evaluation.judge.spec import GateSpec
+from services.gate_evaluation.judge.spec import GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
 
 _UP = (0.1, 0.2, 0.4, 0.7, 1.1, 1.6)
@@ -39,6 +39,10 @@ class SloComparison:
         self.budget = 1.0 - gate.q if gate.q is not None else min(gate.slo_max, 0.999)
         self.events = self.total = 0.0
         self._rows: dict[Role, int] = {}
+
+    def relax(self, margin: Margin) -> None:
+        """Test F against another degradation than the plan's tolerance."""
+        self.fail_margin = margin
 
     def anchor(self) -> list[float]:
         """Return nothing: the budget places the rows."""

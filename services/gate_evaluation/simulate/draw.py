@@ -14,7 +14,7 @@ SCALE = 4
 STEP = math.log(2.0) / 2**SCALE
 _FAST_MEDIAN, _FAST_SD, _SLOW_MEDIAN, _SLOW_SHARE = 55.0, 0.45, 150.0, 0.10
 _LOW, _HIGH = 40, 260
-_EDGES: Floats = STEP * np.arange(_LOW, _HIGH + 1)
+_EDGES: Floats = STEP * np.arange(_LOW, _HIGH + 1, dtype=np.float64)
 _WINDOW_S = 60.0
 _INSTANCES = 20
 _MEMORY = 52.0

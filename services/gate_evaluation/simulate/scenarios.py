@@ -87,7 +87,7 @@ class Scenario:
 
 
 _AR = World(wander=(0.12, 0.8), memory_wander=(0.02, 0.8))
-_BURSTY = World(burst=(0.04, 4.0, 2.0))
+_BURSTY = World(burst=(0.03, 3.0, 1.5))
 _HEAVY = World(slow_sd=1.05)
 _QUIET = World(rps=1.0)
 _CLEAN = World(errors=0.0)
@@ -110,6 +110,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("errors at tolerance", Expect.EDGE, change=Change(errors_times=1.10)),
     Scenario("latency at tolerance", Expect.EDGE, change=Change(all_times=1.0443)),
     Scenario("errors at tolerance, bursty", Expect.EDGE, _BURSTY, Change(errors_times=1.10)),
+    Scenario("errors at tolerance, autocorrelated", Expect.EDGE, _AR, Change(errors_times=1.10)),
+    Scenario("latency at tolerance, autocorrelated", Expect.EDGE, _AR, Change(all_times=1.0443)),
     Scenario("errors x1.5", Expect.REGRESSION, change=Change(errors_times=1.5), median=47, found=0.9),
     Scenario("errors x2", Expect.REGRESSION, change=Change(errors_times=2), median=12),
     Scenario("errors +1 pp", Expect.REGRESSION, change=Change(errors_plus=0.01), median=5),
@@ -118,7 +120,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("p99 +25 %", Expect.REGRESSION, change=Change(slow_times=1.25), median=12),
     Scenario("p99 +100 %", Expect.REGRESSION, change=Change(slow_times=2), median=4),
     Scenario("all latencies +10 %", Expect.REGRESSION, change=Change(all_times=1.10)),
-    Scenario("slow leak of errors", Expect.REGRESSION, change=Change(creep=0.02), median=34),
+    Scenario("slow leak of errors", Expect.REGRESSION, change=Change(creep=0.03), median=34),
     Scenario("memory leak", Expect.REGRESSION, change=Change(leak=0.0015), median=73),
     Scenario("burst of 6 windows", Expect.REGRESSION, change=Change(errors_plus=0.03, onset=30, length=6), median=4),
     Scenario("errors x2, onset 60", Expect.REGRESSION, change=Change(errors_times=2, onset=60), median=16, found=0.9),

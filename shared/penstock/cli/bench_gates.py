@@ -59,6 +59,7 @@ def run(rounds: int = 5, seed: int = 1) -> GatesBench:
     learned = _timed(history.learn, drawn.history())
     windows = [drawn.window(t) for t in range(120)]
     costs: list[float] = []
+    running = judge.Judge.start(judge.JudgeSpec(ours.GATES), history)
     for _ in range(rounds):
         running = judge.Judge.start(judge.JudgeSpec(ours.GATES), history)
         costs += _timed(lambda window: running.observe(window, 0.05), windows)  # noqa: B023 - called at once
