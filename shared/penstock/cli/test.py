@@ -22,6 +22,7 @@ PARTS: dict[str, str] = {
     "unit": "the pure core, no network",
     "contract": "examples, schema, topics, settings, the deployment files",
     "flows": "all services in memory",
+    "replay": "recorded rollouts, decided again",
     "kafka": "the real broker, with kills",
     "browser": "the dashboard in a headless Chromium",
     "clients": "what users run against us",

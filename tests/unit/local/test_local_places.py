@@ -1,15 +1,18 @@
 """Java, ports and the state folder: what is missing or taken is said with the next step."""
 
 import os
+import shutil
 import socket
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from penstock.errors import UnavailableError
-from penstock.local.java import find_java
+from penstock.local.java import Java, find_java
+from penstock.local.kafka import LocalKafka, Program
 from penstock.local.ports import free_ports, is_open, require_free
 from penstock.local.state import Note, held, local_token, state_folder, tree_root, write_note
 from penstock.settings import load_settings
@@ -53,6 +56,13 @@ def test_a_taken_port_is_named_with_what_it_is_for_and_the_way_out() -> None:
             require_free(port, "the dashboard", "set X")
         assert is_open(port)
     assert not is_open(port)
+
+
+def test_a_full_disk_is_said_before_kafka_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=12_000_000))
+    kafka = LocalKafka(Program(Java(Path("/nowhere/java"), 25, "nowhere"), ()), tmp_path)
+    with pytest.raises(UnavailableError, match=r"has 12 MB free and Kafka needs 300: .*PENSTOCK_STATE"):
+        kafka.start()
 
 
 def test_free_ports_differ_and_zero_is_always_free() -> None:
