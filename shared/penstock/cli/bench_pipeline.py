@@ -86,7 +86,7 @@ def pipeline(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
         watchdog = Watchdog()
         stack.callback(watchdog.close)
-        where = stack.enter_context(_broker(folder, watchdog, out)).model_copy(
+        where = stack.enter_context(broker(folder, watchdog, out)).model_copy(
             update={"topic_prefix": f"bench-{secrets.token_hex(3)}.", "state": folder}
         )
         cluster = asyncio.run(prepare(where))
@@ -115,7 +115,8 @@ def _text(found: PipelineBench) -> Group:
 
 
 @contextmanager
-def _broker(folder: Path, watchdog: Watchdog, out: Output) -> Iterator[Settings]:
+def broker(folder: Path, watchdog: Watchdog, out: Output) -> Iterator[Settings]:
+    """Yield settings on the Kafka that the settings name, or on one of the benchmark's own in `folder`."""
     given = settings()
     if given.kafka != Settings.model_fields["kafka"].default:
         out.progress(f"using the Kafka at {given.kafka}")
@@ -127,13 +128,13 @@ def _broker(folder: Path, watchdog: Watchdog, out: Output) -> Iterator[Settings]
     from penstock.local.progress import Narrator
 
     narrator = Narrator(out.quiet)
-    broker = LocalKafka(trained(find_java(), kafka_jars(narrator), narrator, watchdog), folder, watchdog=watchdog)
+    own = LocalKafka(trained(find_java(), kafka_jars(narrator), narrator, watchdog), folder, watchdog=watchdog)
     out.progress("starting a Kafka of its own")
-    broker.start()
+    own.start()
     try:
-        yield given.model_copy(update={"kafka": broker.bootstrap})
+        yield given.model_copy(update={"kafka": own.bootstrap})
     finally:
-        broker.kill()
+        own.kill()
 
 
 @contextmanager
