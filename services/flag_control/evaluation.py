@@ -15,6 +15,9 @@ _encode = msgspec.json.encode
 _FAILURES = frozenset({ErrorCode.PARSE_ERROR, ErrorCode.TARGETING_KEY_MISSING, ErrorCode.INVALID_CONTEXT})
 
 
+_Found = tuple[str, str | None, str | Reason | None]
+
+
 class Outcome(NamedTuple):
     """An evaluation as OFREP answers it: the HTTP status and the exact JSON."""
 
@@ -41,7 +44,8 @@ class Evaluator:
         self._core = _Core()
         self._core.set_flags({"flags": {key: _prepared(flag, bucketing[key]) for key, flag in flags.items()}})
         self._floats = frozenset(key for key, flag in flags.items() if _is_float(flag))
-        self._answers: dict[tuple[str, str | None, str], Outcome] = {}
+        self._metadata = {key: flag.get("metadata") for key, flag in flags.items()}
+        self._answers: dict[_Found, Outcome] = {}
         self.keys = tuple(flags)
 
     def resolve(self, key: str, context: EvaluationContext) -> FlagResolutionDetails[Any]:
@@ -66,25 +70,25 @@ class Evaluator:
         except Exception as error:
             # Any failing targeting is one failed evaluation, as in the in-process providers.
             return failure("GENERAL", f"targeting failed: {type(error).__name__}: {error}", key)
-        found = (key, details.variant, str(details.reason))
+        found = (key, details.variant, details.reason)
         return self._answers.get(found) or self._kept(found, details)
 
-    def _kept(self, found: tuple[str, str | None, str], details: FlagResolutionDetails[Any]) -> Outcome:
-        key, variant, _ = found
-        reason = details.reason.value if isinstance(details.reason, Reason) else str(details.reason)
-        answer: Document = {"key": key, "reason": reason, "variant": variant or ""}
+    def _kept(self, found: _Found, details: FlagResolutionDetails[Any]) -> Outcome:
+        key, variant, reason = found
+        answer: Document = {"key": key, "reason": str(reason), "variant": variant or ""}
         if variant is not None:
             answer["value"] = float(details.value) if key in self._floats else details.value
-        if details.flag_metadata:
-            answer["metadata"] = dict(details.flag_metadata)
+        metadata = self._metadata[key]
+        if metadata:
+            answer["metadata"] = metadata
         outcome = self._answers[found] = Outcome(200, _encode(answer))
         return outcome
 
 
 def context_of(attributes: Mapping[str, Any]) -> EvaluationContext:
     """Return the evaluation context of an OFREP `context` object."""
-    rest = {name: value for name, value in attributes.items() if name != "targetingKey"}
-    return EvaluationContext(attributes.get("targetingKey"), rest)
+    rest = dict(attributes)
+    return EvaluationContext(rest.pop("targetingKey", None), rest)
 
 
 def failure(code: str, details: str, key: str | None = None) -> Outcome:
@@ -100,8 +104,8 @@ def not_found(key: str) -> Outcome:
 
 
 def _prepared(flag: Document, bucketing: Bucketing) -> Document:
-    # The core moves fields of the dictionaries that it is given.
-    prepared = dict(flag)
+    # The core moves fields of the dictionaries that it is given, and copies metadata with every evaluation.
+    prepared = {field: value for field, value in flag.items() if field != "metadata"}
     if prepared.get("targeting"):
         prepared["targeting"] = for_core(prepared["targeting"], bucketing)
     return prepared

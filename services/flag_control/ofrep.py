@@ -14,7 +14,7 @@ from .access import Access
 from .answers import GoneError, Header, Receive, Scope, Send, TooLargeError, body_of, respond, respond_empty
 from .evaluation import Outcome, context_of, failure, not_found
 from .events import stream_changes
-from .store import FlagSet, FlagStore, normal
+from .store import EVERYTHING, FlagSet, FlagStore, normal
 from .usage import Usage
 
 BULK = "/ofrep/v1/evaluate/flags"
@@ -102,8 +102,8 @@ class Ofrep:
         if isinstance(context, Outcome):
             await respond(send, context)
             return
-        selector = headers.get(b"flagd-selector", b"").decode("latin-1")
-        flag_set = self._store.get(selector)
+        selector = headers.get(b"flagd-selector")
+        flag_set = self._store.get(selector.decode("latin-1") if selector else EVERYTHING)
         if flag_set is None:
             await respond(send, _NO_SET if key is None else not_found(key))
         elif key is None:

@@ -107,12 +107,13 @@ class FlagStore:
 
     def get(self, selector: str = EVERYTHING) -> FlagSet | None:
         """Return what the selector sees; None where nothing is, or was, there to see."""
+        known = self._sets.get(selector)
+        if known is not None:
+            return known
         selector = normal(selector)
-        flag_set = self._sets.get(selector)
-        if flag_set is None:
-            flag_set = self._build(selector)
-            if flag_set is not None:
-                self._sets[selector] = flag_set
+        flag_set = self._sets.get(selector) or self._build(selector)
+        if flag_set is not None:
+            self._sets[selector] = flag_set
         return flag_set
 
     @contextmanager

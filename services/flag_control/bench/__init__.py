@@ -1,0 +1,1 @@
+"""Figures of flag serving, each beside the bare server or stream in the same run."""

@@ -1,0 +1,119 @@
+"""The measurement: every server in a process of its own, one core for it and one for what asks."""
+
+import asyncio
+import os
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from services.flag_control.ofrep import BULK
+
+from .child import Server
+from .load import rate
+from .streams import Clients, raw
+
+_SET = 16
+_LARGE_SET = 1000
+_SINGLE = f"{BULK}/flag-3"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Rates in answers or evaluations per second, times in seconds, memory in bytes.
+
+    Attributes:
+        echo, single: answers per second of the echo and of OFREP, the best of each in turns.
+        bulk: flag evaluations per second over bulk requests.
+        clients_p50, clients_p99: push until a real in-process client has it.
+        raw_last: push until the last raw stream has it, the median of the pushes.
+        large_p50: push of the large set until one client has it.
+    """
+
+    echo: float
+    single: float
+    bulk: float
+    clients: int
+    clients_p50: float
+    clients_p99: float
+    streams: int
+    raw_last: float
+    large_flags: int
+    large_p50: float
+    rss: int
+
+
+def measure(say: Callable[[str], None], *, seconds: float, turns: int, clients: int, streams: int) -> Figures:
+    """Take every figure.
+
+    Args:
+        say: told what is being measured.
+        seconds: of load in each turn; turns: of the echo and of OFREP, one after the other.
+        clients: real in-process clients; streams: raw streams.
+    """
+    say("OFREP beside an echo on the same server")
+    with _apart():
+        echo, single, bulk = _rates(seconds, turns)
+    say(f"push to {clients} in-process clients")
+    times = _to_clients(clients, pushes=30)
+    say(f"push to {streams} raw streams")
+    with Server("flags", 3) as server:
+        last = asyncio.run(raw(server, streams, pushes=10))
+        # Read while the streams' buffers are as they were: the process has not given memory back.
+        rss = server.rss()
+    say(f"push of {_LARGE_SET} flags")
+    with Server("flags", _LARGE_SET) as server:
+        large = asyncio.run(raw(server, 1, pushes=15))
+    return Figures(
+        echo=echo,
+        single=single,
+        bulk=bulk,
+        clients=clients,
+        clients_p50=statistics.median(times),
+        clients_p99=statistics.quantiles(times, n=100)[98],
+        streams=streams,
+        raw_last=statistics.median(last),
+        large_flags=_LARGE_SET,
+        large_p50=statistics.median(large),
+        rss=rss,
+    )
+
+
+def _rates(seconds: float, turns: int) -> tuple[float, float, float]:
+    echo, single, bulk = [], [], []
+    with Server("echo", 1) as bare, Server("flags", _SET) as flags:
+        _step_aside()
+        for _ in range(turns):
+            echo.append(rate(bare.http, _SINGLE, seconds))
+            single.append(rate(flags.http, _SINGLE, seconds))
+            bulk.append(rate(flags.http, BULK, seconds) * _SET)
+    return max(echo), max(single), max(bulk)
+
+
+def _to_clients(clients: int, pushes: int) -> list[float]:
+    with Server("flags", _SET) as server:
+        followers = Clients(server, clients)
+        try:
+            return [seconds for version in range(2, pushes + 2) for seconds in followers.push(version)]
+        finally:
+            followers.close()
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Give the servers that are started in the block the first core, and this process the others."""
+    if not hasattr(os, "sched_setaffinity") or len(cores := sorted(os.sched_getaffinity(0))) < 2:
+        yield
+        return
+    os.sched_setaffinity(0, cores[:1])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _step_aside() -> None:
+    """Leave the first core to the servers."""
+    if hasattr(os, "sched_setaffinity"):
+        everything = set(range(os.cpu_count() or 1))
+        os.sched_setaffinity(0, everything - {min(everything)} or everything)

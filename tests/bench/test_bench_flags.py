@@ -1,0 +1,23 @@
+"""`penstock bench flags` measures what it says it does; how fast is not asked here."""
+
+from penstock.cli.bench_flags import FlagsBench, run
+
+
+def test_every_figure_is_measured_and_set_beside_its_goal() -> None:
+    found = run(seconds=0.2, turns=1, clients=2, streams=5)
+    assert found.single_per_second > 0
+    assert 0 < found.ratio < 10
+    assert found.bulk_per_second > found.single_per_second
+    assert 0 < found.clients_p50_ms <= found.clients_p99_ms
+    assert found.raw_last_ms > 0
+    assert found.large_p50_ms > 0
+    assert found.rss_mb > 10
+    assert found.line().count("(goal") == 7
+
+
+def test_one_missed_goal_is_said_and_counts() -> None:
+    good = FlagsBench(30_000, 20_000, 0.66, 50_000, 100, 4.0, 10.0, 1000, 60.0, 1000, 50.0, 90.0)
+    assert good.within
+    bad = FlagsBench(30_000, 11_999, 0.66, 50_000, 100, 4.0, 10.0, 1000, 60.0, 1000, 50.0, 90.0)
+    assert not bad.within
+    assert bad.line().startswith("✖ missed  OFREP single: 11,999/s")
