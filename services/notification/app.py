@@ -43,6 +43,7 @@ HEARD = tuple(topic.name for topic in PUBLIC if topic.name != DELIVERIES)
 _PATIENCE_S = 60.0
 _COMMIT_S = 1.0
 _COMMIT_ALL_AFTER = 3600
+_LAST_COMMIT_S = 2.0
 _AFTER_ERROR_S = 0.5
 _LONGEST_ROLLOUT = timedelta(days=90)
 _ANNOUNCED = b"rollout.announced"
@@ -108,8 +109,10 @@ class Notification:
             self._committing.cancel()
             await asyncio.gather(self._committing, return_exceptions=True)
         try:
-            await self._progress.commit(self._marks.all())
-        except KafkaError as error:
+            # Without a broker the client would look for one for ever; what is not committed is only heard again.
+            async with asyncio.timeout(_LAST_COMMIT_S):
+                await self._progress.commit(self._marks.all())
+        except (KafkaError, TimeoutError) as error:
             log.warning("positions were not committed: %s", type(error).__name__)
         await asyncio.gather(self._progress.stop(), self._library.stop(), self._appender.stop(), self._egress.close())
 

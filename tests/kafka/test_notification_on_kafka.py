@@ -26,7 +26,7 @@ from tests.support.builders import an
 from tests.support.logs import others
 from tests.support.plans import SHORT
 from tests.support.receiver import SECRET, Receiver
-from tests.support.stack import eventually
+from tests.support.stack import OwnKafka, eventually, settings_on
 
 
 @asynccontextmanager
@@ -261,3 +261,20 @@ async def test_no_secret_and_no_address_is_said_or_logged(
     assert "HTTP 500" in shown
     assert SECRET not in shown
     assert "/hook" not in shown
+
+
+async def test_a_broker_that_is_killed_and_comes_back_costs_no_delivery(own_kafka: OwnKafka, tmp_path: Path) -> None:
+    broker, chat = own_kafka(), Receiver()
+    base = settings_on(broker, None, "killed.", tmp_path)
+    async with receiving(chat):
+        settings = with_subscribers(base, tmp_path, chat=(chat, ["*"]))
+        async with running(settings) as service:
+            async with others(settings) as world:
+                await world.say("rollouts", rollback(1))
+                await eventually(lambda: chat.ids == ["rollback-1"], "the first is told")
+            broker.kill()
+            broker.start()
+            async with others(settings) as world:
+                await world.say("rollouts", rollback(2))
+                await eventually(lambda: chat.ids == ["rollback-1", "rollback-2"], "the second is told", 60)
+            assert service.alive()
