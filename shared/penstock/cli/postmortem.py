@@ -42,7 +42,7 @@ def draft(
     """Draft a postmortem: timeline, detection, impact, times, policy, who was told; the judgement is left to you."""
     if source is not None:
         history, saved_for = load(source)
-        facts = postmortem(rollout or saved_for, _from_history(history))
+        facts = postmortem(rollout or saved_for, said_in(history))
     elif rollout is not None:
         with connect() as client:
             facts = postmortem(rollout, _from_console(client, rollout))
@@ -73,7 +73,8 @@ def _said(row: dict[str, Any]) -> Said:
     return Said(from_json(row["event"]), f"{row['topic']}/{row['partition']}@{row['offset']}")
 
 
-def _from_history(history: History) -> Iterator[Said]:
+def said_in(history: History) -> Iterator[Said]:
+    """Yield every event, window and command of a history's accepted records, with where it stands."""
     for log, steps in fold_history(history).items():
         for step in steps:
             record = step.accepted.record
