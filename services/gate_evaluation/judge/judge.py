@@ -1,7 +1,7 @@
 """The judge of one rollout: windows in, verdicts out, deterministic, with a state that travels as JSON."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,51 +16,24 @@ from services.gate_evaluation.judge.grids import Floats, onset_weight
 from services.gate_evaluation.judge.history import History, load, requests_of, without
 from services.gate_evaluation.judge.layout import Layout, Placing, lay, place
 from services.gate_evaluation.judge.measures import Cohort, Window
+from services.gate_evaluation.judge.progress import Progress
 from services.gate_evaluation.judge.reading import Description, Reading
 from services.gate_evaluation.judge.report import GateView, gate_verdict
-from services.gate_evaluation.judge.rule import Bake, Decision, Standing, decide
+from services.gate_evaluation.judge.rule import Decision, Standing, decide
 from services.gate_evaluation.judge.spec import (
     Authority,
-    Direction,
-    GateKind,
     JudgeSpec,
     Margin,
     Sensitivity,
     weights_of,
 )
 from services.gate_evaluation.judge.split import LIMIT, SplitGuard
+from services.gate_evaluation.judge.standings import enough, gated, standings_of
 from services.gate_evaluation.judge.verdict import JUDGE_VERSION, GateVerdict, NoData, Reason, WindowVerdict, Word
 
 _NEVER_SEEN_AFTER = 3
-_FEWEST = 20.0
-_BY_REQUEST = (GateKind.RATIO, GateKind.QUANTILE, GateKind.MEAN, GateKind.SLO)
 _EMPTY = Cohort()
 _LN10 = math.log(10.0)
-_CERTAIN = 690.0
-
-
-@dataclass(slots=True)
-class Progress:
-    """Counters of a rollout, all in windows.
-
-    Attributes:
-        observed: seen; judged: counted as evidence; stage_judged: every binding gate measured, in this stage.
-        min_bake, max_bake: of this stage.
-        missing: by gate, consecutive windows without data.
-        samples: by gate, canary totals in this stage.
-        breach: reason of a breach that has happened; it stands.
-        must_pass: gates without which this stage does not pass; None: all. The others only guard.
-    """
-
-    observed: int
-    judged: int
-    stage_judged: int
-    min_bake: int
-    max_bake: int
-    missing: list[int]
-    samples: list[float]
-    breach: str | None = None
-    must_pass: tuple[str, ...] | None = None
 
 
 class Judge:
@@ -129,6 +102,7 @@ class Judge:
         done = self._progress
         done.min_bake = done.min_bake if min_bake is None else min_bake
         done.max_bake = done.max_bake if max_bake is None else max_bake
+        done.must_pass = must_pass
         done.stage_judged, done.samples = 0, [0.0] * len(self.spec.gates)
         self._bank.restart(self._layout.pass_rows)
         self._split.restart()
@@ -162,7 +136,7 @@ class Judge:
                 self._split.observe(canary.requests, baseline.requests, split, variance)
         evidence = self._bank.evidence()
         fired = self._catastrophe.observe(canary, baseline) and not warm
-        standings = self._standings(readings, evidence)
+        standings = standings_of(self.spec, self._weights, self._layout.gates, readings, evidence)
         decision = self._decide(standings, fired, warm=warm, last=last)
         self._absorb(window, canary, baseline, readings, judged=judged)
         verdict = self._verdict(window, decision, standings, readings, evidence, warm=warm)
@@ -205,48 +179,22 @@ class Judge:
         binding = [
             ok
             for ok, gate in zip(usable, self.spec.gates, strict=True)
-            if gate.authority is not Authority.ADVISE and self._binds(gate.name)
+            if gate.authority is not Authority.ADVISE and progress.binds(gate.name)
         ]
         progress.stage_judged += all(binding)
         for index, reading in enumerate(readings):
             progress.missing[index] = 0 if usable[index] else progress.missing[index] + 1
             progress.samples[index] += reading.counts.get("canary_total", 0.0)
 
-    def _binds(self, gate: str) -> bool:
-        return self._progress.must_pass is None or gate in self._progress.must_pass
-
-    def _standings(self, readings: list[Reading], evidence: Floats) -> list[Standing]:
-        values = evidence.tolist()
-        found = []
-        for gate, layout, reading in zip(self.spec.gates, self._layout.gates, readings, strict=True):
-            if layout.fail:
-                f = sum(weight * values[row] for row, weight in layout.fail)
-                p = min(sum(weight * values[row] for row, weight in group) for group in layout.passing)
-                logs = math.log(max(f, 1e-300)), math.log(max(p, 1e-300))
-            else:
-                logs = self._kept_apart(reading)
-            found.append(Standing(gate.name, gate.authority, self._weights[gate.name], *logs, reading.no_data))
-        return found
-
-    def _kept_apart(self, reading: Reading) -> tuple[float, float]:
-        """Return the evidence of a gate without rows: its own limit stands where the rule expects 1/alpha."""
-        if reading.beyond is None:
-            return 0.0, 0.0
-        return reading.beyond - math.log(self.spec.alpha), -_CERTAIN if reading.beyond >= 0 else _CERTAIN
-
-    def _bake(self, *, last: bool = False) -> Bake:
-        done = self._progress
-        if last:
-            return Bake(done.stage_judged, min(done.min_bake, done.stage_judged), done.stage_judged)
-        return Bake(done.stage_judged, done.min_bake, done.max_bake)
-
     def _decide(self, standings: list[Standing], fired: bool, *, warm: bool, last: bool) -> Decision:
         progress, spec = self._progress, self.spec
-        bake = self._bake(last=last)
+        bake = progress.bake(last=last)
         if spec.sensitivity is Sensitivity.ESTIMATE:
-            standings = [self._gated(standing, at) for at, standing in enumerate(standings)]
+            seen = [comparison.describe(self._bank) for comparison in self._history.comparisons]
+            standings = [gated(*each) for each in zip(standings, spec.gates, seen, strict=True)]
         if bake.judged >= bake.most:
-            standings = [self._enough(standing, at) for at, standing in enumerate(standings)]
+            pairs = zip(standings, spec.gates, progress.samples, strict=True)
+            standings = [enough(standing, gate, samples, spec.alpha_pass) for standing, gate, samples in pairs]
         decision = decide(
             standings, bake, alpha=spec.alpha, alpha_pass=spec.alpha_pass,
             split_ok=self._split.log_e < LIMIT, catastrophe=fired, must_pass=progress.must_pass,
@@ -258,21 +206,6 @@ class Judge:
         elif warm and not last:
             return replace(decision, word=Word.INCONCLUSIVE, final=False, reason=Reason.WARM_UP)
         return decision
-
-    def _gated(self, standing: Standing, at: int) -> Standing:
-        """Sensitivity `estimate`: evidence of harm counts only while the running estimate is beyond the tolerance."""
-        seen = self._history.comparisons[at].describe(self._bank)
-        if seen.canary is None or not seen.baseline:
-            return replace(standing, log_f=-700.0)
-        change = seen.canary / seen.baseline - 1.0
-        beyond = {Direction.UP: change, Direction.DOWN: -change, Direction.BOTH: abs(change)}[self.spec.gates[at].bad]
-        return standing if beyond > seen.tolerance else replace(standing, log_f=-700.0)
-
-    def _enough(self, standing: Standing, at: int) -> Standing:
-        """At the end of the bake a gate that saw next to nothing has no data, rather than an open question."""
-        few = self.spec.gates[at].kind in _BY_REQUEST and self._progress.samples[at] < _FEWEST
-        open_still = standing.log_p < -math.log(self.spec.alpha_pass)
-        return replace(standing, no_data=standing.no_data or NoData.TOO_FEW_SAMPLES) if few and open_still else standing
 
     def _absorb(
         self, window: Window, canary: Cohort, baseline: Cohort, readings: list[Reading], *, judged: bool
@@ -312,7 +245,7 @@ class Judge:
 
     def _gates(self, standings: list[Standing], readings: list[Reading], evidence: Floats) -> tuple[GateVerdict, ...]:
         log_e = np.log(np.maximum(evidence, 1e-300)).tolist()
-        spec, progress, bake = self.spec, self._progress, self._bake()
+        spec, progress, bake = self.spec, self._progress, self._progress.bake()
         found = []
         for at, comparison in enumerate(self._history.comparisons):
             seen = comparison.describe(self._bank) if readings[at].no_data is None else Description()
@@ -358,8 +291,5 @@ class Judge:
         judge._guarded = doc["guarded"]
         judge._split.restore(unpack(doc["split"]))
         judge._catastrophe.running = doc["running"]
-        must_pass = doc["progress"].get("must_pass")
-        judge._progress = Progress(
-            **{**doc["progress"], "must_pass": tuple(must_pass) if must_pass is not None else None}
-        )
+        judge._progress = Progress.from_doc(doc["progress"])
         return judge

@@ -165,6 +165,20 @@ def test_a_hold_gate_in_breach_holds_and_an_advisory_one_does_nothing() -> None:
         assert (verdict.word, verdict.reason) == (word, reason)
 
 
+def test_a_stage_passes_on_its_own_gates_while_the_others_only_guard() -> None:
+    gates = (ERRORS, GateSpec("absent", "absent", GateKind.RATIO))
+
+    def last(must_pass: tuple[str, ...] | None) -> Word:
+        judge = Judge.start(spec(*gates, bake=60), history((ERRORS,), n=10_000))
+        judge.new_stage(60, 60, must_pass)
+        judge.observe(CALM, None)
+        judge = Judge.from_doc(judge.spec, json.loads(json.dumps(judge.to_doc())))
+        return [judge.observe(CALM, None) for _ in range(59)][-1].word
+
+    assert last(("errors",)) is Word.PASSED
+    assert last(None) is Word.NO_DATA
+
+
 def test_blame_falls_on_a_metric_only_if_it_carries_the_breach_alone() -> None:
     half = [standing("a", f=5.0, weight=0.5), standing("b", f=5.1, weight=0.5)]
     decision = decide(half, Bake(5, 9, 9), alpha=0.01, alpha_pass=0.05, split_ok=True, catastrophe=False)
