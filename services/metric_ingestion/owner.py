@@ -103,7 +103,8 @@ class Owner:
         self.position = offset + 1
         try:
             if offset >= self._skip.get(target, 0):
-                self.states.setdefault(target, TargetState()).take(decode(value))
+                frame = decode(value)
+                self.states.setdefault(target, TargetState()).take(frame)
                 self._touched.add(target)
         finally:
             self._apply_recorded()

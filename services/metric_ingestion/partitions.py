@@ -128,7 +128,7 @@ class Partitions:
                 continue
             touched[record.partition] = owner
             try:
-                owner.take(record.offset, record.value, record.key.decode())
+                owner.take(record.offset, record.value or b"", (record.key or b"").decode(errors="replace"))
             except InvalidError as error:
                 self._spawn(dead_letter(self._appender, NAME, record, str(error)))
         for partition, owner in touched.items():

@@ -107,7 +107,7 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
         """Commit what was handed to `on_records`."""
         await self._consumer.commit()
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Pause what is new: its owner must be restored first."""
         partitions = [position.partition for position in assigned]
         if self._assigned is not None:
@@ -115,7 +115,7 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
                 self.pause(partition)
             self._assigned(partitions)
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Tell that partitions are no longer ours."""
         if self._revoked is not None:
             self._revoked([position.partition for position in revoked])
@@ -140,7 +140,8 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
         if self.failure is not None:
             return
         try:
-            await self._on_records(message.raw_message)
+            records: Any = message.raw_message
+            await self._on_records(records)
         except BaseException as error:
             # FastStream would log and go on with the next batch; a skipped record is worse than a dead service.
             self.failure = error

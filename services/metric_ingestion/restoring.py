@@ -39,7 +39,7 @@ async def restored(
             owners[partition].restore()
 
     def fold_one(record: ConsumerRecord) -> None:
-        accepted = owners[record.partition].recorded(record.offset, record.value)
+        accepted = owners[record.partition].recorded(record.offset, record.value or b"")
         if accepted is not None:
             offer(record.partition, accepted, dict(record.headers))
 

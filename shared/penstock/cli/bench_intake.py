@@ -69,6 +69,7 @@ class Exports:
 
     def __init__(self, connection: int, points: int) -> None:
         from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+        from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
         self._request = ExportMetricsServiceRequest()
         resource = self._request.resource_metrics.add()
@@ -80,7 +81,7 @@ class Exports:
         for name, value in names.items():
             resource.resource.attributes.add(key=name).value.string_value = value
         metric = resource.scope_metrics.add().metrics.add(name="http.server.request.duration", unit="s")
-        metric.histogram.aggregation_temporality = 1
+        metric.histogram.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
         for number in range(points):
             attributes = {
                 "feature_flag.key": "flag",
