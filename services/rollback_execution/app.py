@@ -14,8 +14,8 @@ from services.runtime.service import Clock, Service
 
 from .decide import decide
 from .errands import Errand, errand_of, report
+from .posting import post
 from .state import State, load
-from .steps.webhook import post
 
 NAME = "rollback_execution"
 

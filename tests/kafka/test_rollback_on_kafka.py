@@ -9,9 +9,8 @@ import pytest
 
 from penstock.events import Event, RollbackExecuted, StepStarted, StepTakenOver
 from penstock.settings import Settings
-from services.rollback_execution import course
+from services.rollback_execution import course, posting
 from services.rollback_execution.app import RollbackExecution, build
-from services.rollback_execution.steps import webhook
 from services.runtime.reader import Heard, PublicReader
 from services.runtime.service import system_clock
 from tests.support.logs import Others, others
@@ -154,7 +153,7 @@ async def test_of_two_copies_one_calls_the_hook_and_the_other_takes_over_when_it
     settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(course, "LEASE", 2.0)
-    monkeypatch.setattr(webhook, "POST_SECONDS", 60.0)
+    monkeypatch.setattr(posting, "POST_SECONDS", 60.0)
     receiver.be_silent()
     async with others(settings) as world, hearing(settings) as heard, AsyncExitStack() as stack:
         copies: dict[str, AsyncExitStack] = {}
