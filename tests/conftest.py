@@ -2,6 +2,7 @@
 
 from tests.support.parts import (  # noqa: F401
     pytest_addoption,
+    pytest_collectreport,
     pytest_runtest_logreport,
     pytest_sessionfinish,
     pytest_terminal_summary,

@@ -27,13 +27,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     part = part_of(report.nodeid)
     _seconds[part] += report.duration
     if report.skipped and not hasattr(report, "wasxfail"):
-        _counts[part]["skipped"] += 1
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        _reasons[part][reason.removeprefix("Skipped: ")] += 1
+        _skipped(part, report.longrepr)
     elif report.failed:
         _counts[part]["failed"] += 1
     elif report.when == "call":
         _counts[part]["passed"] += 1
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Count a module that skips as a whole: its tests never come to a report of their own."""
+    if report.skipped:
+        _skipped(part_of(report.nodeid), report.longrepr)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -54,6 +58,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(f"{'':<10} {count} skipped: {reason}")
     if _reasons and _strict(config):
         terminalreporter.line("A skipped test fails this run (--fail-on-skip, or CI=true).", red=True)
+
+
+def _skipped(part: str, why: object) -> None:
+    _counts[part]["skipped"] += 1
+    reason = why[2] if isinstance(why, tuple) else str(why)
+    _reasons[part][reason.removeprefix("Skipped: ")] += 1
 
 
 def _strict(config: pytest.Config) -> bool:
