@@ -45,7 +45,7 @@ class Feature:
 
 
 GOOD = Feature("quick-search", "/search", rate=130.0, version="2.4.0")
-BAD = Feature("suggestions", "/suggestions", rate=120.0, version="2.5.0", cold_every=25, cold_queries=5)
+BAD = Feature("suggestions", "/suggestions", rate=140.0, version="2.5.0", cold_every=25, cold_queries=6)
 SAME = Feature("new-footer", "/cart", rate=50.0, version="2.4.1")
 UNMEASURED = Feature("gift-notes", "/gifts", rate=15.0, version="2.6.0")
 
