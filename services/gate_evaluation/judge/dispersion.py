@@ -19,7 +19,7 @@ _CLIP = 2.5
 _FORGET = 0.9998
 _SPAN = 30
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
-_TAPER: Floats = 1.0 - np.arange(LAGS) / LAGS
+_TAPER: Floats = np.where(np.arange(LAGS) > 0, 1.0 - np.arange(LAGS) / LAGS, 0.0)
 
 
 class Residual(msgspec.Struct, frozen=True):
@@ -111,13 +111,10 @@ class Dispersion:
         lags = self.top / (self.bottom + prior[:, None])
         v0 = np.maximum(lags[:, 0] + prior * self.prior / (self.bottom[:, 0] + prior), 0.0)
         self._v0: Floats = v0
-        lags[:, 0] = 0.0
-        bartlett = np.maximum(v0, v0 + 2.0 * (lags @ _TAPER))
-        r = np.minimum(np.maximum(lags[:, 1] / np.maximum(v0, 1e-300), 0.0), 0.95)
-        chain = v0 * ((1 + r) / (1 - r) - 2 * r * (1 - r**_SPAN) / (_SPAN * (1 - r) ** 2))
-        mean = 0.5 * (bartlett + chain)
-        found: Floats = _SAFETIES * mean
-        return found
+        later = lags @ _TAPER
+        found = [_long_run(*each) for each in zip(v0.tolist(), lags[:, 1].tolist(), later.tolist(), strict=True)]
+        tau2: Floats = _SAFETIES * np.array(found)
+        return tau2
 
     def arrays(self) -> dict[str, Floats]:
         """Return everything that a continuation needs, by name."""
@@ -135,3 +132,15 @@ class Dispersion:
         for ring, view in zip(self._rings, arrays["ring"], strict=True):
             ring.view[:] = view
         self._tau2 = self._estimate()
+
+
+def _long_run(v0: float, v1: float, later: float) -> float:
+    """Return the mean of two estimates of a long-run variance: by Bartlett's weights, and as a chain of lag-1 memory.
+
+    Args:
+        v0, v1: variance, and covariance of neighbouring windows.
+        later: weighted sum of the covariances at all lags from 1.
+    """
+    r = min(max(v1 / v0, 0.0), 0.95) if v0 > 0 else 0.0
+    chain = v0 * ((1 + r) / (1 - r) - 2 * r * (1 - r**_SPAN) / (_SPAN * (1 - r) ** 2))
+    return 0.5 * (max(v0, v0 + 2.0 * later) + chain)

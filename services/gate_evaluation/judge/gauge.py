@@ -15,6 +15,8 @@ from services.gate_evaluation.judge.spec import Direction, GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
 
 _SIDES = {Direction.UP: (1,), Direction.DOWN: (-1,), Direction.BOTH: (1, -1)}
+_LOCAL = 0.15
+"""Weight of the newest window in the mean that residuals are taken around: a leak is not noise."""
 _FEW = (0.06, 0.2, 0.6, 1.5, 4.0)
 
 
@@ -34,7 +36,7 @@ class GaugeComparison:
         self.gate = gate
         self.fail_margin = gate.fail_at
         self.index = first_lane
-        self.level = self.canary = self.baseline = self.seen = self.judged = 0.0
+        self.level = self.canary = self.baseline = self.seen = self.judged = self.local = 0.0
         self._margins: list[tuple[int, int, bool]] = []  # (row, 0 tolerance or 1 pass margin, down)
         self._window = (0.0, 1.0)
 
@@ -110,8 +112,7 @@ class GaugeComparison:
         bank.z[self._at] = (y - bank.log_t0(self._rows)) / sd
         self._window = (y, spread)
         scale = math.sqrt(spread)
-        past = math.log(self.canary / self.baseline) if self.judged > 0 else y
-        residual = Residual((y - past) / scale, 0.0, 0.0) if self.judged > 2 else None
+        residual = Residual((y - self.local) / scale, 0.0, 0.0) if self.judged > 2 else None
         counts = {"canary": one.sum / one.count, "canary_total": one.count,
                   "baseline": two.sum / two.count, "baseline_total": two.count}  # fmt: skip
         return Reading(None, (residual,), counts)
@@ -126,6 +127,7 @@ class GaugeComparison:
             step = max(1.0 / self.judged, FORGET)
             self.canary += step * (one.sum / one.count - self.canary)
             self.baseline += step * (two.sum / two.count - self.baseline)
+            self.local += max(step, _LOCAL) * (self._window[0] - self.local)
         self._absorb_level(two.sum / two.count)
 
     def describe(self, bank: Bank) -> Description:
@@ -156,10 +158,10 @@ class GaugeComparison:
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
-        return {"means": [self.level, self.canary, self.baseline, self.seen, self.judged]}
+        return {"means": [self.level, self.canary, self.baseline, self.seen, self.judged, self.local]}
 
     def restore(self, doc: dict[str, object]) -> None:
         """Continue from `to_doc`."""
         means = doc["means"]
         assert isinstance(means, list)
-        self.level, self.canary, self.baseline, self.seen, self.judged = means
+        self.level, self.canary, self.baseline, self.seen, self.judged, self.local = means
