@@ -46,6 +46,9 @@ class Settings(BaseModel):
         False, description="Let webhooks go to private and loopback addresses; for local use only."
     )
     ofrep_auth: bool = Field(False, description="Require a bearer token or API key for flag evaluation.")
+    ofrep_origins: str = Field(
+        "", description="Origins of web pages that may evaluate flags, comma-separated; * for every page."
+    )
     peers: str = Field("", description="Write endpoints of the other flag controls, comma-separated URLs.")
     sync_cert_file: Path | None = Field(None, description="Server certificate of flagd sync; TLS with sync_key_file.")
     sync_key_file: Path | None = Field(None, description="Server key of flagd sync.")
