@@ -31,9 +31,20 @@ async def respond(send: Send, outcome: Outcome, *headers: Header) -> None:
 
 async def respond_empty(send: Send, status: int, *headers: Header) -> None:
     """Send an answer without a body."""
-    length = [] if status == 304 else [(b"content-length", b"0")]
+    length = [] if status in {204, 304} else [(b"content-length", b"0")]
     await send({"type": "http.response.start", "status": status, "headers": [*length, *headers]})
     await send({"type": "http.response.body", "body": b""})
+
+
+def with_headers(send: Send, headers: tuple[Header, ...]) -> Send:
+    """Return a `send` that adds headers to the start of the answer."""
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return sending
 
 
 async def body_of(receive: Receive, declared: bytes | None, limit: int) -> bytes:

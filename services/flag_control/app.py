@@ -11,6 +11,7 @@ from penstock.events import FlagServed, RollbackStarted, RolloutSuperseded
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
+from penstock.telemetry import Telemetry
 from penstock.tokens import load_tokens
 from services.runtime.appender import Appender
 from services.runtime.decider import DeciderShell, Spec
@@ -21,6 +22,7 @@ from .access import Access
 from .change import document_of
 from .control import control_app
 from .controls import FlagControls
+from .cors import parse_origins
 from .credentials import server_credentials
 from .decide import decide
 from .ofrep import Ofrep
@@ -72,6 +74,7 @@ class FlagControl:
         )
         self._http = self._http_server()
         self._appender = Appender(settings)
+        self._telemetry = Telemetry.of(NAME, settings)
         self._view = RedisView(settings.redis, self._flag_of) if settings.redis else None
         self._heard: dict[str, float] = {}
         self._sending: set[asyncio.Task[None]] = set()
@@ -112,6 +115,7 @@ class FlagControl:
         if self._view is not None:
             await self._view.stop()
         await self._peers.close()
+        self._telemetry.close()
 
     def ready(self) -> bool:
         """Whether what is served is what the log says."""
@@ -125,7 +129,14 @@ class FlagControl:
         settings, tokens = self._settings, load_tokens(self._settings.tokens)
         control = control_app(self._controls, tokens, health_routes(self.ready, self.alive))
         access = Access(tokens) if settings.ofrep_auth else None
-        ofrep = Ofrep(self._store, self._usage, control, access=access, ready=self._shell.ready)
+        ofrep = Ofrep(
+            self._store,
+            self._usage,
+            control,
+            access=access,
+            origins=parse_origins(settings.ofrep_origins),
+            ready=self._shell.ready,
+        )
         return http_server(ofrep, settings.host, settings.ofrep_port)
 
     def _on_heard(self, item: Item) -> None:
@@ -159,6 +170,8 @@ class FlagControl:
         return (state.version, flag) if flag is not None else None
 
     def _report(self, event: FlagServed) -> None:
+        if event.elapsed_ms is not None and event.served == event.streams:
+            self._telemetry.elapsed("decision -> clients served", event.elapsed_ms / 1000)
         task = asyncio.create_task(self._send(event))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)

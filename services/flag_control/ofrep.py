@@ -11,7 +11,19 @@ import msgspec
 from penstock.chain.document import canonical
 
 from .access import Access
-from .answers import GoneError, Header, Receive, Scope, Send, TooLargeError, body_of, respond, respond_empty
+from .answers import (
+    GoneError,
+    Header,
+    Receive,
+    Scope,
+    Send,
+    TooLargeError,
+    body_of,
+    respond,
+    respond_empty,
+    with_headers,
+)
+from .cors import Origins
 from .evaluation import Outcome, context_of, failure, not_found
 from .events import stream_changes
 from .store import EVERYTHING, FlagSet, FlagStore, normal
@@ -57,14 +69,19 @@ class Ofrep:
         *,
         access: Access | None = None,
         overlay: Mapping[str, Any] | None = None,
+        origins: Origins | None = None,
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Serve `store`; `access` None admits everyone; `overlay` is merged into every context and wins."""
+        """Serve `store`; `access` None admits everyone; `overlay` is merged into every context and wins.
+
+        `origins` are those whose web pages may read answers; without them none may.
+        """
         self._store = store
         self._usage = usage
         self._beside = beside
         self._access = access
         self._overlay = dict(overlay or {})
+        self._origins = origins
         self._ready = ready
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,10 +94,16 @@ class Ofrep:
             await self._beside(scope, receive, send)
             return
         method = "GET" if path == EVENTS else "POST"
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if self._origins is not None and b"origin" in headers:
+            origin = headers[b"origin"]
+            if scope["method"] == "OPTIONS":
+                await respond_empty(send, 204, *self._origins.preflight(origin))
+                return
+            send = with_headers(send, self._origins.headers(origin))
         if scope["method"] != method:
             await respond_empty(send, 405, (b"allow", method.encode()))
             return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
         if path == EVENTS:
             await self._events(scope, headers, receive, send)
         elif self._access is not None and not self._access.admits(headers):

@@ -17,6 +17,7 @@ from penstock.errors import InvalidError, Problem
 from services.runtime.http import HttpServer, health_app
 
 from .bucketing import Bucketing
+from .cors import parse_origins
 from .files import Files
 from .ofrep import Ofrep
 from .serving import http_server
@@ -36,6 +37,7 @@ class Options:
     context: Mapping[str, Any] = field(default_factory=dict)
     lenient: bool = False
     bucketing: Bucketing = Bucketing.V3
+    origins: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,11 @@ async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator
     files.load()
     usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
     beside = health_app(lambda: True, lambda: True)
-    http = http_server(Ofrep(store, usage, beside, overlay=options.context), options.host, options.ofrep_port)
+    http = http_server(
+        Ofrep(store, usage, beside, overlay=options.context, origins=parse_origins(options.origins)),
+        options.host,
+        options.ofrep_port,
+    )
     sync = SyncServer(store, options.host, options.sync_port, context=options.context)
     await http.start()
     try:

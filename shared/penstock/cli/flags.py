@@ -76,6 +76,9 @@ def serve(
     sync_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of flagd sync (gRPC); 0 for any.")] = 8015,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     context: Annotated[str, typer.Option(metavar="JSON", help="Merged into every evaluation, and wins.")] = "{}",
+    cors_origin: Annotated[
+        str, typer.Option(help="Origins of web pages that may evaluate, comma-separated; * for every page.")
+    ] = "",
     lenient: Annotated[bool, typer.Option("--lenient", help="Serve what only fails the evaluation it is in.")] = False,
     bucketing: Annotated[
         str, typer.Option(help="v3 hashes percentages like Python providers >= 0.6, v2 like Node, Java, Go and flagd.")
@@ -90,6 +93,7 @@ def serve(
         sync_port=sync_port,
         context=_object(context, "--context"),
         lenient=lenient,
+        origins=cors_origin,
         bucketing=standalone.bucketing_of(bucketing),
     )
     standalone.serve(options, lambda text: typer.echo(text, err=True))

@@ -1,0 +1,173 @@
+"""flagd sync, spoken raw: what is sent, to whom, and what a client is never sent."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.json_format import MessageToDict
+from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
+
+from penstock.errors import SettingsError, UnavailableError
+from penstock.settings import Settings
+from services.flag_control.credentials import server_credentials
+from services.flag_control.store import FlagStore
+from services.flag_control.sync import SyncServer
+from services.flag_control.validate import check
+from tests.support.flags import boolean
+
+REQUEST = sync_pb2.SyncFlagsRequest()
+
+
+def source(name: str = "one", set_id: str = "x", **flags: object):
+    return check(name, {"flags": flags or {"a": boolean()}, "metadata": {"flagSetId": set_id}}).source
+
+
+@asynccontextmanager
+async def serving(
+    store: FlagStore, **options: object
+) -> AsyncIterator[tuple[SyncServer, sync_pb2_grpc.FlagSyncServiceStub]]:
+    server = SyncServer(store, "127.0.0.1", 0, **options)  # type: ignore[arg-type]
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield server, sync_pb2_grpc.FlagSyncServiceStub(channel)
+    await server.stop()
+
+
+async def next_of(call: object) -> dict:
+    response = await asyncio.wait_for(call.read(), 5)  # type: ignore[attr-defined]
+    return json.loads(response.flag_configuration)
+
+
+async def test_the_whole_set_comes_at_once_and_with_every_change_and_holds_only_flags() -> None:
+    store = FlagStore()
+    store.publish(source())
+    async with serving(store) as (server, stub):
+        call = stub.SyncFlags(REQUEST)
+        first = await next_of(call)
+        assert set(first) == {"flags"}
+        assert first["flags"]["a"]["metadata"] == {"flagSetId": "x"}
+        store.publish(source(a=boolean(defaultVariant="on"), b=boolean()))
+        assert set((await next_of(call))["flags"]) == {"a", "b"}
+        assert len(server.streams.connected) == 1
+        call.cancel()
+
+
+async def test_a_client_without_flags_is_refused_and_never_told_that_there_are_none() -> None:
+    store = FlagStore()
+    async with serving(store) as (_, stub):
+        for ask in (stub.SyncFlags(REQUEST).read(), stub.FetchAllFlags(sync_pb2.FetchAllFlagsRequest())):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await ask
+            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_the_selector_header_wins_over_the_requests_own_and_both_work() -> None:
+    store = FlagStore()
+    store.publish(source("one", "x"))
+    store.publish(source("two", "y", b=boolean()))
+    async with serving(store) as (_, stub):
+        header = (("flagd-selector", "flagSetId=y"),)
+        by_header = stub.SyncFlags(sync_pb2.SyncFlagsRequest(selector="flagSetId=x"), metadata=header)
+        assert set((await next_of(by_header))["flags"]) == {"b"}
+        by_request = stub.SyncFlags(sync_pb2.SyncFlagsRequest(selector="source=one"))
+        assert set((await next_of(by_request))["flags"]) == {"a"}
+        fetched = await stub.FetchAllFlags(sync_pb2.FetchAllFlagsRequest(), metadata=header)
+        assert set(json.loads(fetched.flag_configuration)["flags"]) == {"b"}
+        by_header.cancel()
+        by_request.cancel()
+
+
+async def test_the_servers_context_is_sent_with_the_flags_and_as_metadata() -> None:
+    store = FlagStore()
+    store.publish(source())
+    async with serving(store, context={"tenant": "acme", "beta": True}) as (_, stub):
+        call = stub.SyncFlags(REQUEST)
+        response = await call.read()
+        assert MessageToDict(response.sync_context) == {"tenant": "acme", "beta": True}
+        metadata = await stub.GetMetadata(sync_pb2.GetMetadataRequest())
+        assert MessageToDict(metadata.metadata) == {"tenant": "acme", "beta": True}
+        call.cancel()
+
+
+async def test_a_client_that_does_not_read_gets_the_newest_set_and_delays_nobody() -> None:
+    store = FlagStore()
+    store.publish(source())
+    large = {"state": "ENABLED", "variants": {"x": "y" * 100_000}, "defaultVariant": "x"}
+    async with serving(store) as (_, stub):
+        idle, reading = stub.SyncFlags(REQUEST), stub.SyncFlags(REQUEST)
+        await next_of(reading)
+        for number in range(50):
+            store.publish(source(a={**large, "metadata": {"n": number}}))
+            assert (await next_of(reading))["flags"]["a"]["metadata"]["n"] == number
+        found = [(await next_of(idle))["flags"]["a"].get("metadata", {}).get("n")]
+        while found[-1] != 49:
+            found.append((await next_of(idle))["flags"]["a"]["metadata"]["n"])
+        assert len(found) < 50, "what was not read in time was passed over"
+        idle.cancel()
+        reading.cancel()
+
+
+async def test_a_server_that_stops_ends_its_streams_so_that_clients_reconnect() -> None:
+    store = FlagStore()
+    store.publish(source())
+    async with serving(store) as (server, stub):
+        call = stub.SyncFlags(REQUEST)
+        await next_of(call)
+        await asyncio.wait_for(server.stop(), 3)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert server.streams.connected == set()
+
+
+async def test_a_taken_port_is_a_clear_error() -> None:
+    store = FlagStore()
+    async with serving(store) as (server, _):
+        with pytest.raises(UnavailableError, match="flagd sync"):
+            await SyncServer(store, "127.0.0.1", server.port).start()
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    key, cert = folder / f"{name}.key", folder / f"{name}.pem"
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode != 0:
+        pytest.skip("no openssl to make a certificate with")
+    return cert, key
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_over_tls_and_with_client_certificates(tmp_path: Path, mutual: bool) -> None:
+    cert, key = certificate(tmp_path, "server")
+    client_cert, client_key = certificate(tmp_path, "client")
+    settings = Settings(sync_cert_file=cert, sync_key_file=key, sync_client_ca_file=client_cert if mutual else None)
+    store = FlagStore()
+    store.publish(source())
+    server = SyncServer(store, "localhost", 0, credentials=server_credentials(settings))
+    await server.start()
+    try:
+        whole = grpc.ssl_channel_credentials(cert.read_bytes(), client_key.read_bytes(), client_cert.read_bytes())
+        async with grpc.aio.secure_channel(f"localhost:{server.port}", whole) as channel:
+            call = sync_pb2_grpc.FlagSyncServiceStub(channel).SyncFlags(REQUEST)
+            assert await next_of(call)
+            call.cancel()
+        if mutual:
+            bare = grpc.ssl_channel_credentials(cert.read_bytes())
+            async with grpc.aio.secure_channel(f"localhost:{server.port}", bare) as channel:
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await sync_pb2_grpc.FlagSyncServiceStub(channel).SyncFlags(REQUEST, timeout=3).read()
+    finally:
+        await server.stop()
+
+
+def test_half_of_a_certificate_is_a_settings_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="SYNC_KEY_FILE"):
+        server_credentials(Settings(sync_cert_file=tmp_path / "x"))
