@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from penstock.chain import Decide, Fold, Item, Participant, genesis
-from penstock.events import Event, TimerFired, from_json
+from penstock.events import Event, from_json
 from penstock.replay import History, Line
 from penstock.topics import BY_NAME, log_of
 
@@ -14,10 +14,13 @@ CLUSTER = "memory"
 class Recorder:
     """Services on one partition, each hearing what the table of topics says it hears."""
 
-    def __init__(self, deciders: Mapping[str, Decide]) -> None:
+    def __init__(
+        self, deciders: Mapping[str, Decide], cluster: str = CLUSTER, prefix: str = "", partition: int = 0
+    ) -> None:
         self.lines: list[Line] = []
+        self._place = cluster, prefix, partition
         self._services = {
-            name: Participant(Fold(genesis(CLUSTER, log_of(name).name, 0)), decide, "1.0")
+            name: Participant(Fold(genesis(cluster, f"{prefix}{log_of(name).name}", partition)), decide, "1.0")
             for name, decide in deciders.items()
         }
         self._offsets: dict[str, int] = {}
@@ -25,7 +28,7 @@ class Recorder:
     @property
     def history(self) -> History:
         """What stands in the logs."""
-        return History(CLUSTER, "", 0, tuple(self.lines))
+        return History(*self._place, tuple(self.lines))
 
     def document(self, service: str, target: str) -> dict[str, object]:
         """The accepted state of a service."""
@@ -37,16 +40,8 @@ class Recorder:
             self.put(source, event)
 
     def put(self, source: str, event: Event) -> None:
-        """Hear one event from a topic, or `tick`s and `observation`s of `Item`'s own kind."""
+        """Hear one event from a topic."""
         queue = deque([(source, Item(source, self._next(source), event.target, (event,), self._head(source)))])
-        while queue:
-            topic, item = queue.popleft()
-            for name in self._hearers(topic):
-                queue.extend(self._hear(name, item))
-
-    def tick(self, service: str, fired: TimerFired) -> None:
-        """Let a timer of one service be due."""
-        queue = deque(self._hear(service, Item("tick", -1, fired.target, (fired,))))
         while queue:
             topic, item = queue.popleft()
             for name in self._hearers(topic):
