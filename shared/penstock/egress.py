@@ -20,6 +20,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 _METADATA = frozenset({ipaddress.ip_address("169.254.169.254"), ipaddress.ip_address("fd00:ec2::254")})
 _EMBEDDED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 _CONNECT_SECONDS = 5.0
+_HIGHEST_PORT = 65535
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -68,9 +69,7 @@ class Egress:
             RefusedError: the address is not allowed.
             UnavailableError: no answer.
         """
-        target = httpx.URL(url)
-        if target.scheme not in _PORTS or not target.host or target.userinfo:
-            raise RefusedError("a webhook address is http(s)://host[:port]/path, without user and password")
+        target = _parsed(url)
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._addresses(target)
@@ -81,7 +80,7 @@ class Egress:
     async def _addresses(self, url: httpx.URL) -> list[Address]:
         try:
             found = await self._resolve(url.host, url.port or _PORTS[url.scheme])
-        except OSError:
+        except (OSError, UnicodeError):
             raise UnavailableError(f"the name {url.host} does not resolve") from None
         addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in found]
         if not addresses:
@@ -133,6 +132,17 @@ def is_allowed(address: Address, allow_private: bool) -> bool:
     if address.is_reserved:
         return False
     return address.is_global or allow_private
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        target = httpx.URL(url)
+    except httpx.InvalidURL:
+        target = httpx.URL("")
+    fits = target.port is None or 0 < target.port <= _HIGHEST_PORT
+    if target.scheme not in _PORTS or not target.host or not fits or target.userinfo:
+        raise RefusedError("a webhook address is http(s)://host[:port]/path, without user and password")
+    return target
 
 
 def _trusted() -> ssl.SSLContext:

@@ -133,6 +133,12 @@ async def test_loopback_is_refused_however_it_is_written(host: str) -> None:
     assert server.heard == []
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a..b", "xn--\u00fc", "["])
+async def test_a_name_that_cannot_be_one_is_an_error_like_any_other(name: str) -> None:
+    with pytest.raises((RefusedError, UnavailableError)):
+        await post(Egress(), f"http://{name}/")
+
+
 async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     async with Server() as other, Server() as server:
         server.answer = f"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{other.port}/\r\n\r\n".encode()
@@ -157,7 +163,18 @@ async def test_errors_name_the_host_but_never_the_path() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://hooks.example/", "http://user:password@hooks.example/", "hooks.example", "http:///x"]
+    "url",
+    [
+        "ftp://hooks.example/",
+        "ftp://hooks.example:80/",
+        "http://user:password@hooks.example/",
+        "hooks.example",
+        "http:///x",
+        "http://hooks.example:99999/",
+        "http://hooks.example:port/",
+        "http://\x00/",
+        "",
+    ],
 )
 async def test_other_forms_of_address_are_refused_without_being_repeated(url: str) -> None:
     with pytest.raises(RefusedError) as caught:
