@@ -31,7 +31,7 @@ def view_of(book: Book, target: TargetBook) -> Document:
         "exposure": state.exposure,
         "exposure_actual": book.changed.exposure if book.changed is not None else None,
         "sequence": state.sequence,
-        "release": _json(book.announced.release),
+        "release": book.announced.release.model_dump(mode="json"),
         "plan_name": state.plan_name,
         "plan_hash": state.plan_hash,
         "stages": stages_of(book),

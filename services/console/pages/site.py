@@ -65,6 +65,7 @@ class Site:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         self._environment.filters |= {
             "percent": words.percent,
@@ -77,6 +78,9 @@ class Site:
             "shape": lambda name: SHAPES.get(str(name), "neutral"),
         }
         self._environment.globals |= {"static": _static_url, "gate_words": gate_words}
+        for name in self._environment.list_templates():
+            # A broken template is told at the start, and a tree that changes below us changes no page half.
+            self._environment.get_template(name)
 
     def page(self, page: Page, common: Mapping[str, Any], status: int = 200) -> HTMLResponse:
         """Return the whole page."""
