@@ -1,0 +1,161 @@
+"""`penstock flags` as it is typed: the standalone server, and the verbs against a flag control in memory."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.routing import Route
+
+from penstock.chain import Document, Record
+from penstock.chain.record import Input
+from penstock.events import Event, RolloutAnnounced, StageEntered, to_json
+from penstock.tokens import Identity, Tokens, digest_of
+from services.flag_control.control import control_app
+from services.flag_control.controls import FlagControls
+from services.flag_control.decide import decide
+from services.flag_control.ofrep import Ofrep
+from services.flag_control.peers import Peers
+from services.flag_control.publishing import Publisher
+from services.flag_control.reports import Reports
+from services.flag_control.serving import http_server
+from services.flag_control.spool import Spool
+from services.flag_control.store import FlagStore
+from services.flag_control.sync import Streams
+from services.flag_control.usage import Usage
+from services.runtime.service import system_clock
+from tests.support.builders import an
+from tests.support.flags import EVERY_KIND, boolean, written
+
+TARGET = "production/checkout/new-payment-form"
+TOKEN = "a-token"
+
+
+class Memory:
+    """A log that accepts everything at once."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Document] = {}
+        self.publisher: Publisher
+        self.controls: FlagControls
+
+    def ready(self) -> bool:
+        return True
+
+    def document(self, target: str) -> Document:
+        return self.documents.get(target, {})
+
+    def observe(self, event: Event) -> None:
+        decision = decide(event.target, self.document(event.target), event)
+        self.documents[event.target] = decision.document
+        self.publisher.settle(event.target, frozenset({event.id}))
+        inputs = (Input("observation", -1, (to_json(event),)),)
+        said = tuple(to_json(fact) for fact in decision.events)
+        self.controls.settle(event.target, Record("", {}, event.target, inputs=inputs, events=said))
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[str]:
+    store, memory, usage = FlagStore(), Memory(), Usage(lambda: 1.0)
+    memory.publisher = Publisher(store, memory.document)
+    reports = Reports("one", Streams(), lambda _: None, system_clock)
+    memory.controls = FlagControls(
+        store, memory.publisher, Spool(tmp_path / "kills"), Peers(""), reports, usage, memory, system_clock
+    )
+    tokens = Tokens(
+        tokens=(
+            Identity(sha256=digest_of(TOKEN), identity="ann", roles=("operator",)),
+            Identity(sha256=digest_of("reader"), identity="eve", roles=("publisher",)),
+        )
+    )
+    more: list[Route] = []
+    http = http_server(Ofrep(store, usage, control_app(memory.controls, tokens, more)), "127.0.0.1", 0)
+    await http.start()
+    memory.observe(an(RolloutAnnounced))
+    memory.observe(an(StageEntered, exposure=0.5, audience={}))
+    yield f"http://127.0.0.1:{http.port}"
+    await http.stop()
+
+
+async def penstock(server: str, *words: str, token: str = TOKEN, status: int = 0) -> str:
+    environment = {**os.environ, "PENSTOCK_FLAGS_SERVER": server, "PENSTOCK_TOKEN": token, "NO_COLOR": "1"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "penstock.cli", "flags", *words,
+        env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == status, out.decode() + err.decode()
+    return out.decode() + err.decode()
+
+
+async def test_a_flag_is_listed_shown_killed_and_the_kill_undone_by_its_id(server: str) -> None:
+    assert "rolling out" in await penstock(server, "list")
+    killed = json.loads(await penstock(server, "kill", TARGET, "--reason", "broken", "--json"))
+    assert killed["instances"] == {"killed": 1, "of": 1, "unreached": []}
+    assert killed["recorded"] is True
+    shown = await penstock(server, "show", TARGET)
+    assert f"--kill {killed['kill']}" in shown
+    assert "exposure 0 " in shown
+    assert "in force" in await penstock(server, "undo", TARGET, "--kill", "x", "--reason", "r", status=2)
+    assert "kill.lifted" in await penstock(server, "undo", TARGET, "--kill", killed["kill"], "--reason", "fixed")
+    assert json.loads(await penstock(server, "show", TARGET, "--json"))["exposure"] == 0.5
+
+
+async def test_whoever_may_not_write_changes_nothing(server: str) -> None:
+    await penstock(server, "kill", TARGET, "--reason", "broken", token="reader", status=4)
+    await penstock(server, "kill", TARGET, "--reason", "broken", token="", status=4)
+    await penstock(server, "kill", "production/checkout/nope", "--reason", "broken", status=5)
+    assert json.loads(await penstock(server, "list", "--json"))["flags"][0]["killed"] == []
+
+
+async def test_flags_are_imported_exported_opted_out_of_and_archived(server: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "flags.json", {"flags": {"banner": boolean(), "other": boolean()}})
+    await penstock(server, "import", str(path), "--set", "production/shop", "--reason", "moved from flagd")
+    exported = json.loads(await penstock(server, "export", "production/shop"))
+    assert exported["flags"]["banner"]["targeting"] == boolean()["targeting"]
+    assert "flag.edited" in await penstock(server, "opt-out", TARGET, "user-1", "--reason", "asked")
+    assert "flag.archived" in await penstock(server, "archive", "production/shop/banner", "on", "--reason", "done")
+    assert "is archived" in await penstock(
+        server, "opt-out", "production/shop/banner", "u", "--reason", "late", status=2
+    )
+    bad = written(tmp_path / "bad.json", {"flags": {"f": boolean(targeting={"no-such": 1})}})
+    said = await penstock(server, "import", str(bad), "--set", "production/shop", "--reason", "r", status=2)
+    assert "no-such" in said
+
+
+async def test_references_name_the_lines_and_the_flags_that_nothing_names(server: str, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text('enabled("new-payment-form")\n')
+    assert "app.py:1" in await penstock(server, "references", str(tmp_path))
+    assert "named nowhere: never" in await penstock(server, "references", str(tmp_path), "--key", "never")
+
+
+async def test_the_standalone_server_serves_files_and_stops_on_sigterm(tmp_path: Path) -> None:
+    path = written(tmp_path / "flags.json", EVERY_KIND)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "penstock.cli", "flags", "serve", str(path), "--ofrep-port", "0", "--sync-port", "0",
+        "--context", '{"tenant": "acme"}', stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    address = ""
+    while not address:
+        line = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
+        assert line, "the server ended"
+        address = line.split()[1] if line.startswith("OFREP") else ""
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{address}/ofrep/v1/evaluate/flags/tenant", json={})
+    assert answer.json()["value"] is True
+    process.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(process.wait(), 10)
+    assert process.returncode == 0
+
+
+async def test_a_bad_file_is_refused_with_every_problem_and_status_2(tmp_path: Path) -> None:
+    path = written(tmp_path / "flags.json", {"flags": {"f": boolean(state="x"), "g": boolean(variants={})}})
+    said = await penstock("http://unused", "serve", str(path), status=2)
+    assert "flags.f.state" in said
+    assert "flags.g.variants" in said
