@@ -4,7 +4,7 @@ import contextlib
 import errno
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from penstock.errors import UnavailableError
 
@@ -42,6 +42,24 @@ def require_free(port: int, what: str, remedy: str, host: str = "127.0.0.1") -> 
             else:
                 reason = f"cannot be listened on ({error.strerror})"
             raise UnavailableError(f"port {host}:{port}, wanted for {what}, {reason}; {remedy}") from None
+
+
+def require_open(addresses: Iterable[str], variable: str) -> None:
+    """Do nothing if somebody listens on one of the addresses (`host:port`).
+
+    Raises:
+        UnavailableError: nobody does; names the variable that they come from.
+    """
+    given = list(addresses)
+    for address in given:
+        host, _, port = address.rpartition(":")
+        with contextlib.suppress(OSError):
+            if port.isdigit() and is_open(int(port), host.strip("[]")):
+                return
+    raise UnavailableError(
+        f"nobody listens on {', '.join(given)} ({variable}): start it or correct the variable, or unset it for a "
+        "local server"
+    )
 
 
 def wait_open(port: int, deadline: float, alive: Callable[[], bool], host: str = "127.0.0.1") -> bool:

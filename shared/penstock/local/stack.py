@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from penstock.errors import NotFoundError, UnavailableError
 from penstock.settings import Settings, variable_of
@@ -18,7 +19,7 @@ from .aot import trained
 from .jars import kafka_jars
 from .java import find_java
 from .kafka import LocalKafka
-from .ports import free_ports, require_free
+from .ports import free_ports, require_free, require_open
 from .processes import Child, Watchdog
 from .progress import Narrator
 from .redis import LocalRedis
@@ -157,6 +158,7 @@ class LocalStack:
 
     def _start_kafka(self) -> str:
         if "kafka" in self.settings.model_fields_set:
+            require_open(self.settings.kafka.split(","), "PENSTOCK_KAFKA")
             self._narrator.say(f"ok  using the Kafka at {self.settings.kafka} (PENSTOCK_KAFKA)")
             return self.settings.kafka
         remedy = "stop that program, start with `--kafka-port 0`, or set PENSTOCK_KAFKA if that is a Kafka to use"
@@ -174,6 +176,9 @@ class LocalStack:
 
     def _start_redis(self) -> str:
         if self.settings.redis is not None:
+            address = urlsplit(self.settings.redis)
+            if address.hostname:
+                require_open([f"{address.hostname}:{address.port or 6379}"], "PENSTOCK_REDIS")
             self._narrator.say("ok  using the Redis of PENSTOCK_REDIS")
             return self.settings.redis
         server = LocalRedis(self.folder / "redis", watchdog=self._watchdog)

@@ -13,7 +13,7 @@ import yaml
 from penstock.errors import UnavailableError
 from penstock.local.java import Java, find_java
 from penstock.local.kafka import LocalKafka, Program
-from penstock.local.ports import free_ports, is_open, require_free
+from penstock.local.ports import free_ports, is_open, require_free, require_open
 from penstock.local.state import Note, held, local_token, state_folder, tree_root, write_note
 from penstock.settings import load_settings
 from penstock.tokens import load_tokens
@@ -63,6 +63,14 @@ def test_a_full_disk_is_said_before_kafka_is_started(tmp_path: Path, monkeypatch
     kafka = LocalKafka(Program(Java(Path("/nowhere/java"), 25, "nowhere"), ()), tmp_path)
     with pytest.raises(UnavailableError, match=r"has 12 MB free and Kafka needs 300: .*PENSTOCK_STATE"):
         kafka.start()
+
+
+def test_a_server_that_does_not_answer_is_said_with_the_variable_that_names_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = f"127.0.0.1:{server.getsockname()[1]}"
+        require_open(["127.0.0.1:1", here], "PENSTOCK_KAFKA")
+    with pytest.raises(UnavailableError, match=rf"nobody listens on {here} \(PENSTOCK_KAFKA\)"):
+        require_open([here], "PENSTOCK_KAFKA")
 
 
 def test_free_ports_differ_and_zero_is_always_free() -> None:
