@@ -49,6 +49,11 @@ class Settings(BaseModel):
     ofrep_origins: str = Field(
         "", description="Origins of web pages that may evaluate flags, comma-separated; * for every page."
     )
+    bucketing: str = Field(
+        "v3",
+        pattern=r"^\s*([^=,]+=)?\s*v[23]\s*(,\s*([^=,]+=)?\s*v[23]\s*)*$",
+        description="How percentages hash: v3 like Python, v2 like Node, Java, Go; by set: `v3, production/shop=v2`.",
+    )
     peers: str = Field("", description="Write endpoints of the other flag controls, comma-separated URLs.")
     sync_cert_file: Path | None = Field(None, description="Server certificate of flagd sync; TLS with sync_key_file.")
     sync_key_file: Path | None = Field(None, description="Server key of flagd sync.")
