@@ -25,6 +25,7 @@ from .controls import FlagControls
 from .cors import parse_origins
 from .credentials import server_credentials
 from .decide import decide
+from .families import parse_bucketings
 from .ofrep import Ofrep
 from .peers import Peers
 from .publishing import Publisher
@@ -61,7 +62,7 @@ class FlagControl:
             settings,
             clock,
         )
-        self._publisher = Publisher(self._store, self._shell.document)
+        self._publisher = Publisher(self._store, self._shell.document, parse_bucketings(settings.bucketing))
         self._spool = Spool(settings.state / NAME / settings.instance / "kills.jsonl")
         self._peers = Peers(settings.peers)
         self._usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock

@@ -90,13 +90,16 @@ VERBS: dict[str, tuple[str, type[_Body]]] = {
 def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starlette:
     """Return the application: `GET /flags`, `GET|POST /flags/{environment}/{service}/{flag}[/{verb}]`."""
 
-    async def list_(_: Request) -> JSONResponse:
+    async def list_(request: Request) -> JSONResponse:
+        _may_read(tokens, request)
         return JSONResponse({"flags": controls.flags()})
 
     async def export(request: Request) -> JSONResponse:
+        _may_read(tokens, request)
         return JSONResponse(controls.export(request.query_params.get("set", "")))
 
     async def show(request: Request) -> JSONResponse:
+        _may_read(tokens, request)
         return JSONResponse(controls.flag(_target(request)))
 
     async def act(request: Request) -> JSONResponse:
@@ -163,6 +166,12 @@ def _status(error: PenstockError) -> int:
             return 503
         case _:
             return 500
+
+
+def _may_read(tokens: Tokens, request: Request) -> None:
+    # Names and reasons are nobody's business who cannot show a token; where there are no tokens, it is a laptop.
+    if tokens.tokens:
+        tokens.identify(request.headers.get("authorization"))
 
 
 def _may_write(tokens: Tokens, request: Request) -> Identity:

@@ -1,12 +1,13 @@
 """From accepted state to what clients are served: lowered before the log has it, raised only after."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from penstock.chain import Document
 from penstock.errors import InvalidError, PermanentError
 from penstock.events import Event, FlagRequest
 
+from .bucketing import Bucketing
 from .change import document_of
 from .decide import decide
 from .exposure import key_of, set_of
@@ -21,9 +22,15 @@ log = logging.getLogger(__name__)
 class Publisher:
     """Keeps the store equal to the accepted state, with what must not wait for the log put on top."""
 
-    def __init__(self, store: FlagStore, accepted: Callable[[str], Document]) -> None:
-        """Publish into `store`; `accepted` gives a target's accepted document."""
+    def __init__(
+        self,
+        store: FlagStore,
+        accepted: Callable[[str], Document],
+        bucketings: Mapping[str, Bucketing] | None = None,
+    ) -> None:
+        """Publish into `store`; `accepted` gives a target's accepted document, `bucketings` hashing by set."""
         self._store = store
+        self._bucketings = bucketings or {"": Bucketing.V3}
         self._accepted = accepted
         self._ahead: dict[str, list[Event]] = {}
         self._served: dict[str, FlagState] = {}
@@ -81,7 +88,8 @@ class Publisher:
                 sets[name] = dict(present.flags) if present else {}
             sets[name][key_of(target)] = flag
         for name, flags in sets.items():
-            self._store.publish(Source(name, flags, {"flagSetId": name}))
+            bucketing = self._bucketings.get(name, self._bucketings[""])
+            self._store.publish(Source(name, flags, {"flagSetId": name}, bucketing))
 
     def _state_of(self, target: str) -> FlagState:
         document = self._accepted(target)

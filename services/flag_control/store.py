@@ -9,7 +9,7 @@ from functools import cached_property
 
 from penstock.chain.document import canonical
 
-from .bucketing import Bucketing, Document
+from .bucketing import Bucketing, Document, splits
 from .evaluation import Evaluator
 from .source import Source, set_id_of
 
@@ -42,6 +42,11 @@ class FlagSet:
     def names(self) -> Mapping[str, str]:
         """By key, the name that evaluations are counted under: `flagSetId/key`, in production the target."""
         return {key: f"{set_id}/{key}" if (set_id := set_id_of(flag)) else key for key, flag in self.flags.items()}
+
+    @cached_property
+    def split(self) -> frozenset[str]:
+        """Keys of the flags that divide users by percentage."""
+        return frozenset(key for key, flag in self.flags.items() if splits(flag.get("targeting")))
 
     @cached_property
     def timed(self) -> bool:

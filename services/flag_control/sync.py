@@ -1,5 +1,6 @@
 """flagd sync over gRPC: the whole set at once on connecting and on every change, the same bytes for every stream."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2
 
 from penstock.errors import UnavailableError
 
+from .families import disagreement, family_of
 from .store import FlagSet, FlagStore, normal
 
 SERVICE = "flagd.sync.v1.FlagSyncService"
@@ -24,16 +26,20 @@ _OPTIONS = (
 )
 _GRACE_SECONDS = 1.0
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(eq=False)
 class Stream:
     """One connected client.
 
     Attributes:
-        selector: what it reads; sent: the set that it was last sent; at: when, by the monotonic clock.
+        selector: what it reads; family: language of its library.
+        sent: the set that it was last sent; at: when, by the monotonic clock.
     """
 
     selector: str
+    family: str = "unknown"
     sent: FlagSet | None = None
     at: float = 0.0
 
@@ -71,6 +77,7 @@ class SyncServer:
         self._context.update(dict(context or {}))
         self._credentials = credentials
         self._server: grpc.aio.Server | None = None
+        self._warned: set[tuple[str, str]] = set()
         self._messages: tuple[FlagSet, bytes] | None = None
 
     async def start(self) -> None:
@@ -115,7 +122,8 @@ class SyncServer:
     async def _sync(
         self, request: sync_pb2.SyncFlagsRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> AsyncIterator[bytes]:
-        stream = Stream(_selector(request.selector, context))
+        metadata = _metadata_of(context)
+        stream = Stream(_selector(request.selector, metadata), family_of(metadata.get("user-agent", "")))
         # A client that is told there is nothing would drop its flags; one that is refused keeps them and comes again.
         if self._store.get(stream.selector) is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no flag set {stream.selector!r}, or it has not loaded yet")
@@ -133,6 +141,10 @@ class SyncServer:
 
     def _sent(self, stream: Stream, flag_set: FlagSet) -> None:
         stream.sent, stream.at = flag_set, time.monotonic()
+        said = disagreement(flag_set, stream.family) if (stream.selector, stream.family) not in self._warned else None
+        if said is not None:
+            self._warned.add((stream.selector, stream.family))
+            log.warning("%s: %s", stream.selector or "all flags", said)
         self.streams.on_change()
 
     def _message(self, flag_set: FlagSet) -> bytes:
@@ -147,7 +159,7 @@ class SyncServer:
     async def _fetch(
         self, request: sync_pb2.FetchAllFlagsRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> sync_pb2.FetchAllFlagsResponse:
-        selector = _selector(request.selector, context)
+        selector = _selector(request.selector, _metadata_of(context))
         flag_set = self._store.get(selector)
         if flag_set is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no flag set {selector!r}, or it has not loaded yet")
@@ -162,7 +174,9 @@ class SyncServer:
         return response
 
 
-def _selector(requested: str, context: "grpc.aio.ServicerContext[Any, Any]") -> str:
-    metadata = dict(context.invocation_metadata() or ())
-    found = metadata.get("flagd-selector", requested)
-    return normal(found if isinstance(found, str) else found.decode())
+def _selector(requested: str, metadata: Mapping[str, str]) -> str:
+    return normal(metadata.get("flagd-selector", requested))
+
+
+def _metadata_of(context: "grpc.aio.ServicerContext[Any, Any]") -> dict[str, str]:
+    return {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}

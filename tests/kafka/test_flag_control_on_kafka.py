@@ -77,6 +77,6 @@ async def test_a_kill_is_in_force_before_the_answer_and_is_recorded_and_lifted_b
             )
             assert right.status_code == 200, right.text
             assert [event["type"] for event in right.json()["events"]] == ["kill.lifted"]
-            shown = (await client.get(f"/flags/{TARGET}")).json()
+            shown = (await client.get(f"/flags/{TARGET}", headers=AS_OPERATOR)).json()
             assert shown["killed"] == []
             assert shown["exposure"] == 0.0, "the rollout was taken back meanwhile"
