@@ -122,7 +122,7 @@ class Bank:
         self._split2 = int(sum(sizes[: self._gauss.stop]))
         self.m: Floats = np.where(self._onset_of > 0, 0.0, 1.0)
         self.unspent: Floats = self._onset.copy()
-        self.divisor: Floats = np.ones(self._split)
+        self.divisor: Floats = np.zeros(self._split)
 
     def _lay_shifts(self, rows: Sequence[Row]) -> None:
         gauss = rows[self._gauss]

@@ -53,7 +53,7 @@ class CountsComparison:
         self._fail: list[tuple[int, bool]] = []
         self._pass: list[tuple[int, bool]] = []
         self._rare: dict[Role, int] = {}
-        self._span: list[tuple[slice, slice]] = []
+        self._span = (slice(0, 0), slice(0, 0))
 
     def relax(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
@@ -106,7 +106,8 @@ class CountsComparison:
         self._fail = [(i, part.row.effects[0] < 0) for i, part in two if part.role is Role.F]
         self._pass = [(i, part.row.effects[0] > 0) for i, part in two if part.role is Role.P]
         first, last = two[0][0], two[-1][0] + 1
-        self._span = [(slice(first, last), slice(bank.first_cell[first], bank.first_cell[first] + last - first))]
+        cell = bank.first_cell[first]
+        self._span = (slice(first, last), slice(cell, cell + last - first))
 
     def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]:
         """Return one A/A window's residual."""
@@ -148,7 +149,7 @@ class CountsComparison:
         expected = self._expected(one, two)
         bank.n_canary[self.index], bank.n_baseline[self.index] = one[1], two[1]
         bank.floor[self.index] = 1.0 if self._poisson else lanes.floor_of(expected, one[1] + two[1])
-        rows, cells = self._span[0]
+        rows, cells = self._span
         bank.expected[rows] = expected
         bank.a[cells] = one[0]
         bank.x[cells] = one[0] + two[0]

@@ -71,7 +71,8 @@ class Judge:
                 if found.form is Form.BINOMIAL and found.effects[0] > 0:
                     events = shrunk * volumes[found.lane - comparison.index]
                     effects = np.array(found.effects)
-                    bank.divisor[bank.elements_of(row)] = bursts.divisors(found.lane, events, effects, found.cap)
+                    divisors = bursts.divisors(found.lane, events, effects, found.cap)
+                    bank.divisor[bank.elements_of(row)] = np.where(divisors > 1.0, divisors, 0.0)
 
     @classmethod
     def start(cls, spec: JudgeSpec, history: History | None = None, *, report: bool = True) -> "Judge":

@@ -75,7 +75,6 @@ class GateSpec:
         weight: share of the rollback budget; None divides by kind (see `weights_of`).
         slo_max: SLO gates: largest allowed rate, or the largest latency at quantile q.
         objective: burn-rate gates: the objective, such as 0.999.
-        seen: False says the metric is brand new, so never having seen it is not an outage.
     """
 
     name: str

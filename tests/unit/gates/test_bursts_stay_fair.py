@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from services.gate_evaluation.judge import History, Ratio, Window
+from services.gate_evaluation.judge import History, Judge, JudgeSpec, Ratio, Window
 from services.gate_evaluation.judge.bursts import Bursts
 from services.gate_evaluation.judge.dispersion import Dispersion, Residual
-from tests.support.judging import ERRORS, cohort
+from tests.support.judging import ERRORS, P50, calm, cohort, history
 
 EFFECTS = np.array([0.1, 0.3, 0.7, 1.1, 1.6])
 
@@ -102,3 +102,12 @@ def test_a_window_that_lacks_a_metric_teaches_nothing_about_it() -> None:
     past.learn(Window(a=cohort(None), b=cohort(5)))
     past.learn(Window(a=cohort(None, other=Ratio(1, 2)), b=cohort(5), late=True))
     assert past.to_doc()["gates"]["errors"]["windows"] == before["errors"]["windows"]
+
+
+def test_a_calm_fleet_keeps_the_smaller_variance_of_frequent_events() -> None:
+    past = history((P50,), n=2000)
+    judge = Judge.start(JudgeSpec((P50,)), past)
+    rng = np.random.default_rng(1)
+    judge.observe(Window(canary=calm(rng, 200), baseline=calm(rng, 3800)), None)
+    assert not judge._bank.divisor.any()
+    assert judge._bank.phi[0] == pytest.approx(0.5, abs=0.15)
