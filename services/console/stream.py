@@ -30,10 +30,12 @@ class Hub:
         self._projection = projection
         self._life = life
         self._queues: set[asyncio.Queue[Entry | None]] = set()
+        self._closed = False
         projection.listeners.append(self._hand_out)
 
     def close(self) -> None:
-        """End every stream."""
+        """End every stream, and those that come back before the server is gone."""
+        self._closed = True
         for queue in self._queues:
             _end(queue)
 
@@ -42,6 +44,8 @@ class Hub:
         """Give a queue of what is heard from here on; None in it says that the stream must end."""
         queue: asyncio.Queue[Entry | None] = asyncio.Queue(_MOST_WAITING)
         self._queues.add(queue)
+        if self._closed:
+            _end(queue)
         try:
             yield queue
         finally:

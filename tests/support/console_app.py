@@ -31,14 +31,14 @@ class ConsoleApp:
         published: (topic, event) in order; `on_publish` may answer for the services that are not there.
     """
 
-    def __init__(self, projection: Projection | None = None, now: datetime = NOW) -> None:
+    def __init__(self, projection: Projection | None = None, now: datetime = NOW, life: str = "test") -> None:
         self.projection = projection or Projection()
         self.letters = DeadLetters()
         self.now = now
         self.published: list[tuple[str, Event]] = []
         self.on_publish: Callable[[str, Event], None] = lambda topic, event: None
         self._unique = 0
-        self.hub = Hub(self.projection, "test")
+        self.hub = Hub(self.projection, life)
         tokens = Tokens(
             tokens=tuple(Identity(sha256=digest_of(f"{who}-token"), identity=who, roles=r) for who, r in ROLES.items())
         )
