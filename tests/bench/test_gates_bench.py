@@ -1,4 +1,4 @@
-"""`penstock bench gates` measures the production judge; its size goal is checked here, its speed goal where it is read."""
+"""`penstock bench gates` measures the production judge; its size goal is checked here, its speed where it is read."""
 
 from penstock.cli.bench_gates import MOST_STATE, GatesBench, run
 
