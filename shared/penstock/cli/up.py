@@ -14,6 +14,9 @@ from penstock.settings import load_settings
 
 from .output import Json, Output, Quiet
 
+_INTERRUPTED = 130
+"""As shells have it: Ctrl-C before there was anything to use."""
+
 app = typer.Typer(help="Start Kafka, the flag store and every service here.")
 
 
@@ -33,11 +36,13 @@ def up(
     out, narrator = Output(json), Narrator(quiet)
     began = time.monotonic()
     _stop_by_signals()
+    ready = False
     with LocalStack(load_settings(os.environ), narrator, processes, kafka_port) as stack:
         try:
             note = stack.start()
             seconds = time.monotonic() - began
             out.result({**_document(note), "seconds": round(seconds, 2)}, lambda: _words(note, stack, seconds))
+            ready = True
             while True:
                 stack.check()
                 time.sleep(0.2)
@@ -46,6 +51,8 @@ def up(
             began = time.monotonic()
             stack.stop()
             narrator.say(f"stopped ({time.monotonic() - began:.1f} s); the data stays in {stack.folder}")
+    if not ready:
+        raise typer.Exit(_INTERRUPTED)
 
 
 def _stop_by_signals() -> None:

@@ -7,11 +7,12 @@ import os
 import shutil
 import ssl
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
+from threading import Thread
 
 from penstock.errors import CorruptError, UnavailableError
 
@@ -86,13 +87,39 @@ def _fetch_all(missing: list[Jar], folder: Path, narrator: Narrator, fetch: Fetc
     with (
         _explained(folder),
         _machines_certificates(),
-        TemporaryDirectory(dir=folder, prefix="fetching-") as aside,
+        TemporaryDirectory(dir=folder, prefix="fetching-", ignore_cleanup_errors=True) as aside,
         narrator.step(what),
         narrator.transfer("Kafka", size) as took,
-        ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
-        for _ in pool.map(lambda jar: _take(jar, fetch(jar, Path(aside), took), folder), missing):
-            pass
+        _each(missing, lambda jar: _take(jar, fetch(jar, Path(aside), took), folder))
+
+
+def _each(jars: list[Jar], work: Callable[[Jar], None]) -> None:
+    # Not a thread pool, which waits for its threads: Ctrl-C must end a download that hangs.
+    todo, done = SimpleQueue[Jar](), SimpleQueue[Exception | None]()
+    for jar in jars:
+        todo.put(jar)
+
+    def worker() -> None:
+        with suppress(Empty):
+            while True:
+                jar = todo.get_nowait()
+                try:
+                    work(jar)
+                    done.put(None)
+                except Exception as error:
+                    done.put(error)
+
+    for _ in range(min(_AT_ONCE, len(jars))):
+        Thread(target=worker, daemon=True).start()
+    try:
+        for _ in jars:
+            if error := done.get():
+                raise error
+    finally:
+        with suppress(Empty):
+            while True:
+                todo.get_nowait()
 
 
 def _take(jar: Jar, fetched: Path, folder: Path) -> None:
