@@ -1,0 +1,93 @@
+"""The parts of README.md and of the index of decisions that are made from the tree; `python -m tests.support.readme_tables` puts them in."""
+
+import re
+from pathlib import Path
+
+from penstock.events import BY_TYPE
+from penstock.events.timers import TimerFired
+from penstock.topics import TOPICS, Kind, Topic, carriers_of
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PLAN = ROOT / "deploy" / "plans" / "checkout.yaml"
+
+DECISIONS = ROOT / "docs" / "decisions"
+INDEX = DECISIONS / "README.md"
+INDEX_HEAD = """\
+# Decisions
+
+Short, dated, each with what was rejected and why. A decision that is overturned keeps its record, which then names the
+one that took its place. This index is made by `python -m tests.support.readme_tables`.
+"""
+
+_KINDS = {Kind.LOG: "private log", Kind.FRAMES: "private"}
+_DAY = 86_400_000
+
+
+def topics() -> str:
+    """Return the table of topics, in flow order."""
+    rows = [
+        f"| `{topic.name}` | {_KINDS.get(topic.kind, topic.kind.value)} | {topic.producer} | {_names(topic.consumers)} "
+        f"| {_kept(topic)} |"
+        for topic in TOPICS
+    ]
+    return "\n".join(["| topic | for | written by | read by | kept |", "|---|---|---|---|---|", *rows])
+
+
+def events() -> str:
+    """Return the table of public events: what each says, on which topic."""
+    rows = []
+    for name, kind in BY_TYPE.items():
+        carriers = carriers_of(name)
+        if kind is TimerFired or not carriers:
+            continue
+        rows.append(f"| `{name}` | `{carriers[0].name}` | {_first_sentence(kind.__doc__ or '')} |")
+    return "\n".join(["| type | topic | says |", "|---|---|---|", *rows])
+
+
+def plan() -> str:
+    """Return the plan file as Markdown code."""
+    return f"```yaml\n{PLAN.read_text().rstrip()}\n```"
+
+
+def decisions() -> str:
+    """Return the index of docs/decisions: each record by its title."""
+    rows = []
+    for path in sorted(DECISIONS.glob("20*.md")):
+        title = path.read_text().splitlines()[0].removeprefix("# ")
+        rows.append(f"- {path.name[:10]} [{title}]({path.name})")
+    return f"{INDEX_HEAD}\n" + "\n".join(rows) + "\n"
+
+
+def parts() -> dict[str, str]:
+    """Return every generated part by its mark."""
+    return {"topics": topics(), "plan": plan(), "events": events()}
+
+
+def filled(text: str) -> str:
+    """Return the README's text with every generated part as it must be."""
+    for mark, part in parts().items():
+        pattern = re.compile(rf"(<!-- {mark}: [^>]* -->\n)(?:.*?\n)??(<!-- /{mark} -->)", re.DOTALL)
+        text, count = pattern.subn(lambda found, part=part: f"{found[1]}{part}\n{found[2]}", text)
+        assert count == 1, f"README.md has {count} places for {mark}"
+    return text
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names)
+
+
+def _kept(topic: Topic) -> str:
+    if topic.compacted:
+        return "newest by key"
+    return "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // _DAY} d"
+
+
+def _first_sentence(text: str) -> str:
+    first = " ".join(text.strip().split("\n\n")[0].split())
+    return re.split(r"(?<=\.)\s", first)[0].replace("|", "\\|").rstrip(".")
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text()))
+    INDEX.write_text(decisions())
