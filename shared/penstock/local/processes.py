@@ -13,7 +13,8 @@ from pathlib import Path
 from penstock.errors import UnavailableError
 
 _PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+# Looked up here, because little may be done between fork and exec.
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 _WATCHDOG = """
 import os, signal, sys
@@ -65,8 +66,8 @@ class Watchdog:
 
 
 def _die_with(parent: int) -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             # The parent went between fork and prctl: its death will not be told any more.
             os._exit(1)
