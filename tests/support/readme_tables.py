@@ -1,4 +1,4 @@
-"""The parts of README.md and of the index of decisions that are made from the tree; `python -m tests.support.readme_tables` puts them in."""
+"""Parts of README.md and the index of decisions, made from the tree by `python -m tests.support.readme_tables`."""
 
 import re
 from pathlib import Path
