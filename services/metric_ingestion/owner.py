@@ -1,5 +1,7 @@
 """The owner of one partition, without I/O: frames in, chained records out; after a restart the same windows again."""
 
+import zlib
+from base64 import b64decode, b64encode
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -72,7 +74,7 @@ class Owner:
     def restore(self) -> None:
         """Unpack the states that the documents of a snapshot's fold hold."""
         for target, kept in list(self.fold.documents.items()):
-            state = msgspec.convert(kept["state"], TargetState, str_keys=True)
+            state = _unpack(kept["state"])
             self.states[target] = state
             self._skip[target] = kept["at"]
             if state.document:
@@ -174,10 +176,7 @@ class Owner:
         """
         if self._flight or self._recorded or self.fold.parked:
             return None
-        kept = {
-            target: {"at": self.position, "state": msgspec.to_builtins(state, str_keys=True)}
-            for target, state in self.states.items()
-        }
+        kept = {target: {"at": self.position, "state": _pack(state)} for target, state in self.states.items()}
         return replace(self.fold, documents=kept, cursor=dict(self.fold.cursor), parked={})
 
     def _record(self, target: str, before: Document, step: Step, cause: Input) -> Append:
@@ -215,6 +214,18 @@ class Owner:
                 state = self.states.setdefault(record.target, TargetState())
                 types = tuple(event["type"] for event in record.events)
                 settled(state, merge(state.document, record.patch), types)
+
+
+_state = msgspec.msgpack.Decoder(TargetState)
+
+
+def _pack(state: TargetState) -> str:
+    # Thousands of cumulative histograms must fit one message; as JSON they would not.
+    return b64encode(zlib.compress(msgspec.msgpack.encode(state), 1)).decode()
+
+
+def _unpack(text: str) -> TargetState:
+    return _state.decode(zlib.decompress(b64decode(text)))
 
 
 def _reached(accepted: Accepted) -> int:
