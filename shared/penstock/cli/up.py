@@ -40,9 +40,9 @@ def up(
     with LocalStack(load_settings(os.environ), narrator, processes, kafka_port) as stack:
         try:
             note = stack.start()
+            ready = True
             seconds = time.monotonic() - began
             out.result({**_document(note), "seconds": round(seconds, 2)}, lambda: _words(note, stack, seconds))
-            ready = True
             while True:
                 stack.check()
                 time.sleep(0.2)
