@@ -79,7 +79,7 @@ def _exposed(target: str, definition: Definition, reach: Reach) -> Rule:
     if isinstance(rule, str):
         return rule
     # Without a key everyone would fall into the same bucket: whoever cannot be told apart is not exposed.
-    return {"if": [{"!!": [{"var": "targetingKey"}]}, rule, off]}
+    return {"if": [{"var": "targetingKey"}, rule, off]}
 
 
 def _assigned(salt: str, definition: Definition) -> Rule:

@@ -16,8 +16,8 @@ def test_every_figure_is_measured_and_set_beside_its_goal() -> None:
 
 
 def test_one_missed_goal_is_said_and_counts() -> None:
-    good = FlagsBench(30_000, 20_000, 0.66, 50_000, 100, 4.0, 10.0, 1000, 60.0, 1000, 50.0, 90.0)
+    good = FlagsBench(30_000, 20_000, 15_000, 0.66, 0.5, 50_000, 100, 4.0, 10.0, 1000, 60.0, 1000, 50.0, 90.0)
     assert good.within
-    bad = FlagsBench(30_000, 11_999, 0.66, 50_000, 100, 4.0, 10.0, 1000, 60.0, 1000, 50.0, 90.0)
+    bad = FlagsBench(30_000, 11_999, 9_000, 0.66, 0.3, 50_000, 100, 4.0, 10.0, 1000, 60.0, 1000, 50.0, 90.0)
     assert not bad.within
-    assert bad.line().startswith("✖ missed  OFREP single: 11,999/s")
+    assert bad.line().startswith("✖ missed  OFREP single, a flag with an audience: 11,999/s")

@@ -11,11 +11,11 @@ from services.flag_control.ofrep import BULK
 
 from .child import Server
 from .load import rate
+from .sample import RAMP, TEAM
 from .streams import Clients, raw
 
 _SET = 16
 _LARGE_SET = 1000
-_SINGLE = f"{BULK}/flag-3"
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Figures:
     """Rates in answers or evaluations per second, times in seconds, memory in bytes.
 
     Attributes:
-        echo, single: answers per second of the echo and of OFREP, the best of each in turns.
-        bulk: flag evaluations per second over bulk requests.
+        echo, single: answers per second of one core by the echo and by OFREP, the best of each in turns.
+        ramp: the same for a flag whose users are split by percentage, which costs the evaluator more.
+        bulk: flag evaluations per second of one core over bulk requests.
         clients_p50, clients_p99: push until a real in-process client has it.
         raw_last: push until the last raw stream has it, the median of the pushes.
         large_p50: push of the large set until one client has it.
@@ -32,6 +33,7 @@ class Figures:
 
     echo: float
     single: float
+    ramp: float
     bulk: float
     clients: int
     clients_p50: float
@@ -53,7 +55,7 @@ def measure(say: Callable[[str], None], *, seconds: float, turns: int, clients: 
     """
     say("OFREP beside an echo on the same server")
     with _apart():
-        echo, single, bulk = _rates(seconds, turns)
+        rates = _rates(seconds, turns)
     say(f"push to {clients} in-process clients")
     times = _to_clients(clients, pushes=30)
     say(f"push to {streams} raw streams")
@@ -65,9 +67,10 @@ def measure(say: Callable[[str], None], *, seconds: float, turns: int, clients: 
     with Server("flags", _LARGE_SET) as server:
         large = asyncio.run(raw(server, 1, pushes=15))
     return Figures(
-        echo=echo,
-        single=single,
-        bulk=bulk,
+        echo=rates["echo"],
+        single=rates["single"],
+        ramp=rates["ramp"],
+        bulk=rates["bulk"],
         clients=clients,
         clients_p50=statistics.median(times),
         clients_p99=statistics.quantiles(times, n=100)[98],
@@ -79,15 +82,20 @@ def measure(say: Callable[[str], None], *, seconds: float, turns: int, clients: 
     )
 
 
-def _rates(seconds: float, turns: int) -> tuple[float, float, float]:
-    echo, single, bulk = [], [], []
+def _rates(seconds: float, turns: int) -> dict[str, float]:
+    best: dict[str, float] = {}
     with Server("echo", 1) as bare, Server("flags", _SET) as flags:
         _step_aside()
+        asked = {
+            "echo": (bare, f"{BULK}/{TEAM}", 1),
+            "single": (flags, f"{BULK}/{TEAM}", 1),
+            "ramp": (flags, f"{BULK}/{RAMP}", 1),
+            "bulk": (flags, BULK, _SET + 1),
+        }
         for _ in range(turns):
-            echo.append(rate(bare.http, _SINGLE, seconds))
-            single.append(rate(flags.http, _SINGLE, seconds))
-            bulk.append(rate(flags.http, BULK, seconds) * _SET)
-    return max(echo), max(single), max(bulk)
+            for name, (server, path, evaluations) in asked.items():
+                best[name] = max(best.get(name, 0.0), rate(server, path, seconds) * evaluations)
+    return best
 
 
 def _to_clients(clients: int, pushes: int) -> list[float]:

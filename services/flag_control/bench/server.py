@@ -55,7 +55,7 @@ async def _serve(kind: str, flags: int) -> None:
         match line:
             case ["push", version]:
                 began = time.monotonic()
-                store.publish(source(flags, 0.25, int(version)))
+                store.publish(source(flags, int(version)))
                 _say(began)
             case ["rss"]:
                 _say(_resident_bytes())

@@ -17,11 +17,16 @@ MOST_RSS_MB = 150.0
 
 @dataclass(frozen=True)
 class FlagsBench:
-    """Answers and evaluations per second, milliseconds from push to visible, megabytes of the serving process."""
+    """Answers and evaluations per second of one core, milliseconds from push to visible, megabytes while serving.
+
+    Rates go by the processor time that the server used, so that a busy machine does not count against it.
+    """
 
     echo_per_second: float
     single_per_second: float
+    ramp_per_second: float
     ratio: float
+    ramp_ratio: float
     bulk_per_second: float
     clients: int
     clients_p50_ms: float
@@ -39,13 +44,15 @@ class FlagsBench:
 
     def line(self) -> str:
         """Return the figures, one a line, with their goals."""
-        return "\n".join(f"{'✔ met   ' if met else '✖ missed'}  {text}" for text, met in self._lines())
+        lines = [f"{'✔ met   ' if met else '✖ missed'}  {text}" for text, met in self._lines()]
+        ramp = f"  a flag split by percentage: {self.ramp_per_second:,.0f}/s, {self.ramp_ratio:.0%} of the echo"
+        return "\n".join([*lines[:2], f"◌ no goal{ramp}", *lines[2:]])
 
     def _lines(self) -> list[tuple[str, bool]]:
         single, bulk, ratio = self.single_per_second, self.bulk_per_second, self.ratio
         clients, last, large = self.clients_p99_ms, self.raw_last_ms, self.large_p50_ms
         return [
-            (f"OFREP single: {single:,.0f}/s (goal {LEAST_SINGLE:,})", single >= LEAST_SINGLE),
+            (f"OFREP single, a flag with an audience: {single:,.0f}/s (goal {LEAST_SINGLE:,})", single >= LEAST_SINGLE),
             (
                 f"beside an echo's {self.echo_per_second:,.0f}/s: {ratio:.0%} (goal {LEAST_RATIO:.0%})",
                 ratio >= LEAST_RATIO,
@@ -84,7 +91,9 @@ def run(seconds: float = 3.0, turns: int = 3, clients: int = 100, streams: int =
     return FlagsBench(
         echo_per_second=found.echo,
         single_per_second=found.single,
+        ramp_per_second=found.ramp,
         ratio=found.single / found.echo,
+        ramp_ratio=found.ramp / found.echo,
         bulk_per_second=found.bulk,
         clients=found.clients,
         clients_p50_ms=found.clients_p50 * 1000,
