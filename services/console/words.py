@@ -1,7 +1,7 @@
 """Numbers as people read them: shares, seconds, differences with their sign and unit."""
 
 from penstock import explain
-from penstock.events import GateVerdict
+from penstock.events import Authority, GateVerdict, Word
 
 _SHARES = frozenset({"ratio", "slo", "burn_rate"})
 
@@ -58,6 +58,16 @@ def limit(gate: GateVerdict) -> str:
     """Return the tolerance in force."""
     value = gate.tolerance_effective if gate.tolerance_effective is not None else gate.tolerance
     return explain.percent(value) if value is not None else "–"
+
+
+def told_word(gate: GateVerdict) -> str:
+    """Return the gate's word as pages tell it."""
+    return told(gate.word, gate.authority)
+
+
+def told(word: Word, authority: Authority) -> str:
+    """Return the word; a breach of a gate that may only advise is told as advice, for it should alarm nobody."""
+    return "advice" if word is Word.BREACH and authority is Authority.ADVISE else word.value
 
 
 def clause(gate: GateVerdict) -> str:

@@ -7,6 +7,8 @@ from datetime import datetime
 from penstock import explain
 from penstock.events import GateVerdict, Word
 from services.console.book import Book, GatePoint, Point
+from services.console.views import worst_first
+from services.console.words import told, told_word
 
 WIDTH, HEIGHT = 760, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 26
@@ -21,7 +23,7 @@ class Dot:
 
     x: float
     y: float
-    word: Word
+    word: str
     title: str
 
 
@@ -43,7 +45,7 @@ class Chart:
 
     gate: str
     kind: str
-    word: Word
+    word: str
     band: str
     line: str
     dots: Sequence[Dot]
@@ -80,17 +82,13 @@ class _Scale:
 
 
 def charts_of(book: Book) -> list[Chart]:
-    """Return a chart of every gate that has been measured, in the order of the gates given by the last verdict."""
+    """Return a chart of every gate that has been measured, worst first."""
     charts = []
-    for gate in sorted(book.gates, key=_rank):
+    for gate in worst_first(book.gates):
         points = [(point, found) for point, found in book.points_of(gate.gate) if found.estimate is not None]
         if len(points) > 1:
             charts.append(_chart(book, gate, points))
     return charts
-
-
-def _rank(gate: GateVerdict) -> tuple[int, str]:
-    return [Word.BREACH, Word.NO_DATA, Word.INCONCLUSIVE, Word.PASSED].index(gate.word), gate.gate
 
 
 def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoint]]) -> Chart:
@@ -102,11 +100,11 @@ def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoin
     return Chart(
         gate=gate.gate,
         kind=gate.kind,
-        word=gate.word,
+        word=told_word(gate),
         band=_joined([*highs, *reversed(lows)]),
         line=_joined(middle),
         dots=[
-            Dot(x, y, g.word, _title(gate.gate, p, g))
+            Dot(x, y, told(g.word, gate.authority), _title(gate.gate, p, g))
             for (x, y), (p, g) in _thinned(list(zip(middle, points, strict=True)))
         ],
         zero=scale.y(0.0),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from penstock.events import Authority, GateVerdict, Word
+from penstock.events import GateVerdict, Word
 from penstock.plan import Condition
 from penstock.rollout import Phase
 from services.console.book import Book
@@ -14,7 +14,7 @@ from services.console.dead_letters import DeadLetters
 from services.console.entries import Entry, Wanted, chronological
 from services.console.projection import Projection
 from services.console.views import plan_document, view_of, worst_first
-from services.console.words import percent, seconds
+from services.console.words import percent, seconds, told_word
 
 from .chart import charts_of
 from .site import Page
@@ -151,11 +151,6 @@ def tally(gates: Sequence[GateVerdict]) -> list[tuple[str, int]]:
     return [(word, counts[word]) for word in ("breach", "advice", *list(Word)[1:]) if counts[word]]
 
 
-def told_word(gate: GateVerdict) -> str:
-    """Return the gate's word; a breach that may only advise is told as advice, for it alarms nobody."""
-    return "advice" if gate.word is Word.BREACH and gate.authority is Authority.ADVISE else gate.word.value
-
-
 def _audiences(book: Book) -> dict[str, str]:
     """Who may get the release in each stage, in words, by the name of the stage."""
     stages = book.plan.stages if book.plan is not None else ()
@@ -199,6 +194,8 @@ def _numbers(document: Document) -> str:
             return f"{percent(document['previous'])} → {percent(document['exposure'])}"
         case "exposure.contained":
             return f"{document['streams']} streams safe after {seconds(document['seconds'])}"
+        case "flag.served":
+            return f"version {document['version']} to {document['served']} of {document['streams']} streams"
         case "recovery.verified":
             return f"{len(document['windows'])} windows show it"
         case "rollback.completed" | "rollback.executed":
