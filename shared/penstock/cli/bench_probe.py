@@ -130,14 +130,13 @@ class Probe:
             await self._producer.stop()
 
     async def deploy(self, targets: list[str], now: datetime) -> None:
-        """Start a rollout on every target; return when their first stages are exposed."""
-        waiting = []
+        """Start a rollout on every target, one after the other; return when their first stages are exposed."""
         for target in targets:
             event = deploy_of(target, now)
-            waiting.append(self._arrivals.expect(f"{target} {to_json(event)['time']}"))
+            arrival = self._arrivals.expect(f"{target} {to_json(event)['time']}")
             key, value, headers = to_kafka(event)
             await self._send(f"{self._settings.topic_prefix}deploys", value, key, partition_of(target), headers)
-        await self._all(waiting, "the first stages")
+            await self._one(arrival, f"the first stage of {target}")
 
     async def window(self, window: WindowClosed) -> float:
         """Send a window; return seconds until its flag has changed."""
@@ -160,7 +159,8 @@ class Probe:
         waiting = [self._arrivals.expect(str(number)) for number in numbers]
         for number in numbers:
             await self._send_bare(number, size)
-        await self._all(waiting, "the warm-up")
+        for arrival in waiting:
+            await self._one(arrival, "the warm-up")
 
     async def _send_bare(self, number: int, size: int) -> None:
         await self._send(bare(self._settings, 1), str(number).encode().ljust(size), b"", number % PARTITIONS)
@@ -184,10 +184,6 @@ class Probe:
             return await asyncio.wait_for(arrival, _PATIENCE_S)
         except TimeoutError:
             raise UnavailableError(f"{what} did not arrive within {_PATIENCE_S:.0f} s") from None
-
-    async def _all(self, arrivals: "list[asyncio.Future[float]]", what: str) -> None:
-        for arrival in arrivals:
-            await self._one(arrival, what)
 
 
 async def measure(
