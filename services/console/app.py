@@ -45,6 +45,8 @@ from .stream import Hub
 NAME = "console"
 _PATIENCE_S = 60.0
 _PUBLISH_S = 10.0
+_MOST_CONNECTIONS = 2_000
+"""Open requests and streams beyond which new ones are answered 503: a flood must not take the intake's memory."""
 _EVIDENCE = ("metric-windows", "gate-verdicts")
 _EVIDENCE_TAIL = 2_000
 """Records of each partition of evidence that are read at the start; 400 days of them would take hours."""
@@ -72,7 +74,8 @@ class Console:
         self._intake = IntakeTopic(settings, self._projection, self.publish, bury)
         self._opening: asyncio.Task[None] | None = None
         self._open = False
-        self._server = HttpServer(self._application(), settings.host, settings.console_port)
+        options = {"limit_concurrency": _MOST_CONNECTIONS}
+        self._server = HttpServer(self._application(), settings.host, settings.console_port, **options)
 
     @property
     def port(self) -> int:

@@ -11,7 +11,7 @@ from services.console.views import worst_first
 from services.console.words import told, told_word
 
 WIDTH, HEIGHT = 760, 220
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 26
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 26
 _LEAST_SPAN_S = 10.0
 _LABEL_WIDTH = 80
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
@@ -122,7 +122,7 @@ def _domain(gates: Sequence[GatePoint]) -> tuple[float, float]:
     estimates = [gate.estimate or 0.0 for gate in gates]
     limit = abs(gates[-1].limit or 0.0)
     last = gates[-1]
-    reach = max(limit * 5.0, 1.3 * max(abs(value) for value in estimates), 0.02)
+    reach = max(limit * 2.5, 1.3 * max(abs(value) for value in estimates), 0.02)
     high = max(*estimates, limit * 1.5, min(last.high if last.high is not None else 0.0, reach), 0.01)
     low = min(*estimates, -limit * 0.5, max(last.low if last.low is not None else 0.0, -reach), -0.01)
     room = (high - low) * 0.06

@@ -14,7 +14,7 @@ DOOR = Door(Tokens(tokens=(Identity(sha256=digest_of("t"), identity="olga", role
 def request(cookie=None, authorization=None):
     headers = []
     if cookie is not None:
-        headers.append((b"cookie", f"{COOKIE}={cookie}".encode()))
+        headers.append((b"cookie", f"{COOKIE}={cookie}".encode("latin-1")))
     if authorization is not None:
         headers.append((b"authorization", authorization.encode()))
     return Request({"type": "http", "headers": headers, "method": "POST", "path": "/"})
@@ -26,7 +26,7 @@ def test_a_session_is_who_signed_in_until_it_expires():
     assert DOOR.session(request(cookie), 1001.0 + SESSION_S) is None
 
 
-@pytest.mark.parametrize("forged", ["", "x", "a.b.c", "a.9999999999.", "é.1.2"])
+@pytest.mark.parametrize("forged", ["", "x", "a.b.c", "a.9999999999.", "é.1.2", "a.1.é"])
 def test_a_cookie_that_we_did_not_sign_is_no_session(forged):
     assert DOOR.session(request(forged), 0.0) is None
 
@@ -46,6 +46,8 @@ def test_a_form_without_its_session_token_is_refused():
     assert DOOR.checked_form(request(cookie), {"csrf": session.csrf}, 0.0).identity == "olga"
     with pytest.raises(ForbiddenError):
         DOOR.checked_form(request(cookie), {"csrf": "guessed"}, 0.0)
+    with pytest.raises(ForbiddenError):
+        DOOR.checked_form(request(cookie), {"csrf": "é"}, 0.0)
     with pytest.raises(UnauthorizedError):
         DOOR.checked_form(request(), {"csrf": session.csrf}, 0.0)
 
