@@ -18,14 +18,13 @@ from services.runtime.dead_letters import dead_letter
 from services.runtime.kafka import connection, named
 from services.runtime.positions import first_and_end_offsets
 from services.runtime.republisher import Republisher
-from services.runtime.snapshots import number_after, write_generation
 
+from .keeper import Keeper
 from .owner import FRAMES, Append, Owner
 from .poller import GroupPoller
 from .restoring import NAME, restored
 from .watch import Watched
 
-_FRAMES_BETWEEN_SNAPSHOTS = 20_000
 _AFTER_ERROR_S = 0.3
 _SLOW_S = 1.0
 _AT_ONCE = 20
@@ -62,8 +61,7 @@ class Partitions:
         self._lateness = round(settings.lateness * 1e9)
         self._owners: dict[int, Owner] = {}
         self._restoring: set[int] = set()
-        self._generations: dict[int, int] = {}
-        self._kept: dict[int, tuple[int, int]] = {}
+        self._keeper = Keeper(settings, appender, republisher)
         self._queue: asyncio.Queue[tuple[int, Owner, Append]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sender: asyncio.Task[None] | None = None
@@ -84,8 +82,8 @@ class Partitions:
             if self._queue.empty() and not any(owner.in_flight for owner in self._owners.values()):
                 break
             await asyncio.sleep(0.02)
-        for partition in list(self._owners):
-            await self._keep(partition)
+        for partition, owner in self._owners.items():
+            await self._keeper.keep(partition, owner)
         for task in (*self._tasks, *((self._sender,) if self._sender else ())):
             task.cancel()
         await asyncio.gather(*self._tasks, *((self._sender,) if self._sender else ()), return_exceptions=True)
@@ -142,8 +140,8 @@ class Partitions:
                 self._propose(partition, owner, owner.adopt(plan, now))
             if owner.overdue(self._lateness, now):
                 due[partition] = owner
-            if self._is_time_to_keep(partition, owner):
-                self._spawn(self._keep(partition))
+            if self._keeper.is_due(partition, owner):
+                self._spawn(self._keeper.keep(partition, owner))
         if due and not self._confirming and asyncio.get_running_loop().time() >= self._patient_until:
             self._confirming = True
             self._spawn(self._close_by_clock(due, now))
@@ -226,11 +224,10 @@ class Partitions:
                 log.warning("restoring waits: %s", type(error).__name__)
                 await asyncio.sleep(_AFTER_ERROR_S)
                 continue
-            self._generations |= numbers
             for partition, owner in owners.items():
                 if self.poller is not None and self.poller.resume(partition, owner.position):
                     self._owners[partition] = owner
-                    self._kept[partition] = (owner.fold.next_offset, owner.position)
+                    self._keeper.began(partition, owner, numbers[partition])
             self._restoring -= partitions
             return
 
@@ -243,26 +240,6 @@ class Partitions:
             owner.begin(firsts[place])
         if self.poller is not None:
             self.poller.resume(partition, owner.position)
-
-    def _is_time_to_keep(self, partition: int, owner: Owner) -> bool:
-        records, position = self._kept[partition]
-        return (
-            owner.fold.next_offset - records >= self._settings.snapshot_every
-            or owner.position - position >= _FRAMES_BETWEEN_SNAPSHOTS
-        )
-
-    async def _keep(self, partition: int) -> None:
-        # Only what has been said may be snapshotted: a restart says what the log holds from here on.
-        owner = self._owners.get(partition)
-        fold = owner.snapshot() if owner is not None and self._republisher.idle(partition) else None
-        if owner is None or fold is None:
-            return
-        self._kept[partition] = (owner.fold.next_offset, owner.position)
-        number = self._generations[partition] = number_after(self._generations[partition], owner.fold)
-        try:
-            await write_generation(self._appender, self._log, partition, number, fold)
-        except (AppendError, KafkaError) as error:
-            log.warning("%s-%d: no snapshot: %s", self._log.name, partition, error)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, ResourceMetrics
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 
-from .frames import VERSION, Explicits, Exponentials, Frame, Numbers, Series, Temporality
-from .match import ENVIRONMENT, Attributes, Form, Matcher, Traits, half
-from .otlp import DEFAULT_BOUNDS, MalformedPointError, attributes, explicit_of, exponential_of, number_of
+from .frames import VERSION, Explicits, Exponentials, Frame, Numbers, Series
+from .match import ENVIRONMENT, Attributes, Matcher, half
+from .otlp import attributes
+from .points import points_of
 from .values import Explicit, Exponential, Number
 
 AHEAD_NS = 600 * 10**9
@@ -20,11 +22,6 @@ _MOST_CACHED = 50_000
 _MOST_PROBLEMS = 5
 _MOST_POINTS = 5000
 """Points of a frame: even of large histograms they stay below Kafka's limit for a message."""
-
-_TEMPORALITIES = {
-    AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA: Temporality.DELTA,
-    AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE: Temporality.CUMULATIVE,
-}
 
 
 @dataclass
@@ -40,13 +37,14 @@ class Selection:
     rejected: int = 0
     problems: list[str] = field(default_factory=list)
 
-    def reject(self, metric: str, why: object) -> None:
+    def reject(self, where: str, what: str) -> None:
         """Count one point left out."""
         self.rejected += 1
-        self.warn(f"{metric}: {why}")
+        self.warn(where, what)
 
-    def warn(self, text: str) -> None:
+    def warn(self, where: str, what: str) -> None:
         """Keep one of the first few sentences for the response."""
+        text = f"{where}: {what}"
         if len(self.problems) < _MOST_PROBLEMS and text not in self.problems:
             self.problems.append(text)
 
@@ -139,7 +137,9 @@ class Selector:
             for metric in scope.metrics:
                 if metric.name not in wanted:
                     continue
-                for traits, raw, value in _points(metric, selection):
+                for traits, raw, value in points_of(
+                    metric, partial(selection.reject, metric.name), partial(selection.warn, metric.name)
+                ):
                     if raw.time_unix_nano > received + AHEAD_NS:
                         selection.reject(metric.name, "a point lies more than ten minutes in the future")
                         continue
@@ -161,8 +161,8 @@ class Selector:
         environment = next((resource[name] for name in ENVIRONMENT if name in resource), None)
         if environment is None:
             selection.warn(
-                f"service {resource['service.name']!r} has a plan, but its resource does not say {ENVIRONMENT[0]}: "
-                "its points are left out"
+                resource["service.name"],
+                f"has a plan, but its resource does not say {ENVIRONMENT[0]}; its points are left out",
             )
         return [matcher for matcher in of_service if matcher.environment == environment]
 
@@ -190,69 +190,6 @@ def _classified(
         parts = matcher.parts(metric, traits, point, resource) if cohort is not None else ()
         if cohort is not None and parts:
             yield matcher, Series(name, source, cohort, half(point, resource), traits.temporality, parts)
-
-
-def _points(metric: Metric, selection: Selection) -> Iterator[tuple[Traits, Any, Number | Explicit | Exponential]]:
-    form = metric.WhichOneof("data") or ""
-    read = {"sum": _number, "gauge": _number, "histogram": _explicit, "exponential_histogram": _exponential}.get(form)
-    if read is None:
-        selection.warn(f"{metric.name}: a {form or 'metric without data'} cannot be judged")
-        return
-    data = getattr(metric, form)
-    temporality = Temporality.LEVEL if form == "gauge" else _TEMPORALITIES.get(data.aggregation_temporality)
-    for point in data.data_points:
-        try:
-            if temporality is None:
-                raise MalformedPointError("its temporality is not said")
-            if not point.time_unix_nano:
-                raise MalformedPointError("a point has no time")
-            found = read(metric, data, point, temporality)
-        except MalformedPointError as error:
-            selection.reject(metric.name, error)
-            continue
-        if found is not None:
-            yield found
-
-
-def _number(metric: Metric, data: Any, point: Any, temporality: Temporality) -> tuple[Traits, Any, Number] | None:
-    value = number_of(point)
-    if value is None:
-        return None
-    if temporality is Temporality.LEVEL:
-        return Traits(Form.LEVEL, metric.unit, temporality), point, value
-    if data.is_monotonic:
-        if value < 0:
-            raise MalformedPointError("a counter is negative")
-        return Traits(Form.COUNTER, metric.unit, temporality), point, value
-    if temporality is Temporality.CUMULATIVE:
-        return Traits(Form.LEVEL, metric.unit, Temporality.LEVEL), point, value
-    return Traits(Form.CHANGE, metric.unit, temporality), point, value
-
-
-def _explicit(metric: Metric, data: Any, point: Any, temporality: Temporality) -> tuple[Traits, Any, Explicit] | None:
-    value = explicit_of(point)
-    if value is None:
-        return None
-    traits = Traits(
-        Form.EXPLICIT,
-        metric.unit,
-        temporality,
-        default_edges=value.bounds == DEFAULT_BOUNDS,
-        no_edges=not value.bounds,
-        no_sum=not point.HasField("sum"),
-    )
-    return traits, point, value
-
-
-def _exponential(
-    metric: Metric, data: Any, point: Any, temporality: Temporality
-) -> tuple[Traits, Any, Exponential] | None:
-    value = exponential_of(point)
-    if value is None:
-        return None
-    negative = any(point.negative.bucket_counts)
-    traits = Traits(Form.EXPONENTIAL, metric.unit, temporality, no_sum=not point.HasField("sum"), negative=negative)
-    return traits, point, value
 
 
 def _hash(text: str) -> str:
