@@ -109,6 +109,7 @@ class Bank:
         self._log_m: Floats = np.array(log_m)
         self._growth: Floats = np.expm1(self._log_m)
         self._element_start = np.array(starts, dtype=np.intp)
+        self._work: Floats = np.empty((2, self._log_m.size))
 
     def _lay_elements(self, rows: Sequence[Row]) -> None:
         sizes = [len(row.effects) for row in rows]
@@ -190,13 +191,21 @@ class Bank:
         share = weighted / (weighted + self.n_baseline[lane])
         noise = self._dispersion(rows) * self.expected[rows]
         noise *= share * (1.0 - share)
-        phi = self.floor[lane] + noise
-        self.phi[rows] = phi
-        log = np.log1p(share[self._pair_row] * self._growth)
-        pairs = self.a[self._pair_cell] * self._log_m - self.x[self._pair_cell] * log
-        if out.size:
-            np.add.reduceat(pairs, self._element_start, out=out)
-            out /= np.maximum(phi[self._row_of[: self._split]], self.divisor)
+        phi = self.phi[rows]
+        np.add(self.floor[lane], noise, out=phi)
+        if not out.size:
+            return
+        log, pairs = self._work
+        np.take(share, self._pair_row, out=log, mode="clip")
+        log *= self._growth
+        np.log1p(log, out=log)
+        np.take(self.x, self._pair_cell, out=pairs, mode="clip")
+        log *= pairs
+        np.take(self.a, self._pair_cell, out=pairs, mode="clip")
+        pairs *= self._log_m
+        pairs -= log
+        np.add.reduceat(pairs, self._element_start, out=out)
+        out /= np.maximum(phi[self._row_of[: self._split]], self.divisor)
 
     def _gauss_gain(self, out: Floats) -> None:
         sd = self.sd[self._gauss_row]

@@ -4,6 +4,8 @@ Residuals are measured against the events *expected* from past windows (the real
 baseline is bursty), so a lane's noise is a variance of log rate ratios, tau2, per window and over its long run.
 """
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -18,7 +20,6 @@ _ROLLOUT_WEIGHT = 0.3
 _CLIP = 2.5
 _FORGET = 0.9998
 _SPAN = 30
-_NOTHING = (0.0, 0.0, 0.0, 0.0)
 _TAPER: Floats = np.where(np.arange(LAGS) > 0, 1.0 - np.arange(LAGS) / LAGS, 0.0)
 
 
@@ -50,28 +51,30 @@ class _Ring:
         """Shape (2, lanes, LAGS)."""
         return self._buffer[:, :, self._at : self._at + LAGS]
 
-    def push(self, weighted: Floats, weight: Floats) -> Floats:
-        """Add one window and return the view."""
+    def push(self, newest: list[list[float]]) -> Floats:
+        """Add one window, (g r, g) by lane, and return the view."""
         if self._at == 0:
             self._buffer[:, :, self._ROOM :] = self.view.copy()
             self._at = self._ROOM
         self._at -= 1
-        self._buffer[0, :, self._at] = weighted
-        self._buffer[1, :, self._at] = weight
+        self._buffer[:, :, self._at] = newest
         return self.view
 
 
 class Dispersion:
-    """Weighted sums of residual products by lane and lag, over the history and the rollout so far."""
+    """Weighted sums of residual products by lane and lag, over the history and the rollout so far.
+
+    `sums` holds the products (row 0) and their weights (row 1); shape (2, lanes, LAGS). Lanes are few, so what is done
+    once a lane is done in plain floats, and only what is done once a lag in arrays.
+    """
 
     def __init__(self, prior_sd: Floats) -> None:
-        lanes = prior_sd.size
         self.prior: Floats = prior_sd**2
-        self._window_weight: Floats = 1.0 / (36.0 * self.prior**2)
-        self.top: Floats = np.zeros((lanes, LAGS))
-        self.bottom: Floats = np.zeros((lanes, LAGS))
-        self.windows: Floats = np.zeros(lanes)
-        self._rings = [_Ring(lanes), _Ring(lanes)]  # A/A, rollout
+        self._priors: list[float] = self.prior.tolist()
+        self._v0: list[float] = []
+        self.sums: Floats = np.zeros((2, prior_sd.size, LAGS))
+        self.windows: list[float] = [0.0] * prior_sd.size
+        self._rings = [_Ring(prior_sd.size), _Ring(prior_sd.size)]  # A/A, rollout
         self._tau2: Floats = self._estimate()
 
     @property
@@ -81,56 +84,63 @@ class Dispersion:
 
     def variance(self, lane: int) -> float:
         """Return V0 of a lane: the variance of one window beyond chance."""
-        return float(self._v0[lane])
+        return self._v0[lane]
 
     def learn(self, residuals: list[Residual | None], *, rollout: bool) -> None:
         """Add one window; lanes without a residual learn nothing. In-rollout residuals weigh less and are clipped."""
         if not residuals:
             return
-        rows = [(r.value, r.sampling, r.expected_sampling, 1.0) if r else _NOTHING for r in residuals]
-        value, sampling, expected, seen = np.array(rows).T
-        weight = seen / (expected + self.prior)
-        if rollout:
-            most = _CLIP * np.sqrt(sampling + self._v0)
-            value = np.minimum(np.maximum(value, -most), most)
-        ring = self._rings[rollout].push(weight * value, weight)
         share = _ROLLOUT_WEIGHT if rollout else 1.0
+        newest: list[list[float]] = [[], []]
+        chance: list[float] = []
+        keep: list[float] = []
+        for lane, found in enumerate(residuals):
+            if found is None:
+                value = weight = sampling = 0.0
+                keep.append(1.0)
+            else:
+                value, sampling = found.value, found.sampling
+                weight = 1.0 / (found.expected_sampling + self._priors[lane])
+                if rollout:
+                    most = _CLIP * math.sqrt(sampling + self._v0[lane])
+                    value = min(max(value, -most), most)
+                self.windows[lane] += share
+                keep.append(_FORGET)
+            newest[0].append(weight * value)
+            newest[1].append(weight)
+            chance.append(share * weight * weight * sampling)
+        ring = self._rings[rollout].push(newest)
         products = ring * (share * ring[:, :, :1])
-        products[0, :, 0] -= share * weight * weight * sampling
-        forget = 1.0 - (1.0 - _FORGET) * seen[:, None]
-        self.top *= forget
-        self.top += products[0]
-        self.bottom *= forget
-        self.bottom += products[1]
-        self.windows += share * seen
+        products[0, :, 0] -= chance
+        self.sums *= np.array(keep)[:, None]
+        self.sums += products
         self._tau2 = self._estimate()
 
     def _estimate(self) -> Floats:
-        alone = self.windows < _KNOWN
-        prior = self._window_weight * (_PRIOR_WINDOWS + (_PRIOR_WINDOWS_ALONE - _PRIOR_WINDOWS) * alone)
-        lags = self.top / (self.bottom + prior[:, None])
-        v0 = np.maximum(lags[:, 0] + prior * self.prior / (self.bottom[:, 0] + prior), 0.0)
-        self._v0: Floats = v0
-        later = lags @ _TAPER
-        found = [_long_run(*each) for each in zip(v0.tolist(), lags[:, 1].tolist(), later.tolist(), strict=True)]
+        weights = [
+            (_PRIOR_WINDOWS_ALONE if seen < _KNOWN else _PRIOR_WINDOWS) / (36.0 * prior * prior)
+            for seen, prior in zip(self.windows, self._priors, strict=True)
+        ]
+        below = self.sums[1] + np.array(weights).reshape(-1, 1)
+        lags = self.sums[0] / below
+        first, later = lags[:, :2].tolist(), (lags @ _TAPER).tolist()
+        of_prior = zip(weights, self._priors, below[:, 0].tolist(), strict=True)
+        pulled = [weight * prior / total for weight, prior, total in of_prior]
+        self._v0 = [max(v[0] + pull, 0.0) for v, pull in zip(first, pulled, strict=True)]
+        found = [_long_run(v0, v[1], tail) for v0, v, tail in zip(self._v0, first, later, strict=True)]
         tau2: Floats = _SAFETIES * np.array(found)
         return tau2
 
     def arrays(self) -> dict[str, Floats]:
-        """Return everything that a continuation needs, by name."""
-        return {
-            "top": self.top,
-            "bottom": self.bottom,
-            "windows": self.windows,
-            "ring": np.stack([ring.view for ring in self._rings]),
-        }
+        """Return everything that a continuation needs, by name; the second axis of each is the lane."""
+        rings = np.concatenate([ring.view for ring in self._rings])
+        return {"sums": self.sums, "rings": rings, "windows": np.array([self.windows])}
 
     def restore(self, arrays: dict[str, Floats]) -> None:
         """Continue from `arrays` of the same lanes."""
-        self.top, self.bottom = arrays["top"].copy(), arrays["bottom"].copy()
-        self.windows = arrays["windows"].copy()
-        for ring, view in zip(self._rings, arrays["ring"], strict=True):
-            ring.view[:] = view
+        self.sums, self.windows = arrays["sums"].copy(), arrays["windows"][0].tolist()
+        for at, ring in enumerate(self._rings):
+            ring.view[:] = arrays["rings"][2 * at : 2 * at + 2]
         self._tau2 = self._estimate()
 
 

@@ -64,16 +64,15 @@ class History:
         gates = {}
         for comparison in self.comparisons:
             lanes = slice(comparison.index, comparison.index + len(comparison.prior_sds))
-            top, bottom = arrays["top"][lanes], arrays["bottom"][lanes]
-            ring = arrays["ring"][:, :, lanes]
+            lags = np.concatenate((arrays["sums"][:, lanes], arrays["rings"][:, lanes]))
             gates[comparison.gate.name] = {
                 "reads": reads(comparison.gate),
                 "state": comparison.to_doc(),
-                "windows": arrays["windows"][lanes].tolist(),
+                "windows": arrays["windows"][0, lanes].tolist(),
                 "bursts": pack(self.bursts.counts[lanes]),
                 "burst_windows": [self.bursts.windows[lanes].tolist(), self.bursts.again[lanes].tolist()],
                 "burst_last": self.bursts.last[lanes].tolist(),
-                "lags": pack(np.concatenate((top[None], bottom[None], ring.reshape(4, *top.shape)))),
+                "lags": pack(lags),
             }
         sources = {
             name: {"frame": source.frame.to_doc(), "sums": pack(source.frame.sums)}
@@ -105,12 +104,11 @@ class History:
             comparison.restore(kept["state"])
             lanes = slice(comparison.index, comparison.index + len(comparison.prior_sds))
             lags = unpack(kept["lags"])
-            arrays["windows"][lanes] = kept["windows"]
+            arrays["windows"][0, lanes] = kept["windows"]
             history.bursts.counts[lanes] = unpack(kept["bursts"])
             history.bursts.windows[lanes], history.bursts.again[lanes] = kept["burst_windows"]
             history.bursts.last[lanes] = kept["burst_last"]
-            arrays["top"][lanes], arrays["bottom"][lanes] = lags[0], lags[1]
-            arrays["ring"][:, :, lanes] = lags[2:].reshape(2, 2, *lags[0].shape)
+            arrays["sums"][:, lanes], arrays["rings"][:, lanes] = lags[:2], lags[2:]
         history.dispersion.restore(arrays)
         return history
 
