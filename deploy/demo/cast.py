@@ -31,6 +31,10 @@ _DASHBOARD = 8400
 class Cast:
     """Everything that runs; a context manager, from the main thread.
 
+    Args:
+        processes: one process a service instead of one for all.
+        broken: flag whose candidate fails.
+
     Attributes:
         folder: of this run: logs, responses, plans and the postmortem; emptied at the next run.
         note: where the stack's parts are.
@@ -40,9 +44,9 @@ class Cast:
     receiver: Receiver
     stack: LocalStack
 
-    def __init__(self, settings: Settings, narrator: Narrator) -> None:
+    def __init__(self, settings: Settings, narrator: Narrator, processes: bool = False, broken: str = "") -> None:
         self.folder = state_folder(settings) / "demo"
-        self._given, self._narrator = settings, narrator
+        self._given, self._narrator, self._processes, self._broken = settings, narrator, processes, broken
         self._resources = ExitStack()
         self._children: list[Child] = []
 
@@ -77,7 +81,8 @@ class Cast:
         self.note = self.stack.start()
         (port,) = free_ports(1)
         with self._narrator.step("opening the shop, letting users in"):
-            shop = self._play("shop", "--port", str(port), "--ofrep", self.note.ofrep, "--otlp", self.note.otlp)
+            where = ("--ofrep", self.note.ofrep, "--otlp", self.note.otlp, "--broken", self._broken)
+            shop = self._play("shop", "--port", str(port), *where)
             _await_shop(port, shop)
             self._play("load", "--port", str(port), "--out", str(self.responses))
 
@@ -109,8 +114,10 @@ class Cast:
         return others | ours
 
     def _make_stack(self, subscribers: Path) -> LocalStack:
-        console = {"console_port": 0 if is_open(_DASHBOARD) else _DASHBOARD}
-        ports = {**console, "otlp_port": 0, "ofrep_port": 0, "sync_port": 0}
+        dashboard = 0 if is_open(_DASHBOARD) else _DASHBOARD
+        if "console_port" in self._given.model_fields_set:
+            dashboard = self._given.console_port
+        ports = {"console_port": dashboard, "otlp_port": 0, "ofrep_port": 0, "sync_port": 0}
         # A Kafka of somebody's own may have seen a demo before, whose bad version is still quarantined there.
         prefix = f"demo-{secrets.token_hex(4)}." if "kafka" in self._given.model_fields_set else ""
         folder = self.folder / "stack"
@@ -121,7 +128,7 @@ class Cast:
             "PENSTOCK_SUBSCRIBERS": str(subscribers),
             "PENSTOCK_TOPIC_PREFIX": prefix,
         }
-        return LocalStack(settings, self._narrator, kafka_port=0, environment=environment)
+        return LocalStack(settings, self._narrator, self._processes, kafka_port=0, environment=environment)
 
     def _subscribers(self, secret: str) -> Path:
         path = self.folder / "subscribers.yaml"

@@ -59,13 +59,21 @@ class Director:
 
     def perform(self) -> list[Check]:
         """Play everything; return the checks."""
-        self._cast.start()
-        self._listen()
+        self.open()
         with self._view():
-            self._register()
-            self._announce()
+            self.release()
             self._await_ends()
         return self._sum_up()
+
+    def open(self) -> None:
+        """Start everything, and listen."""
+        self._cast.start()
+        self._listen()
+
+    def release(self) -> None:
+        """Measure what is normal, then announce the four releases."""
+        self._register()
+        self._announce()
 
     def stay(self) -> None:
         """Keep everything running until KeyboardInterrupt."""
@@ -93,16 +101,16 @@ class Director:
 
     def _register(self) -> None:
         self._say("letting the shop warm up")
-        self._until(lambda: len(read_responses(self._cast.responses)) >= WARM_RESPONSES, 40.0)
+        self.until(lambda: len(read_responses(self._cast.responses)) >= WARM_RESPONSES, 40.0)
         self._say("registering the plans, one a flag")
         with self._console_client() as client:
             for feature in FEATURES:
                 client.register_plan(self._cast.plan(feature.plan).read_text(), "demo")
         self._say(f"measuring what is normal: {BASELINE_WINDOWS} windows of a second")
-        self._until(lambda: all(story.baseline >= BASELINE_WINDOWS for story in self.stories.values()), 40.0)
+        self.until(lambda: all(story.baseline >= BASELINE_WINDOWS for story in self.stories.values()), 40.0)
         if not self._calm():
             self._say("this machine is busy with other things: waiting until the shop answers evenly")
-            self._until(self._calm, CALM_S, needed=False)
+            self.until(self._calm, CALM_S, needed=False)
 
     def _calm(self) -> bool:
         """Whether the shop's tail is its own: on a machine without room, everybody's requests are slow now and then."""
@@ -135,9 +143,9 @@ class Director:
             )
 
         left = MOST_S - (time.monotonic() - self._began)
-        self._until(done, left, needed=False)
+        self.until(done, left, needed=False)
         # Deliveries trail the decision that they tell of.
-        self._until(lambda: recovered(bad), 5.0, needed=False)
+        self.until(lambda: recovered(bad), 5.0, needed=False)
 
     def _sum_up(self) -> list[Check]:
         good, bad, same, unmeasured = (self.stories[feature.target] for feature in (GOOD, BAD, SAME, UNMEASURED))
@@ -162,11 +170,12 @@ class Director:
             "replay.json", "replay", bad.rollout.id, "--target", bad.feature.target, "--json", "--quiet"
         )
         draft = self._command("postmortem.md", "postmortem", bad.rollout.id)
-        self._until(lambda: replay.done() and draft.done(), 60.0, needed=False)
+        self.until(lambda: replay.done() and draft.done(), 60.0, needed=False)
         (replayed, said), (drafted, text) = replay.finish(), draft.finish()
         return Outside(received, replayed, _sentence(said), text if drafted == 0 else "")
 
-    def _until(self, condition: Callable[[], bool], seconds: float, needed: bool = True) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float, needed: bool = True) -> None:
+        """Go on until the condition holds; if it is `needed`, raise UnavailableError when it does not in time."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

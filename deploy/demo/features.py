@@ -14,6 +14,9 @@ QUERY_SIGMA = 0.25
 UNAVAILABLE = 0.003
 """Share of requests that fail with a 503 whatever the release: services are never quite without errors."""
 
+BROKEN = 0.25
+"""Share of failed requests of a candidate that is broken on purpose, as the tests of faults have one."""
+
 
 @dataclass(frozen=True)
 class Feature:

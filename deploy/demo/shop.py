@@ -14,7 +14,7 @@ from openfeature.client import OpenFeatureClient
 from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 
-from .features import BASELINE, BY_ROUTE, CANDIDATE, QUERY_MEDIAN_S, QUERY_SIGMA, UNAVAILABLE, Feature
+from .features import BASELINE, BROKEN, BY_ROUTE, CANDIDATE, QUERY_MEDIAN_S, QUERY_SIGMA, UNAVAILABLE, Feature
 from .telemetry import Measured, clock, measured
 
 _THREADS = 8
@@ -41,8 +41,8 @@ class Flags:
 class Shop:
     """The ASGI application."""
 
-    def __init__(self, flags: Flags, measures: Measured, chance: random.Random) -> None:
-        self._flags, self._measures, self._chance = flags, measures, chance
+    def __init__(self, flags: Flags, measures: Measured, chance: random.Random, broken: str = "") -> None:
+        self._flags, self._measures, self._chance, self._broken = flags, measures, chance, broken
         self._served: Counter[str] = Counter()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -65,7 +65,8 @@ class Shop:
                 queries += feature.cold_queries
         for _ in range(queries):
             await asyncio.sleep(self._chance.lognormvariate(0.0, QUERY_SIGMA) * QUERY_MEDIAN_S)
-        return 503 if self._chance.random() < UNAVAILABLE else 200
+        broken = variant == CANDIDATE and feature.flag == self._broken
+        return 503 if self._chance.random() < (BROKEN if broken else UNAVAILABLE) else 200
 
 
 async def _answer(send: Any, status: int, variant: str) -> None:
@@ -80,10 +81,12 @@ def main() -> None:
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--ofrep", required=True, help="address of the flag service")
     options.add_argument("--otlp", required=True, help="address of the metric intake")
+    options.add_argument("--broken", default="", help="flag whose candidate fails one request in four")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
     measures = measured(given.otlp, f"shop-{given.port}")
-    shop = Shop(Flags(given.ofrep), measures, random.Random(given.seed))  # noqa: S311 - traffic, not secrets
+    chance = random.Random(given.seed)  # noqa: S311 - traffic, not secrets
+    shop = Shop(Flags(given.ofrep), measures, chance, given.broken)
     uvicorn.run(
         shop,
         host="127.0.0.1",

@@ -19,7 +19,8 @@ def test_the_demo_keeps_its_promises_and_leaves_no_process_behind(kafka: LocalKa
     # `kafka` only so that downloads and the start cache are there: the demo starts its own.
     assert kafka_jars(Narrator(quiet=True))
     others = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
-    environment = {**others, "PENSTOCK_STATE": str(tmp_path), "PYTHONPATH": str(tree_root())}
+    ours = {"PENSTOCK_STATE": str(tmp_path), "PENSTOCK_CONSOLE_PORT": "0", "PYTHONPATH": str(tree_root())}
+    environment = {**others, **ours}
     command = (sys.executable, "-P", "-m", "penstock.cli", "demo", "--check")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
