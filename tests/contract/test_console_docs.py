@@ -27,9 +27,6 @@ def test_the_deploy_shown_is_taken():
 def test_the_tokens_file_shown_loads():
     tokens = Tokens.model_validate(yaml.safe_load(block("yaml"))).tokens
     assert [who.identity for who in tokens] == ["checkout-ci", "ann"]
-        "checkout-ci",
-        "ann",
-    ]
 
 
 def test_every_role_and_verb_is_told():
