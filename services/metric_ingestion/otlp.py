@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -131,9 +132,15 @@ def explicit_of(point: HistogramDataPoint) -> Explicit | None:
         raise MalformedPointError(f"a histogram has {len(counts)} buckets for {len(bounds)} edges")
     if sum(counts) != point.count or point.count > _MOST_EVENTS:
         raise MalformedPointError(f"a histogram's buckets hold {sum(counts)}, its count says {point.count}")
-    if any(not low < high for low, high in pairwise(bounds)) or not all(map(math.isfinite, bounds)):
+    if not _rise(bounds):
         raise MalformedPointError("a histogram's edges do not rise, or are not finite")
     return Explicit(point.count, _sum_of(point), bounds, counts)
+
+
+@lru_cache(maxsize=256)
+def _rise(bounds: tuple[float, ...]) -> bool:
+    # Sources send the same edges with every point.
+    return all(low < high for low, high in pairwise(bounds)) and all(map(math.isfinite, bounds))
 
 
 def exponential_of(point: ExponentialHistogramDataPoint) -> Exponential | None:

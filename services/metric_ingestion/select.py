@@ -135,16 +135,18 @@ class Selector:
         identity = _hash("\x1e".join(f"{key}\x1f{value}" for key, value in sorted(resource.items())))
         for scope in metrics.scope_metrics:
             for metric in scope.metrics:
-                if metric.name not in wanted:
+                name = metric.name
+                if name not in wanted:
                     continue
+                origin = (identity, scope.scope.name, name)
                 for traits, raw, value in points_of(
-                    metric, partial(selection.reject, metric.name), partial(selection.warn, metric.name)
+                    metric, partial(selection.reject, name), partial(selection.warn, name)
                 ):
                     if raw.time_unix_nano > received + AHEAD_NS:
-                        selection.reject(metric.name, "a point lies more than ten minutes in the future")
+                        selection.reject(name, "a point lies more than ten minutes in the future")
                         continue
                     point = attributes(raw.attributes)
-                    key = (identity, scope.scope.name, metric.name, traits, tuple(point.items()))
+                    key = (*origin, traits, tuple(point.items()))
                     for matcher, series in self._series(key, matchers, point, resource):
                         builder = builders.get(matcher.target)
                         if builder is None:
