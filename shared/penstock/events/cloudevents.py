@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.errors import InvalidError, Problem
 
-from . import Event, to_json
+from . import Event
 from .cdevents import from_cdevent, to_cdevent, type_of
 
 JSON = "application/json"
@@ -37,7 +37,7 @@ def attributes_of(event: Event) -> dict[str, str]:
         "id": event.id,
         "source": event.source,
         "type": type_of(event),
-        "time": to_json(event)["time"],
+        "time": event.model_dump(mode="json", include={"time"})["time"],
         "subject": event.target,
         "partitionkey": event.target,
     }
