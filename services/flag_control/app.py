@@ -155,12 +155,12 @@ class FlagControl:
 
     def _on_accepted(self, target: str, record: Record, _: Document) -> None:
         decided = [event["id"] for consumed in record.inputs for event in consumed.events]
-        before = self._publisher.state(target).version
         self._publisher.settle(target, frozenset(decided))
         self._controls.settle(target, record)
         state = self._publisher.state(target)
         since = min((self._heard.pop(event, time.monotonic()) for event in decided), default=time.monotonic())
-        if record.events and state.version and (state.version != before or record.inputs):
+        # A refusal names no version: nothing that clients are served has changed.
+        if any("version" in fact for fact in record.events):
             self._reports.changed(target, state, record.events[-1]["id"], since)
             if self._view is not None:
                 self._view.changed(target)

@@ -36,21 +36,27 @@ class Controls(Protocol):
 
     def flags(self) -> list[View]:
         """Return every flag, briefly."""
+        ...
 
     def export(self, name: str) -> View:
         """Return a set (all of them without a name) as flagd JSON; raises NotFoundError."""
+        ...
 
     def flag(self, target: str) -> View:
         """Return one flag with its history; raises NotFoundError."""
+        ...
 
     def request(self, kind: str, target: str, actor: Identity, key: str | None, fields: View) -> FlagRequest:
         """Return the request as an event; raises InvalidError."""
+        ...
 
     async def kill(self, kill: KillRequested, authorization: str, peer: bool) -> View:
         """Put a kill in force and return where it is."""
+        ...
 
     async def ask(self, request: FlagRequest) -> tuple[int, View]:
         """Hand a request to the decider and return the status and what came of it."""
+        ...
 
 
 class _Body(BaseModel):

@@ -14,7 +14,7 @@ from .change import SOURCE, effective_exposure
 from .lifecycle import expires_at, stale_at
 from .peers import Peers
 from .publishing import Publisher
-from .reports import Reports
+from .reports import Count, Reports
 from .spool import Spool
 from .state import FlagState, dump
 from .store import EVERYTHING, FlagStore
@@ -22,6 +22,8 @@ from .usage import Usage
 
 _RECORD_SECONDS = 0.5
 _ANSWER_SECONDS = 3.0
+_STREAMS_SECONDS = 0.25
+_LOOKS = 10
 
 View = dict[str, Any]
 
@@ -123,8 +125,8 @@ class FlagControls:
             NotFoundError: there is no such flag.
         """
         state = self._known(kill.target) if self._decider.ready() else self._publisher.state(kill.target)
-        already = kill.id in state.requests
-        if not already:
+        recorded = None
+        if kill.id not in state.requests:
             # On disk before it is in force, and in force before anybody is told.
             await asyncio.to_thread(self._spool.add, kill)
             self._publisher.lower(kill)
@@ -136,9 +138,9 @@ class FlagControls:
         if told is not None:
             answer |= {
                 "instances": {"killed": 1 + told.reached, "of": 1 + told.peers, "unreached": list(told.unreached)},
-                "recorded": already or await _within(recorded, _RECORD_SECONDS) is not None,
+                "recorded": recorded is None or await _within(recorded, _RECORD_SECONDS) is not None,
             }
-        count = self._reports.count(kill.target, self._publisher.state(kill.target).version)
+        count = await self._reached(kill.target)
         return answer | {"streams": {"connected": count.streams, "served": count.served}}
 
     async def ask(self, request: FlagRequest) -> tuple[int, View]:
@@ -171,6 +173,16 @@ class FlagControls:
             if future is not None and not future.done():
                 future.set_result(tuple(record.events))
         self._spool.remove(self._publisher.state(target).requests)
+
+    async def _reached(self, target: str) -> Count:
+        """Return how many streams were sent the flag as it is now; gives them a moment, not more."""
+        version, count = self._publisher.state(target).version, Count(0, 0)
+        for _ in range(_LOOKS):
+            count = self._reports.count(target, version)
+            if count.served >= count.streams:
+                break
+            await asyncio.sleep(_STREAMS_SECONDS / _LOOKS)
+        return count
 
     def _wait_for(self, request: str) -> "asyncio.Future[tuple[Document, ...]]":
         future: asyncio.Future[tuple[Document, ...]] = asyncio.get_running_loop().create_future()

@@ -1,9 +1,12 @@
 """Flag control on a real broker: exposure reaches clients, a rollback takes it from them, a kill stays in force."""
 
+import asyncio
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
+from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from penstock.events import RollbackRequested
 from penstock.settings import Settings
@@ -25,6 +28,11 @@ async def test_a_stage_exposes_users_and_a_rollback_takes_it_back_and_both_are_s
         await eventually(lambda: len(around.said("exposure.changed")) >= 2, "the first stage is exposed")
         assert 0 < around.said("exposure.changed")[-1].exposure < 1
         await exposure_is(service, 1, 199)
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{service.sync_port}")
+        stream = sync_pb2_grpc.FlagSyncServiceStub(channel).SyncFlags(
+            sync_pb2.SyncFlagsRequest(selector="flagSetId=staging/shop")
+        )
+        assert "targeting" in (await stream.read()).flag_configuration
         request = RollbackRequested(
             id="back", source="/console", target=TARGET, time=moment(1), actor="ann", reason="looks wrong"
         )
@@ -33,9 +41,16 @@ async def test_a_stage_exposes_users_and_a_rollback_takes_it_back_and_both_are_s
         await exposure_is(service, 0, 0)
         last = around.said("exposure.changed")[-1]
         assert last.entry == around.said("rollback.started")[0].id
+        assert "targeting" not in (await asyncio.wait_for(stream.read(), 10)).flag_configuration
         await eventually(
-            lambda: any(one.version == last.version for one in around.said("flag.served")), "what was served is said"
+            lambda: (
+                [(one.streams, one.served) for one in around.said("flag.served") if one.version == last.version][-1:]
+                == [(1, 1)]
+            ),
+            "what was served to how many streams is said",
         )
+        stream.cancel()
+        await channel.close()
 
 
 async def test_a_restart_serves_the_same_revision(flag_settings: Settings) -> None:
