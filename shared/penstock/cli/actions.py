@@ -12,7 +12,7 @@ from penstock.rollout import Phase
 from . import views
 from .client import connect
 from .exits import Exits
-from .output import Json, Output, plain
+from .output import Json, Output, complain, plain
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the rollout.")]
 Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it stands in the record.")]
@@ -134,7 +134,7 @@ def refused_exit(out: Output) -> Iterator[None]:
     except CommandRefusedError as error:
         if out.machine:
             out.result({"error": "refused", "refusal": error.refusal, "rollout": error.rollout}, lambda: "")
-        typer.echo(f"error: {error}", err=True)
+        complain(error)
         if error.rollout:
-            typer.echo(f"it stands now: {views.line(error.rollout)}", err=True)
+            out.progress(f"it stands now: {views.line(error.rollout)}")
         raise typer.Exit(_BY_REFUSAL.get(str(error.refusal.get("reason")), Exits.USAGE)) from None

@@ -14,7 +14,7 @@ from penstock.targets import Target, parse_target
 from . import views
 from .client import connect
 from .exits import Exits
-from .output import Json, Jsonl, Output, Quiet, dumps
+from .output import Json, Jsonl, Output, Quiet, complain, dumps
 from .publish import Deploy, cdevent, cloudevent, default_key, refusal_of
 from .streaming import Rollout, Since, Types, checked_since, checked_types, messages, row_of
 from .waiting import Clock
@@ -97,7 +97,7 @@ def deploy(
         out.result(answer, lambda: str(accepted["rollout"]))
         refusal = refusal_of(client, accepted, Clock())
     if refusal is not None:
-        typer.echo(f"error: {refusal}", err=True)
+        complain(refusal)
         raise typer.Exit(Exits.USAGE)
     out.progress(f"accepted for {target}; follow it: penstock rollouts show {accepted['rollout']} --watch")
 

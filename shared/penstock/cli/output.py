@@ -114,6 +114,6 @@ class Output:
             typer.echo(plain(text), err=True)
 
 
-def complain(error: PenstockError) -> None:
-    """Say on stderr what is wrong; the text of our errors names the next step."""
-    typer.echo(f"error: {error}", err=True)
+def complain(error: PenstockError | str) -> None:
+    """Say on stderr what is wrong; our errors name the next step, and lists of problems keep their lines."""
+    typer.echo("\n".join(plain(line) for line in f"error: {error}".splitlines()), err=True)

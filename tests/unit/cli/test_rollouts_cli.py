@@ -147,3 +147,19 @@ def test_wait_outlasts_a_server_that_goes_away_but_not_for_ever() -> None:
     assert len(said) == 1
     with pytest.raises(UnavailableError):
         next(views)
+
+
+def test_show_watch_off_a_terminal_appends_a_line_a_change_until_the_rollout_has_ended(
+    run: Run, console: FakeConsole
+) -> None:
+    console.views = [view(), view(), view(judged=4), view(phase="rolling_back", sequence=5), view(phase="completed")]
+    said = run("rollouts", "show", "ro-0123456789ab", "--watch", "--every", "0.1")
+    assert (said.code, len(said.out.splitlines())) == (0, 4)
+    assert "\x1b" not in said.out
+
+
+def test_what_a_server_answers_cannot_steer_the_terminal_either(run: Run, console: FakeConsole) -> None:
+    console.answers["/api/rollouts"] = (422, {"error": "invalid", "problems": [{"where": "x", "what": "\x1b[2Jgone"}]})
+    said = run("rollouts", "list")
+    assert "\x1b" not in said.err
+    assert len(said.err.splitlines()) == 2
