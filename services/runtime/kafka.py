@@ -87,7 +87,7 @@ async def ensure_topics(settings: Settings, topics: tuple[Topic, ...] = ALL) -> 
         ]
         if missing:
             # The client returns errors instead of raising them, and two services may race to create.
-            response = await admin.create_topics(missing)
+            response: Any = await admin.create_topics(missing)
             for name, code, *_ in response.topic_errors:
                 if code not in {0, _TOPIC_EXISTS}:
                     raise UnavailableError(f"Kafka refused to create {name}: {for_code(code).__name__}")

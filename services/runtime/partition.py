@@ -55,22 +55,24 @@ class PartitionWorker:
     def take(self, record: ConsumerRecord) -> None:
         """Take one record of the own log or of an input."""
         headers = {name: value for name, value in record.headers if name in TRACE_HEADERS and value}
+        # A record without a value is unreadable like any other rubbish; it must not be deadly.
+        value: bytes = record.value or b""
         if record.topic == self.log:
-            self.fold(record.offset, record.value, headers)
+            self.fold(record.offset, value, headers)
             return
         source = self.table[record.topic]
         fold = self.chained.get(source)
         if fold is not None:
-            accepted = fold.offer(record.offset, record.value)
+            accepted = fold.offer(record.offset, value)
             if accepted is None or accepted.record is None or not accepted.record.events:
                 return
             events = tuple(from_json(document) for document in accepted.record.events)
             self._hear(Item(source, record.offset, accepted.target, events, accepted.digest, _text(headers)))
             return
         try:
-            event = from_kafka(record.value, record.headers)
+            event = from_kafka(value, record.headers)
         except InvalidError as error:
-            self._hear(Item(source, record.offset, "", (), error=str(error), raw=record.value or b""))
+            self._hear(Item(source, record.offset, "", (), error=str(error), raw=value))
             return
         self._hear(Item(source, record.offset, event.target, (event,), headers=_text(headers)))
 

@@ -86,7 +86,7 @@ class PublicReader:
     def _first(self, partition: TopicPartition, firsts: Mapping[TopicPartition, int]) -> int:
         if self._start == "end":
             return self._ends[partition]
-        if self._start == "beginning":
+        if isinstance(self._start, str):
             return firsts[partition]
         asked = self._start.get((self._names[partition.topic], partition.partition), 0)
         return max(asked, firsts[partition])

@@ -18,7 +18,8 @@ async def newest_generations(settings: Settings, log: Topic) -> dict[int, Genera
     latest: dict[int, dict[bytes, bytes]] = defaultdict(dict)
 
     def keep(record: ConsumerRecord) -> None:
-        latest[record.partition][record.key] = record.value
+        if record.key is not None and record.value is not None:
+            latest[record.partition][record.key] = record.value
 
     await read_span(settings, {TopicPartition(name, partition): 0 for partition in range(PARTITIONS)}, keep)
     found = {partition: assemble(values.values()) for partition, values in latest.items()}

@@ -107,7 +107,9 @@ class PositionedSubscriber:
         if self.failure is not None:
             return
         try:
-            self._on_records([record for record in message.raw_message if self._is_next(record)])
+            batch = message.raw_message
+            records = batch if isinstance(batch, tuple) else (batch,)
+            self._on_records([record for record in records if self._is_next(record)])
         except BaseException as error:
             # FastStream would log and go on with the next batch; a skipped record is worse than a dead service.
             self.failure = error

@@ -111,6 +111,8 @@ def _wait(
     clock = clock or Clock()
     began = spoke = clock.now()
     last: object = None
+    view: views.View = {}
+    code: Exits | None = None
     for view in follow(client, rollout, clock, every, out.progress):
         change, now = change_of(view), clock.now()
         if change != last:

@@ -66,7 +66,7 @@ class RolloutEvent(Event):
         ground: why, with the numbers.
     """
 
-    rollout: str
+    rollout: str  # pyright: ignore[reportGeneralTypeIssues] - fields are given by name, so a default may go
     sequence: int = Field(ge=1)
     plan_hash: str
     code: str

@@ -49,15 +49,17 @@ def load_plan(text: str, subject: str = "plan") -> Plan:
     lines: Lines = {}
     problems: list[Problem] = []
     _index(node, (), lines, problems)
+    plan: Plan | None = None
     try:
         data = _Loader("").construct_document(node)
-        plan = Plan.model_validate(data)
     except yaml.YAMLError as error:
         raise _unreadable(subject, error) from None
+    try:
+        plan = Plan.model_validate(data)
     except ValidationError as error:
         problems += [_located(problem, lines) for problem in problems_of(error)]
     problems += [_located(problem, lines) for problem in _crossings(data)]
-    if problems:
+    if problems or plan is None:
         raise PlanError(subject, sorted(problems, key=lambda problem: problem.line or 0))
     return plan
 
