@@ -64,7 +64,7 @@ def whole(data: st.DataObject, at: int) -> Export:
     return made
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_any_points_are_refused_or_told(data: st.DataObject) -> None:
     plan = watched(PLAN)

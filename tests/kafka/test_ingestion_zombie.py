@@ -1,0 +1,97 @@
+"""Two copies of metric ingestion, each in turn frozen until its partitions are the other's: what it does when it wakes
+up must neither repeat nor lose anything."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pytest
+
+from penstock.settings import Settings
+from services.runtime.kafka import ensure_topics
+from tests.support.ingestion import closed_windows, plan_registered, post, requests_of, say, tokens_file, until_watched
+from tests.support.otlp import SECOND, Export, variant
+from tests.support.plans import SHORT
+
+FROZEN_S = 9
+"""Longer than the group's session."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+async def launch(settings: Settings) -> Process:
+    given = settings.model_dump(mode="json", exclude_defaults=True)
+    variables = {f"PENSTOCK_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services", "metric_ingestion", env={**os.environ, **variables}
+    )
+
+
+async def post_to_any(client: httpx.AsyncClient, ports: list[int], export: Export) -> None:
+    while True:
+        for port in ports:
+            try:
+                if (await post(client, port, export.request())).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(300)
+async def test_a_copy_that_wakes_up_without_its_partitions_does_no_harm(
+    stack_settings: Settings, tmp_path: Path
+) -> None:
+    common = stack_settings.model_copy(update={"tokens": tokens_file(tmp_path), "lateness": 60.0, "snapshot_every": 10})
+    await ensure_topics(common)
+    await say(common, "plans", plan_registered(SHORT.replace("length: 1s", "length: 250ms")))
+    ports = [free_port(), free_port()]
+    copies = [
+        await launch(common.model_copy(update={"instance": name, "otlp_port": port}))
+        for name, port in zip(("one", "two"), ports, strict=True)
+    ]
+    sent = 0
+    try:
+        await until_watched(common)
+        async with httpx.AsyncClient(timeout=2) as client:
+
+            async def traffic(seconds: float) -> None:
+                nonlocal sent
+                until = time.monotonic() + seconds
+                while time.monotonic() < until:
+                    at = time.time_ns()
+                    await post_to_any(client, ports, Export(at, at - SECOND // 10).histogram((7, 0, 0), variant("off")))
+                    sent += 7
+                    await asyncio.sleep(0.1)
+
+            await traffic(4)
+            for copy in copies:
+                copy.send_signal(signal.SIGSTOP)
+                await traffic(FROZEN_S)
+                copy.send_signal(signal.SIGCONT)
+                await traffic(6)
+            told, paused = sent, time.time()
+            await asyncio.sleep(0.5)
+            await traffic(0.5)
+        windows = await closed_windows(common, until=told, patience=60)
+    finally:
+        for copy in copies:
+            copy.send_signal(signal.SIGCONT)
+            copy.kill()
+            await copy.wait()
+    # Nothing was sent for two windows after the pause began; what came then only closes what is before it.
+    assert requests_of([w for w in windows if w.start.timestamp() <= paused]) == told
+    assert sum(w.late for w in windows) == 0
+    assert len({w.id for w in windows}) == len(windows)
+    assert all(later.start == earlier.end for earlier, later in pairwise(windows))
