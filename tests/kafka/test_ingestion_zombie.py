@@ -81,7 +81,7 @@ async def test_a_copy_that_wakes_up_without_its_partitions_does_no_harm(
                 await traffic(FROZEN_S)
                 copy.send_signal(signal.SIGCONT)
                 await traffic(6)
-            told, paused = sent, time.time()
+            told, paused = sent, time.time_ns() / SECOND
             await asyncio.sleep(0.5)
             await traffic(0.5)
         windows = await closed_windows(common, until=told, patience=60)
