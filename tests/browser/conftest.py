@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.console_app import ConsoleApp
 from tests.support.story import project
@@ -24,6 +24,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# A busy machine is slow, not wrong.
+expect.set_options(timeout=20_000)
 
 
 class Served:
@@ -90,6 +94,7 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
     """A page whose violations of the content security policy and script errors fail the test."""
     context = browser.new_context(base_url=served.url, viewport={"width": 1360, "height": 900})
     page = context.new_page()
+    page.set_default_timeout(60_000)
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
