@@ -14,6 +14,8 @@ from .load import rate
 from .sample import RAMP, TEAM
 from .streams import Clients, raw
 
+REAL = 10
+"""Real in-process clients among the streams that a push is measured to."""
 _SET = 16
 _LARGE_SET = 1000
 
@@ -26,7 +28,7 @@ class Figures:
         echo, single: answers per second of one core by the echo and by OFREP, the best of each in turns.
         ramp: the same for a flag whose users are split by percentage, which costs the evaluator more.
         bulk: flag evaluations per second of one core over bulk requests.
-        clients_p50, clients_p99: push until a real in-process client has it.
+        clients_p50, clients_p99: push until a stream, or a real in-process client among them, has it.
         raw_last: push until the last raw stream has it, the median of the pushes.
         large_p50: push of the large set until one client has it.
     """
@@ -51,12 +53,12 @@ def measure(say: Callable[[str], None], *, seconds: float, turns: int, clients: 
     Args:
         say: told what is being measured.
         seconds: of load in each turn; turns: of the echo and of OFREP, one after the other.
-        clients: real in-process clients; streams: raw streams.
+        clients: streams of which some are real in-process clients; streams: raw streams.
     """
     say("OFREP beside an echo on the same server")
     with _apart():
         rates = _rates(seconds, turns)
-    say(f"push to {clients} in-process clients")
+    say(f"push to {clients} streams, {min(REAL, clients)} of them real in-process clients")
     times = _to_clients(clients, pushes=30)
     say(f"push to {streams} raw streams")
     with Server("flags", 3) as server:
@@ -100,7 +102,7 @@ def _rates(seconds: float, turns: int) -> dict[str, float]:
 
 def _to_clients(clients: int, pushes: int) -> list[float]:
     with Server("flags", _SET) as server:
-        followers = Clients(server, clients)
+        followers = Clients(server, min(REAL, clients), clients)
         try:
             return [seconds for version in range(2, pushes + 2) for seconds in followers.push(version)]
         finally:

@@ -1,7 +1,10 @@
 """How long a push takes to be seen: by raw streams, and by real in-process clients."""
 
 import asyncio
+import contextlib
+import threading
 import time
+from typing import Any
 
 import grpc
 from openfeature.contrib.provider.flagd import FlagdProvider
@@ -57,28 +60,55 @@ async def _all(seen: "asyncio.Queue[float]", streams: int) -> float:
 
 
 class Clients:
-    """Real in-process clients; a push is seen when a client says that its configuration has changed."""
+    """Real in-process clients, and raw streams beside them up to a number of streams.
 
-    def __init__(self, server: Server, clients: int) -> None:
+    A client has a push when it says that its configuration has changed: it has read and loaded the whole set by then.
+    A hundred of them in one process would measure its interpreter lock, so most streams are raw.
+    """
+
+    def __init__(self, server: Server, clients: int, streams: int) -> None:
         self._server = server
         self._seen: list[float] = []
+        self._streams = max(clients, streams)
+        self._raw = [self._stream() for _ in range(self._streams - clients)]
         self._providers = [self._client() for _ in range(clients)]
+        self._wait()
 
     def push(self, version: int) -> list[float]:
-        """Publish a version; return the seconds until each client had it."""
+        """Publish a version; return the seconds until each stream and client had it."""
         self._seen.clear()
         began = self._server.push(version)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while len(self._seen) < len(self._providers):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(self._seen)} of {len(self._providers)} clients saw version {version}")
-            time.sleep(0.001)
+        self._wait()
         return [moment - began for moment in self._seen]
 
     def close(self) -> None:
         """Disconnect all."""
+        for call in self._raw:
+            call.cancel()
         for provider in self._providers:
             provider.shutdown()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while len(self._seen) < self._streams:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(self._seen)} of {self._streams} streams saw a push")
+            time.sleep(0.001)
+
+    def _stream(self) -> Any:
+        channel = grpc.insecure_channel(
+            f"127.0.0.1:{self._server.sync}", options=(("grpc.use_local_subchannel_pool", 1),)
+        )
+        call = channel.unary_stream(f"/{SERVICE}/SyncFlags", sync_pb2.SyncFlagsRequest.SerializeToString)(
+            sync_pb2.SyncFlagsRequest()
+        )
+        threading.Thread(target=self._read, args=(call,), daemon=True).start()
+        return call
+
+    def _read(self, call: Any) -> None:
+        with contextlib.suppress(grpc.RpcError):
+            for _ in call:
+                self._seen.append(time.monotonic())
 
     def _client(self) -> FlagdProvider:
         provider = FlagdProvider(

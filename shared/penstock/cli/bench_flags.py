@@ -59,7 +59,7 @@ class FlagsBench:
             ),
             (f"OFREP bulk: {bulk:,.0f} evaluations/s (goal {LEAST_BULK:,})", bulk >= LEAST_BULK),
             (
-                f"push to {self.clients} in-process clients: p50 {self.clients_p50_ms:.1f} ms, p99 {clients:.1f} ms "
+                f"push to {self.clients} in-process streams: p50 {self.clients_p50_ms:.1f} ms, p99 {clients:.1f} ms "
                 f"(goal {MOST_CLIENTS_P99_MS:.0f})",
                 clients < MOST_CLIENTS_P99_MS,
             ),
@@ -83,7 +83,7 @@ def run(seconds: float = 3.0, turns: int = 3, clients: int = 100, streams: int =
 
     Args:
         seconds: of load in each turn; turns: of echo, single and bulk, one after the other.
-        clients: real in-process clients; streams: raw streams.
+        clients: streams of which ten are real in-process clients; streams: raw streams.
     """
     found = load("flag_control.bench.run").measure(
         lambda text: typer.echo(text, err=True), seconds=seconds, turns=turns, clients=clients, streams=streams
