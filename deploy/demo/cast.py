@@ -21,7 +21,7 @@ from penstock.local.stack import LocalStack
 from penstock.local.state import Note, held, state_folder, tree_root
 from penstock.settings import Settings
 
-from .features import FEATURES
+from .features import FEATURES, INSTANCES
 from .receiver import Receiver
 
 _PATIENCE_S = 15.0
@@ -68,7 +68,7 @@ class Cast:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        stop_all(self._children, 2.0)
+        stop_all(self._children, 1.0)
         self._resources.close()
 
     @property
@@ -79,12 +79,14 @@ class Cast:
     def start(self) -> None:
         """Start the stack, the shop and its users."""
         self.note = self.stack.start()
-        (port,) = free_ports(1)
-        with self._narrator.step("opening the shop, letting users in"):
+        ports = [str(port) for port in free_ports(INSTANCES)]
+        with self._narrator.step(f"opening {INSTANCES} copies of the shop, letting users in"):
             where = ("--ofrep", self.note.ofrep, "--otlp", self.note.otlp, "--broken", self._broken)
-            shop = self._play("shop", "--port", str(port), *where)
-            _await_shop(port, shop)
-            self._play("load", "--port", str(port), "--out", str(self.responses))
+            shops = [self._play("shop", "--port", port, *where) for port in ports]
+            for port, shop in zip(ports, shops, strict=True):
+                _await_shop(port, shop)
+            doors = (word for port in ports for word in ("--port", port))
+            self._play("load", *doors, "--out", str(self.responses))
 
     def check(self) -> None:
         """Raise UnavailableError if a part of the demo has died; the stack's own parts are started again."""
@@ -149,7 +151,7 @@ class Cast:
         return child
 
 
-def _await_shop(port: int, shop: Child) -> None:
+def _await_shop(port: str, shop: Child) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline and shop.alive:
         try:

@@ -1,5 +1,6 @@
 """The demo from the outside: releases announced as CI would, everything watched through the public interfaces."""
 
+import contextlib
 import json
 import queue
 import threading
@@ -246,5 +247,6 @@ def run(settings: Settings, check: bool, quiet: bool = False) -> int:
         found = director.perform()
         failed = [one for one in found if not one.held]
         if not check:
-            director.stay()
+            with contextlib.suppress(KeyboardInterrupt):
+                director.stay()
         return 1 if failed else 0

@@ -7,11 +7,15 @@ import random
 import signal
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
 from .features import FEATURES, Feature
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 USERS = 5_000
 _PATIENCE_S = 10.0
@@ -46,9 +50,9 @@ def read_responses(path: Path) -> list[Response]:
 class Generator:
     """Open loop: arrivals do not wait for answers, as users do not wait for each other."""
 
-    def __init__(self, port: int, chance: random.Random, out: TextIO) -> None:
-        self._port, self._chance, self._out = port, chance, out
-        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
+    def __init__(self, ports: Sequence[int], chance: random.Random, out: TextIO) -> None:
+        self._ports, self._chance, self._out = tuple(ports), chance, out
+        self._idle: dict[int, deque[Connection]] = {port: deque() for port in ports}
         self._open: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -56,7 +60,7 @@ class Generator:
         arrivals = [asyncio.create_task(self._arrivals(feature, stop)) for feature in FEATURES]
         await asyncio.gather(*arrivals)
         await asyncio.gather(*self._open)
-        for _, writer in self._idle:
+        for _, writer in chain.from_iterable(self._idle.values()):
             writer.close()
 
     async def _arrivals(self, feature: Feature, stop: asyncio.Event) -> None:
@@ -65,18 +69,19 @@ class Generator:
         while not stop.is_set():
             due += self._chance.expovariate(feature.rate)
             await asyncio.sleep(due - loop.time())
-            user = f"user-{self._chance.randrange(USERS)}"
+            number = self._chance.randrange(USERS)
+            user, port = f"user-{number}", self._ports[number % len(self._ports)]
             if len(self._open) >= _MOST_OPEN:
                 self._say(feature, user, "", 0, 0.0)
                 continue
-            task = asyncio.create_task(self._visit(feature, user))
+            task = asyncio.create_task(self._visit(feature, user, port))
             self._open.add(task)
             task.add_done_callback(self._open.discard)
 
-    async def _visit(self, feature: Feature, user: str) -> None:
+    async def _visit(self, feature: Feature, user: str, port: int) -> None:
         began = time.perf_counter()
         try:
-            status, variant = await asyncio.wait_for(self._get(f"{feature.route}?user={user}"), _PATIENCE_S)
+            status, variant = await asyncio.wait_for(self._get(port, f"{feature.route}?user={user}"), _PATIENCE_S)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError, IndexError):
             status, variant = 0, ""
         self._say(feature, user, variant, status, round(time.perf_counter() - began, 5))
@@ -85,33 +90,34 @@ class Generator:
         now = time.time()  # noqa: TID251 - a shell reads the clock
         self._out.write(Response(now, feature.flag, user, variant, status, seconds).line() + "\n")
 
-    async def _get(self, path: str) -> tuple[int, str]:
+    async def _get(self, port: int, path: str) -> tuple[int, str]:
         """Return status and variant; the shop's answers have no body, so their head is all of them."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        idle = self._idle[port]
+        reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
         try:
             writer.write(f"GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
         except BaseException:
             writer.close()
             raise
-        self._idle.append((reader, writer))
+        idle.append((reader, writer))
         lines = head.decode("latin-1").split("\r\n")
         named = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
         return int(lines[0].split(" ")[1]), named.get("x-variant", "")
 
 
-async def _main(port: int, out: Path, seed: int) -> None:
+async def _main(ports: Sequence[int], out: Path, seed: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with out.open("w", buffering=1) as lines:
-        await Generator(port, random.Random(seed), lines).run(stop)  # noqa: S311 - traffic, not secrets
+        await Generator(ports, random.Random(seed), lines).run(stop)  # noqa: S311 - traffic, not secrets
 
 
 def main() -> None:
     """Send traffic until SIGTERM."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--port", type=int, required=True, help="of the shop")
+    options.add_argument("--port", type=int, action="append", required=True, help="of a copy of the shop")
     options.add_argument("--out", type=Path, required=True, help="file for a JSON line a response")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()

@@ -17,7 +17,7 @@ from openfeature.evaluation_context import EvaluationContext
 from .features import BASELINE, BROKEN, BY_ROUTE, CANDIDATE, QUERY_MEDIAN_S, QUERY_SIGMA, UNAVAILABLE, Feature
 from .telemetry import Measured, clock, measured
 
-_THREADS = 8
+_THREADS = 6
 """The OFREP provider waits for its answer, so it waits in threads; its connections are as many."""
 
 
