@@ -24,7 +24,7 @@ from .control import control_app
 from .controls import FlagControls
 from .cors import parse_origins
 from .credentials import server_credentials
-from .decide import decide
+from .decide import EXPOSING, decide
 from .families import parse_bucketings
 from .ofrep import Ofrep
 from .peers import Peers
@@ -143,7 +143,7 @@ class FlagControl:
     def _on_heard(self, item: Item) -> None:
         """Lower at once: the rollback is accepted in its own log, and needs no second opinion."""
         for event in item.events:
-            if item.source == "rollout-log":
+            if isinstance(event, EXPOSING):
                 self._heard[event.id] = time.monotonic()
                 if isinstance(event, RollbackStarted | RolloutSuperseded) and self._publisher.knows(item.target):
                     self._publisher.lower(event)

@@ -134,7 +134,9 @@ class FlagControls:
             if self._decider.ready():
                 self.hand_in(kill)
         told = None if peer else await self._peers.kill(kill, authorization)
-        answer: View = {"kill": kill.id, "target": kill.target}
+        # A kill asked for again, under the same key, may have been lifted since.
+        in_force = kill.id in {known.id for known in self._publisher.state(kill.target).kills}
+        answer: View = {"kill": kill.id, "target": kill.target, "in_force": in_force or not self._decider.ready()}
         if told is not None:
             answer |= {
                 "instances": {"killed": 1 + told.reached, "of": 1 + told.peers, "unreached": list(told.unreached)},

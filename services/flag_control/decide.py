@@ -24,6 +24,9 @@ from .lifecycle import STALE, armed, stale_at
 from .requests import on_request
 from .state import Reach, dump, load
 
+EXPOSING = (RolloutAnnounced, StageEntered, RolloutCompleted, RollbackStarted, RolloutSuperseded)
+"""What a rollout says that changes a flag; each leads to a record."""
+
 
 def decide(target: str, document: Document, event: Event) -> Decision:
     """Return what follows from `event` for the flag whose state is `document`."""

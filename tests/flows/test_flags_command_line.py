@@ -98,6 +98,7 @@ async def test_a_flag_is_listed_shown_killed_and_the_kill_undone_by_its_id(serve
     killed = json.loads(await penstock(server, "kill", TARGET, "--reason", "broken", "--json"))
     assert killed["instances"] == {"killed": 1, "of": 1, "unreached": []}
     assert killed["recorded"] is True
+    assert killed["in_force"] is True
     shown = await penstock(server, "show", TARGET)
     assert f"--kill {killed['kill']}" in shown
     assert "exposure 0 " in shown

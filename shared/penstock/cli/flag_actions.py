@@ -102,5 +102,7 @@ def _killed(answer: dict[str, Any]) -> str:
         "recorded" if answer["recorded"] else "not recorded yet: the record follows when the log is back",
         f"undo: penstock flags undo {answer['target']} --kill {answer['kill']} --reason ...",
     ]
+    if not answer["in_force"]:
+        return plain(f"kill {answer['kill']} was lifted since; ask for a new one")
     lines[1:1] = [f"NOT reached: {url}" for url in where["unreached"]]
     return "\n".join(map(plain, lines))
