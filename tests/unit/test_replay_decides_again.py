@@ -1,9 +1,11 @@
 """Replay: the record is decided again, and whatever was changed in it shows."""
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from penstock import ids
@@ -14,6 +16,7 @@ from penstock.events import DeployAnnounced, Event, HoldRequested, Release, Word
 from penstock.replay import History, Line, fold_history, replay, what_if
 from penstock.replay.likeness import differences_of
 from services.gate_evaluation.decide import decide as judge
+from services.gate_evaluation.state import pack
 from services.rollout_control.decide import decide as steer
 from tests.support.builders import an
 from tests.support.histories import Recorder
@@ -171,8 +174,6 @@ def test_statistics_may_differ_in_the_last_bits_and_nothing_else_may() -> None:
 
 
 def test_packed_numbers_are_compared_as_numbers() -> None:
-    from services.gate_evaluation.state import pack
-
     assert not list(differences_of({"judge": pack([1.0, 2.0])}, {"judge": pack([1.0, 2.0 + 1e-13])}))
     found = list(differences_of({"judge": pack([1.0, 2.0])}, {"judge": pack([1.0, 2.5])}))
     assert found == [("judge.1", 2.0, 2.5)]
@@ -205,3 +206,13 @@ def test_a_dead_man_timer_that_the_record_did_not_need_fires_under_a_plan_that_h
     history = recorded(*windows(3), ("commands", hold)).history
     found = what_if(history, ROLLOUT, DECIDERS, SHORT.replace("after: 1h", "after: 20s"))
     assert "telemetry_silent" in {part.instead.why for part in found if part.instead}
+
+
+def test_arrays_of_the_judge_are_compared_as_numbers_too() -> None:
+    def kept(*numbers: float) -> dict[str, Any]:
+        return {"judge": pack({"shape": [len(numbers)], "f8": b64encode(np.array(numbers, "<f8").tobytes()).decode()})}
+
+    nan = float("nan")
+    assert not list(differences_of(kept(1.0, nan, -0.0), kept(1.0 + 1e-13, nan, 0.0)))
+    assert list(differences_of(kept(1.0, 2.0), kept(1.0, 2.1))) == [("judge.f8.1", 2.0, 2.1)]
+    assert list(differences_of(kept(1.0), kept(1.0, 2.0)))

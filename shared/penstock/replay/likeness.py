@@ -3,6 +3,7 @@
 import base64
 import binascii
 import math
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,9 @@ import msgspec
 TOLERANCE = 1e-9
 """Relative, and absolute near zero: exp and log differ in the last bits between processors."""
 
+_ARRAY = "f8"
+"""Key under which the judge's state keeps an array."""
+
 _OF_THE_COPY = frozenset({"code"})
 """Fields that say which version decided; they are no part of a decision."""
 
@@ -20,7 +24,10 @@ def differences_of(recorded: Any, again: Any, path: str = "") -> Iterator[tuple[
     """Yield (path, recorded, again) where two JSON values are not the same decision."""
     if isinstance(recorded, dict) and isinstance(again, dict):
         for name in sorted({*recorded, *again} - _OF_THE_COPY):
-            yield from differences_of(recorded.get(name), again.get(name), f"{path}.{name}" if path else str(name))
+            one, other = recorded.get(name), again.get(name)
+            if name == _ARRAY:
+                one, other = _floats(one), _floats(other)
+            yield from differences_of(one, other, f"{path}.{name}" if path else str(name))
     elif isinstance(recorded, list | tuple) and isinstance(again, list | tuple) and len(recorded) == len(again):
         for place, (one, other) in enumerate(zip(recorded, again, strict=True)):
             yield from differences_of(one, other, f"{path}.{place}")
@@ -32,11 +39,21 @@ def differences_of(recorded: Any, again: Any, path: str = "") -> Iterator[tuple[
             yield from differences_of(*unpacked, path)
 
 
+def _floats(value: Any) -> Any:
+    """Return the numbers of an array's bytes (base64 of little-endian float64), anything else as it is."""
+    try:
+        raw = base64.b64decode(value, validate=True)
+        return list(struct.unpack(f"<{len(raw) // 8}d", raw))
+    except (TypeError, ValueError, struct.error):
+        return value
+
+
 def _same(recorded: Any, again: Any) -> bool:
     if isinstance(recorded, bool) or isinstance(again, bool):
         return recorded is again
     if isinstance(recorded, int | float) and isinstance(again, int | float):
-        return math.isclose(recorded, again, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        both_undefined = math.isnan(recorded) and math.isnan(again)
+        return both_undefined or math.isclose(recorded, again, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return bool(recorded == again)
 
 
