@@ -1,4 +1,4 @@
-"""Windows as ingestion would close them: seeded requests, an error ratio and an exponential latency histogram a cohort."""
+"""Windows as ingestion would close them: seeded requests, an error ratio, an exponential latency histogram a cohort."""
 
 from datetime import UTC, datetime, timedelta
 
