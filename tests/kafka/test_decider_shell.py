@@ -89,14 +89,17 @@ async def test_a_restart_goes_on_from_the_snapshot_and_says_nothing_twice(stack_
 
 
 async def test_two_copies_at_once_decide_everything_once(stack_settings: Settings) -> None:
-    async with world(stack_settings) as (publish, heard):
-        async with control(stack_settings) as one, control(stack_settings) as two:
-            await publish("deploys", deploy())
-            for number in range(60):
-                await publish("commands", command(number))
-            await eventually(lambda: len(set(ids(heard))) == 63, "all decisions are public")
-            await eventually(lambda: one.document(TARGET) == two.document(TARGET), "both copies fold the same state")
-            assert one.document(TARGET)["rollout"]["sequence"] == 62
+    async with (
+        world(stack_settings) as (publish, heard),
+        control(stack_settings) as one,
+        control(stack_settings) as two,
+    ):
+        await publish("deploys", deploy())
+        for number in range(60):
+            await publish("commands", command(number))
+        await eventually(lambda: len(set(ids(heard))) == 63, "all decisions are public")
+        await eventually(lambda: one.document(TARGET) == two.document(TARGET), "both copies fold the same state")
+        assert one.document(TARGET)["rollout"]["sequence"] == 62
     sequences = [one.event.sequence for one in _first(heard) if hasattr(one.event, "sequence")]
     assert sequences == sorted(sequences)
 
