@@ -33,9 +33,7 @@ dead_man: {after: 1h, action: hold}
 
 def with_approval(text: str = SHORT, role: str = "release-manager") -> str:
     """Return the plan with an approval before its second stage."""
-    return text.replace(
-        "{name: half, exposure: 50%,", "{name: half, exposure: 50%, approval: {roles: [" + role + "]},"
-    )
+    return text.replace("{name: half, exposure: 50%,", "{name: half, exposure: 50%, approval: {roles: [" + role + "]},")
 
 
 def with_soak(text: str = SHORT, windows: int = 6) -> str:
