@@ -62,7 +62,7 @@ async def test_a_client_without_flags_is_refused_and_never_told_that_there_are_n
     async with serving(store) as (_, stub):
         for ask in (stub.SyncFlags(REQUEST).read(), stub.FetchAllFlags(sync_pb2.FetchAllFlagsRequest())):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await ask
+                await asyncio.wait_for(ask, 5)
             assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 

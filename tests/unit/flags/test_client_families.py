@@ -3,10 +3,11 @@
 import pytest
 
 from services.flag_control.bucketing import Bucketing
+from services.flag_control.evaluation import Evaluator, context_of
 from services.flag_control.families import disagreement, family_of, parse_bucketings
 from services.flag_control.store import FlagSet, FlagStore
 from services.flag_control.validate import check
-from tests.support.flags import boolean
+from tests.support.flags import EVERY_KIND, boolean
 
 AGENTS = {
     "grpc-python/1.82.1 grpc-c/54.0.0 (linux; chttp2)": "python",
@@ -55,3 +56,19 @@ def test_bucketing_has_a_default_and_exceptions_by_set() -> None:
     assert parse_bucketings("v3")[""] is Bucketing.V3
     with pytest.raises(ValueError, match="v4"):
         parse_bucketings("v4")
+
+
+REFERENCE = {
+    "split": "....x...xx....x.xx.....................x",
+    "short-split": "xx..xxx..x...x..x....x.x.........xx.xx.x",
+}
+"""Who of user-0 to user-39 is `on`, by the JavaScript evaluator @openfeature/flagd-core 4.0.1."""
+
+
+@pytest.mark.parametrize("key", REFERENCE)
+def test_bucketing_v2_puts_users_where_the_javascript_evaluator_does(key: str) -> None:
+    flags = {name: EVERY_KIND["flags"][name] for name in REFERENCE}
+    evaluator = Evaluator(flags, dict.fromkeys(flags, Bucketing.V2))
+    contexts = [context_of({"targetingKey": f"user-{number}"}) for number in range(40)]
+    found = ["x" if evaluator.resolve(key, context).variant == "on" else "." for context in contexts]
+    assert "".join(found) == REFERENCE[key]

@@ -28,6 +28,7 @@ from penstock.events import (
 )
 from services.flag_control.decide import decide
 from services.flag_control.exposure import flag_document
+from services.flag_control.lifecycle import stale_at
 from services.flag_control.state import load
 from tests.support.builders import an
 
@@ -246,6 +247,13 @@ def test_a_flag_past_its_expiry_is_stale_by_that_rule_even_under_a_rollout():
     assert isinstance(said, FlagStale)
     assert said.rule == "expired"
     assert said.owner == flag.state.definition.lifecycle.owner
+
+
+def test_a_flag_is_not_stale_before_its_time():
+    flag = Flag(ANNOUNCED, HALF, DONE)
+    due = datetime.fromisoformat(flag.state.timers["stale"])
+    assert stale_at(flag.state, due - timedelta(seconds=1)) is None
+    assert stale_at(flag.state, due) == (due, "settled")
 
 
 def test_a_permanent_or_archived_flag_is_never_stale():
