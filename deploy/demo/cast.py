@@ -105,7 +105,6 @@ class Cast:
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which the command line talks to this stack."""
-        others = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         ours = {
             "PENSTOCK_SERVER": self.note.server,
             "PENSTOCK_KAFKA": self.note.kafka,
@@ -113,7 +112,7 @@ class Cast:
             "PENSTOCK_TOPIC_PREFIX": self.stack.settings.topic_prefix,
             "PYTHONPATH": str(tree_root()),
         }
-        return others | ours
+        return _inherited() | ours
 
     def _make_stack(self, subscribers: Path) -> LocalStack:
         dashboard = 0 if is_open(_DASHBOARD) else _DASHBOARD
@@ -126,7 +125,7 @@ class Cast:
         changes = {**ports, "state": folder, "topic_prefix": prefix, "subscribers": subscribers, "tokens": None}
         settings = Settings.model_validate({**self._given.model_dump(exclude_unset=True), **changes})
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")},
+            **_inherited(),
             "PENSTOCK_SUBSCRIBERS": str(subscribers),
             "PENSTOCK_TOPIC_PREFIX": prefix,
         }
@@ -149,6 +148,15 @@ class Cast:
         child.start({**os.environ, **access, "PYTHONPATH": str(tree_root()), "PYTHONUNBUFFERED": "1"})
         self._children.append(child)
         return child
+
+
+def _inherited() -> dict[str, str]:
+    """Return the environment without Penstock's settings, but for how a Kafka of somebody's own is reached."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PENSTOCK_") or name.startswith("PENSTOCK_KAFKA_")
+    }
 
 
 def _await_shop(port: str, shop: Child) -> None:
