@@ -71,7 +71,8 @@ class CountsComparison:
         rate, total, rare_fail, rare_pass = anchor
         effects = context.effects(rate, 10, total)
         sides = _SIDES[self.gate.bad]
-        backs = grids.pass_effects(degradation(self.gate.pass_at, rate), grids.PASS_RATIO)
+        margin = self.gate.pass_at
+        backs = grids.pass_effects(margin.relative or degradation(margin, rate), grids.PASS_RATIO)
         found: list[Part] = []
         for group, side in enumerate(sides):
             row = fail_row(self.index, [side * e for e in effects], context, elements=len(effects))
