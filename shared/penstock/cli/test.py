@@ -24,10 +24,11 @@ PARTS: dict[str, str] = {
     "flows": "all services in memory",
     "replay": "recorded rollouts, decided again",
     "kafka": "the real broker, with kills",
-    "browser": "the dashboard in a headless Chromium",
     "clients": "what users run against us",
+    "browser": "the dashboard in a headless Chromium",
 }
-"""Folders below `tests`, in the order in which they run."""
+"""Folders below `tests`, in the order in which they run: the browser's driver keeps an event loop running in the main
+thread once it is started, so nothing asynchronous can follow it."""
 
 LINT = "lint"
 CHECKS: dict[str, tuple[str, ...]] = {
