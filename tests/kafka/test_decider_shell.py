@@ -74,6 +74,9 @@ async def test_a_restart_goes_on_from_the_snapshot_and_says_nothing_twice(stack_
     async with world(settings) as (publish, heard):
         async with control(settings):
             await publish("deploys", deploy())
+            await eventually(
+                lambda: len(heard) == 3, "the deploy is decided before the commands, on another topic, are heard"
+            )
             for number in range(25):
                 await publish("commands", command(number))
             await eventually(lambda: len(heard) == 28, "all decisions are public")
