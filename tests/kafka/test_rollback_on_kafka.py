@@ -110,7 +110,9 @@ async def test_a_release_is_taken_back_the_hook_is_called_once_and_recovery_is_s
     )
     executed = heard[-1].event
     assert isinstance(executed, RollbackExecuted)
-    assert (executed.recovered, executed.contained_seconds) == (True, 0.011)
+    assert executed.recovered
+    # Topics have no order between them: the report of the clients may be heard before or after the flag log.
+    assert executed.contained_seconds in {0.0, 0.011}
     [message] = receiver.heard
     assert message.document["type"] == "rollback.step"
     assert message.document["data"]["version"] == "2"
