@@ -36,7 +36,7 @@ class NoDataReason(StrEnum):
 
 
 class Side(Value):
-    """What one cohort showed: events of n over the stage so far, and the statistic in the metric's own unit."""
+    """What one cohort showed in this window: events of n; and the recent statistic in the metric's own unit."""
 
     n: float = 0
     events: float | None = None
