@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import Mapping
 
+from aiokafka.errors import KafkaError
+
 from penstock.chain import Document, Item, Record
 from penstock.errors import AppendError
 from penstock.events import FlagServed, RollbackStarted, RolloutSuperseded
@@ -182,8 +184,8 @@ class FlagControl:
         try:
             sent = await self._appender.append("flag-served", partition_of(event.target), key, value, headers)
             await sent
-        except (AppendError, OSError) as error:
-            log.warning("not reported: %s of %s: %s", event.version, event.target, error)
+        except (AppendError, KafkaError, OSError) as error:
+            log.warning("not reported: %s of %s: %s", event.version, event.target, type(error).__name__)
 
 
 def build(settings: Settings, clock: Clock) -> Service:
