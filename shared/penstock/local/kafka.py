@@ -195,7 +195,8 @@ class LocalKafka:
 def _cluster_id(random: bytes) -> str:
     import base64
 
-    return base64.urlsafe_b64encode(random).decode().rstrip("=")
+    # An id that begins with a dash would be read as another option.
+    return base64.urlsafe_b64encode(b"\x00" + random[1:]).decode().rstrip("=")
 
 
 def _describes(bootstrap: str, deadline: float) -> bool:
