@@ -56,7 +56,8 @@ def test_a_jar_with_another_hash_is_refused_and_not_kept(tmp_path: Path) -> None
     with pytest.raises(CorruptError, match=r"two-2.0.jar .* was not taken"):
         kafka_jars(Narrator(quiet=True), tmp_path, repository(changed, []))
     assert not list(tmp_path.rglob("two-2.0.jar"))
-    assert missing_jars(tmp_path) == 1
+    # Jars come side by side: the others may or may not have arrived when the bad one is refused.
+    assert missing_jars(tmp_path) >= 1
 
 
 def test_a_jar_that_was_damaged_in_the_cache_is_fetched_again(tmp_path: Path) -> None:
