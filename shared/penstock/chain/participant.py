@@ -3,8 +3,8 @@ folds the log. Whatever is lost, repeated or decided elsewhere first, it re-deci
 
 import base64
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from penstock.errors import PermanentError
 from penstock.events import Event, to_json
@@ -222,13 +222,3 @@ def _moved(cursor: Cursor, item: Item) -> Cursor:
     if item.offset == _UNPOSITIONED:
         return cursor
     return {**cursor, item.source: Position(item.offset + 1, item.head)}
-
-
-def replay(fold: Fold, items: Iterable[Item], decide: Decide, code: str) -> list[Proposal]:
-    """Return the records that these inputs give from this state, one after the other, without a log."""
-    participant = Participant(replace(fold, documents=dict(fold.documents)), decide, code)
-    proposals: list[Proposal] = []
-    for item in items:
-        participant.hear(item)
-        proposals.extend(participant.propose(limit=1 << 30))
-    return proposals
