@@ -111,4 +111,4 @@ def _start(course: Course, event: DeployAnnounced, text: str, plan: Plan) -> Non
 def register(course: Course, text: str, plan: Plan) -> None:
     """Make this the target's plan of its name."""
     course.say(PlanRegistered, name=plan.name, plan_hash=hash_of(text), plan_text=text)
-    course.put(plans={**course.state.plans, plan.name: text}, newest=plan.name)
+    course.put(plans={**course.state.plans, plan.name: text})
