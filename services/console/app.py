@@ -33,6 +33,7 @@ from .api import Reads
 from .api_writes import Writes
 from .commands import Commands, Publish
 from .dead_letters import DeadLetters
+from .flag_control import FlagControl
 from .gate import NotYet
 from .intake_topic import IntakeTopic
 from .openapi import openapi_route
@@ -40,6 +41,7 @@ from .pages.routes import Pages
 from .pages.site import static_files
 from .projection import Projection
 from .security import Door, SecurityHeaders
+from .session_key import session_key
 from .stream import Hub
 
 NAME = "console"
@@ -170,7 +172,8 @@ class Console:
         self._open = True
 
     def _application(self) -> Starlette:
-        door = Door(load_tokens(self._settings.tokens), secrets.token_bytes(32))
+        key = session_key(self._settings.session_key_file, self._settings.state)
+        door = Door(load_tokens(self._settings.tokens), key)
         commands = Commands(self._projection, self.publish, self._clock, lambda: secrets.token_hex(16))
         return application(
             self._projection,
@@ -183,6 +186,7 @@ class Console:
             self.ready,
             self.alive,
             self._caught_up,
+            FlagControl(self._settings.flags_server),
         )
 
 
@@ -197,6 +201,7 @@ def application(
     ready: Callable[[], bool],
     alive: Callable[[], bool],
     caught_up: Callable[[], bool],
+    flag_control: FlagControl,
 ) -> Starlette:
     """Return API and dashboard as one ASGI application; where events come from and go to is handed in."""
     return Starlette(
@@ -204,7 +209,7 @@ def application(
             *health_routes(ready, alive),
             *Writes(projection, commands, publish, door).routes(),
             *Reads(projection, hub, letters, clock).routes(),
-            *Pages(projection, letters, hub, commands, door, clock).routes(),
+            *Pages(projection, letters, hub, commands, door, clock, flag_control).routes(),
             openapi_route(),
             static_files(),
         ],

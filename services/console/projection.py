@@ -26,6 +26,7 @@ from penstock.targets import parse_target
 
 from .book import Book
 from .entries import Entry, Wanted
+from .flag_book import FlagBook
 
 MOST_RECENT = 20_000
 MOST_EVIDENCE = 600
@@ -36,11 +37,12 @@ MOST_ENDED = 5_000
 
 
 class TargetBook:
-    """What is known of a target: its rollouts in order, its plans by name, quarantined versions, its last window."""
+    """What is known of a target: its flag, rollouts in order, plans by name, quarantined versions, last window."""
 
     def __init__(self, target: str) -> None:
         self.target = target
         self.rollouts: list[Book] = []
+        self.flag = FlagBook()
         self.plans: dict[str, PlanRegistered] = {}
         self.quarantined: dict[str, VersionQuarantined] = {}
         self.window: WindowClosed | None = None
@@ -121,6 +123,10 @@ class Projection:
         """Return what is known of a target."""
         return self._targets.setdefault(target, TargetBook(target))
 
+    def target_of(self, target: str) -> TargetBook:
+        """Return what is known of a target, and nothing known of one that was not heard of; it is not remembered."""
+        return self._targets.get(target) or TargetBook(target)
+
     def targets(self) -> Iterable[TargetBook]:
         """Return all targets by name."""
         return [self._targets[name] for name in sorted(self._targets)]
@@ -153,6 +159,7 @@ class Projection:
     def _file(self, entry: Entry) -> None:
         event = entry.event
         target = self.target(event.target)
+        target.flag.hear(entry)
         match event:
             case PlanRegistered():
                 target.plans[event.name] = event

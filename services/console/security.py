@@ -66,7 +66,7 @@ class Door:
 
     Args:
         tokens: the tokens file.
-        key: random bytes of this process; sessions end with it.
+        key: secret of all consoles that share sessions.
     """
 
     def __init__(self, tokens: Tokens, key: bytes) -> None:
@@ -92,6 +92,14 @@ class Door:
         who = self._tokens.identify(f"Bearer {token}")
         body = f"{who.sha256[:32]}.{int(now) + SESSION_S}"
         return f"{body}.{self._mac('session', body)}"
+
+    def holder(self, token: str) -> Identity:
+        """Return whose token this is.
+
+        Raises:
+            UnauthorizedError: an unknown token.
+        """
+        return self._tokens.identify(f"Bearer {token}")
 
     def session(self, request: Request, now: float) -> Session | None:
         """Return the session of the request's cookie, None without a valid one."""

@@ -41,6 +41,9 @@ class Settings(BaseModel):
         0, ge=0, le=65535, description="Liveness and readiness of a process without another HTTP port; 0 for none."
     )
     tokens: Path | None = Field(None, description="Tokens file: maps bearer tokens to identity and roles.")
+    session_key_file: Path | None = Field(
+        None, description="Key of dashboard sessions, shared by several consoles; one is made in the state folder."
+    )
     subscribers: Path | None = Field(None, description="Subscribers file of notification: name, URL, types, secret.")
     allow_private_webhooks: bool = Field(
         False, description="Let webhooks go to private and loopback addresses; for local use only."
@@ -66,7 +69,8 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
     server: str = Field("http://127.0.0.1:8400", description="Console address that the command line talks to.")
     flags_server: str = Field(
-        "http://127.0.0.1:8016", description="Flag control address that `penstock flags` talks to."
+        "http://127.0.0.1:8016",
+        description="Flag control address that `penstock flags` and the dashboard's kill switch talk to.",
     )
     token: str | None = Field(None, repr=False, description="Bearer token of the command line.")
 

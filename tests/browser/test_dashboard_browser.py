@@ -19,6 +19,8 @@ PAGES = {
     "soaking": f"/rollouts/{soaking().rollout}",
     "promoted": f"/rollouts/{promoted().rollout}",
     "events": "/events",
+    "flags": "/flags",
+    "flag": f"/flags/{rolled_back().target}",
     "plans": "/plans",
     "dead letters": "/dead-letters",
     "sign in": "/login",

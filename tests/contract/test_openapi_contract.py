@@ -19,7 +19,18 @@ from tests.support.story import project
 CONSOLE = ConsoleApp(project())
 SCHEMA = schemathesis.openapi.from_dict(document())
 TOKEN = {"authorization": "Bearer root-token"}
-_OTHERS = ("/pages", "/static", "/login", "/logout", "/openapi.json", "/events", "/plans", "/dead-letters", "/rollouts")
+_OTHERS = (
+    "/pages",
+    "/static",
+    "/login",
+    "/logout",
+    "/openapi.json",
+    "/events",
+    "/plans",
+    "/dead-letters",
+    "/rollouts",
+    "/flags",
+)
 
 
 def test_every_route_of_the_api_is_documented_and_none_else():

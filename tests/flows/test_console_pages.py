@@ -8,7 +8,16 @@ from tests.support.builders import an, example
 from tests.support.console_app import ConsoleApp
 from tests.support.story import TELLERS, project, rolled_back
 
-PATHS = ("/", "/events", "/events?types=*", "/events?types=stage.judged&since=10m", "/plans", "/dead-letters", "/login")
+PATHS = (
+    "/",
+    "/events",
+    "/events?types=*",
+    "/events?types=stage.judged&since=10m",
+    "/flags",
+    "/plans",
+    "/dead-letters",
+    "/login",
+)
 
 
 def client(console):

@@ -10,6 +10,7 @@ from penstock.tokens import Identity, Tokens, digest_of
 from services.console.app import application
 from services.console.commands import Commands
 from services.console.dead_letters import DeadLetters
+from services.console.flag_control import FlagControl
 from services.console.projection import Projection
 from services.console.security import Door
 from services.console.stream import Hub
@@ -31,7 +32,13 @@ class ConsoleApp:
         published: (topic, event) in order; `on_publish` may answer for the services that are not there.
     """
 
-    def __init__(self, projection: Projection | None = None, now: datetime = NOW, life: str = "test") -> None:
+    def __init__(
+        self,
+        projection: Projection | None = None,
+        now: datetime = NOW,
+        life: str = "test",
+        flag_control: FlagControl | None = None,
+    ) -> None:
         self.projection = projection or Projection()
         self.letters = DeadLetters()
         self.now = now
@@ -55,6 +62,7 @@ class ConsoleApp:
             ready=lambda: True,
             alive=lambda: True,
             caught_up=lambda: True,
+            flag_control=flag_control or FlagControl("http://127.0.0.1:1"),
         )
 
     def clock(self) -> datetime:

@@ -132,7 +132,7 @@ def rollout(known: Projection, book: Book) -> Page:
     }
     names = ("head", "ladder", "next", "actions", "gates", "charts", "facts", "record")
     title = f"{view['release']['service']} {view['release']['version']}"
-    return Page("rollout.html", title, {name: f"parts/{name}.html" for name in names}, context, book.id)
+    return Page("rollout.html", title, {name: f"parts/{name}.html" for name in names}, context, Wanted(rollout=book.id))
 
 
 def _dwell(book: Book) -> dict[str, Document]:

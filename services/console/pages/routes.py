@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 from pydantic import ValidationError
@@ -13,31 +13,26 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from penstock.errors import InvalidError, NotFoundError, PenstockError, TransientError, UnauthorizedError
+from penstock.errors import InvalidError, NotFoundError, PenstockError, UnauthorizedError
 from penstock.events import CommandRefused
 from services.console.api import wanted_of
 from services.console.commands import VERBS, Commands, Expected, VerbBody
 from services.console.dead_letters import DeadLetters
 from services.console.entries import Entry, Wanted
+from services.console.flag_control import FlagControl
 from services.console.projection import Projection
-from services.console.security import COOKIE, SESSION_S, Door, ForbiddenError, TooLargeError, permitted, read_body
+from services.console.security import COOKIE, SESSION_S, Door, permitted
 from services.console.stream import BEAT, Hub
 from services.runtime.service import Clock
 
-from . import content
+from . import content, flags
+from .forms import form_of, status_of
+from .kill_switch import KillSwitch, target_of
 from .site import Page, Site
 
-_MOST_FORM = 16 * 1024
 _QUIET_S = 0.25
 _BEAT_S = 10.0
 _NOISE = ("window.closed", "stage.judged", "flag.served")
-
-_STATUS: dict[type[Exception], int] = {
-    UnauthorizedError: 401,
-    ForbiddenError: 403,
-    NotFoundError: 404,
-    TransientError: 503,
-}
 
 Make = Callable[[Request], Page]
 
@@ -46,7 +41,14 @@ class Pages:
     """The dashboard."""
 
     def __init__(
-        self, projection: Projection, letters: DeadLetters, hub: Hub, commands: Commands, door: Door, clock: Clock
+        self,
+        projection: Projection,
+        letters: DeadLetters,
+        hub: Hub,
+        commands: Commands,
+        door: Door,
+        clock: Clock,
+        flag_control: FlagControl,
     ) -> None:
         self._projection = projection
         self._letters = letters
@@ -55,6 +57,7 @@ class Pages:
         self._door = door
         self._clock = clock
         self._site = Site()
+        self._kill_switch = KillSwitch(self._site, door, clock, flag_control, self._common)
 
     def routes(self) -> list[Route]:
         """Return them."""
@@ -62,6 +65,8 @@ class Pages:
             "/": self._overview,
             "/rollouts/{rollout}": self._rollout,
             "/events": self._events,
+            "/flags": lambda _: flags.flags(self._projection),
+            "/flags/{environment}/{service}/{flag}": self._flag,
             "/plans": lambda _: content.plans(self._projection),
             "/dead-letters": lambda _: content.dead_letters(self._letters),
         }
@@ -72,6 +77,7 @@ class Pages:
             Route("/login", self._login, methods=["GET", "POST"]),
             Route("/logout", self._logout, methods=["POST"]),
             Route("/rollouts/{rollout}/ask", self._ask, methods=["POST"]),
+            *self._kill_switch.routes(),
         ]
 
     def _overview(self, _: Request) -> Page:
@@ -82,6 +88,9 @@ class Pages:
         if book is None:
             raise NotFoundError(f"no rollout {str(request.path_params['rollout'])[:100]}")
         return content.rollout(self._projection, book)
+
+    def _flag(self, request: Request) -> Page:
+        return flags.flag(self._projection, target_of(request))
 
     def _events(self, request: Request) -> Page:
         wanted = wanted_of(request, self._clock())
@@ -106,16 +115,15 @@ class Pages:
             page = make(request)
             headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
             return StreamingResponse(
-                self._changes(request, make, page.rollout), media_type="text/event-stream", headers=headers
+                self._changes(request, make, page.wanted), media_type="text/event-stream", headers=headers
             )
 
         return follow
 
-    async def _changes(self, request: Request, make: Make, rollout: str | None) -> AsyncIterator[str]:
+    async def _changes(self, request: Request, make: Make, wanted: Wanted) -> AsyncIterator[str]:
         """Yield what changed since the page was rendered (`?after=`), then each change, at most a few a second."""
         after = request.headers.get("last-event-id") or request.query_params.get("after", "")
         sent = self._parts(request, make) if after == str(self._projection.seq) else {}
-        wanted = Wanted(rollout=rollout)
         with self._hub.listening() as queue:
             yield f"retry: 1000\n{BEAT}"
             heard: Entry | None
@@ -176,7 +184,7 @@ class Pages:
             return self._site.page(
                 Page("login.html", "Sign in", {}, {"then": then, "wrong": ""}), self._common(request)
             )
-        form = await _form(request)
+        form = await form_of(request)
         then = local_path(form.get("then", "/"))
         now: datetime = self._clock()
         try:
@@ -192,7 +200,7 @@ class Pages:
         return answer
 
     async def _logout(self, request: Request) -> Response:
-        self._door.checked_form(request, await _form(request), self._clock().timestamp())
+        self._door.checked_form(request, await form_of(request), self._clock().timestamp())
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE)
         return answer
@@ -200,7 +208,7 @@ class Pages:
     async def _ask(self, request: Request) -> Response:
         """A form asks for a verb; the answer is the page again, which says what became of it."""
         rollout = str(request.path_params["rollout"])
-        form = await _form(request)
+        form = await form_of(request)
         try:
             who = self._door.checked_form(request, form, self._clock().timestamp())
             verb = form.get("verb", "")
@@ -213,10 +221,9 @@ class Pages:
             )
             await self._commands.ask(asked)
         except (PenstockError, ValidationError) as error:
-            status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
             text = "Say why, in at most 2000 characters." if isinstance(error, ValidationError) else str(error)
             return self._site.page(
-                Page("problem.html", "Not done", {}, {"trouble": text}), self._common(request), status
+                Page("problem.html", "Not done", {}, {"trouble": text}), self._common(request), status_of(error)
             )
         return RedirectResponse(f"/rollouts/{rollout}?{urlencode({'asked': asked.id})}", 303)
 
@@ -225,14 +232,6 @@ def _body(form: dict[str, str]) -> VerbBody:
     sequence = form.get("sequence", "")
     expected = Expected(stage=form.get("stage") or None, sequence=int(sequence) if sequence.isdigit() else None)
     return VerbBody(reason=form.get("reason", ""), override=form.get("override") == "on", expected=expected)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    raw = await read_body(request, _MOST_FORM)
-    try:
-        return dict(parse_qsl(raw.decode(), max_num_fields=50))
-    except (UnicodeDecodeError, ValueError):
-        raise TooLargeError("the form cannot be read") from None
 
 
 def local_path(path: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from penstock.events import GateVerdict
 from services.console import words
+from services.console.entries import Wanted
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s|min|h)(?!\w))")
 _HERE = Path(__file__).parent.parent
@@ -45,14 +46,14 @@ class Page:
     """A page: its template, and which elements of it are kept live by which template part.
 
     Attributes:
-        rollout: only events of this rollout change it; None: any event does.
+        wanted: only these events change it.
     """
 
     template: str
     title: str
     parts: Mapping[str, str]
     context: Mapping[str, Any]
-    rollout: str | None = None
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 class Site:

@@ -108,7 +108,9 @@ class LocalStack:
         token, tokens = local_token(self.folder) if self.settings.tokens is None else (None, self.settings.tokens)
         what = f"starting {len(SERVICES)} services in {'processes of their own' if self.processes else 'one process'}"
         with self._narrator.step(what):
-            self._start_services(root, {**ports, "kafka": kafka, "redis": redis, "tokens": str(tokens.absolute())})
+            flags = f"http://{self.settings.host}:{ports['ofrep_port']}"
+            known = {"kafka": kafka, "redis": redis, "tokens": str(tokens.absolute()), "flags_server": flags}
+            self._start_services(root, {**ports, **known})
             self._await_ready()
         host = self.settings.host
         note = Note(

@@ -1,0 +1,106 @@
+"""What the pages of flags show: what is stale, who removes it, what is served to whom, and who changed it."""
+
+from typing import Any
+
+from penstock.events import FlagServed
+from penstock.targets import parse_target
+from services.console.entries import Wanted
+from services.console.flag_book import FlagBook
+from services.console.projection import Projection, TargetBook
+from services.console.words import percent, seconds
+
+from .site import Page
+
+Document = dict[str, Any]
+
+UNKNOWN = "unknown"
+_HEARD = Wanted(types=("exposure.changed", "flag.*", "kill.lifted", "edit.refused", "rollout.announced"))
+
+
+def flags(known: Projection) -> Page:
+    """What is stale, who removes it?"""
+    listed = [_line(target) for target in known.targets() if target.flag.known]
+    lines = sorted(listed, key=lambda line: (not line["killed"], not line["stale"], line["target"]))
+    return Page("flags.html", "Flags", {"flags": "parts/flags.html"}, {"lines": lines}, wanted=_HEARD)
+
+
+def flag(known: Projection, target: str) -> Page:
+    """What does it serve, to whom, since when, because of whom?"""
+    book = known.target_of(target)
+    context = {
+        "line": _line(book),
+        "kills": sorted(book.flag.kills.values(), key=lambda kill: kill.time),
+        "history": [_change(entry.event) for entry in reversed(book.flag.history)],
+        "variants": _definition(book.flag).get("variants"),
+        "segments": _definition(book.flag).get("segments"),
+    }
+    heard = Wanted(types=_HEARD.types, target=target)
+    parts = {name: f"parts/{name}.html" for name in ("flag_state", "flag_facts", "flag_history")}
+    return Page("flag.html", parse_target(target).flag, parts, context, wanted=heard)
+
+
+def _line(target: TargetBook) -> Document:
+    book = target.flag
+    rollout = target.rollouts[-1] if target.rollouts else None
+    announced = rollout.announced if rollout is not None else None
+    life = _definition(book).get("lifecycle") or {}
+    plan = rollout.plan if rollout is not None else None
+    state = rollout.state if rollout is not None else None
+    stale = book.stale
+    return {
+        "target": target.target,
+        "name": parse_target(target.target).flag,
+        "state": _state(book),
+        "killed": bool(book.kills),
+        "stale": {"rule": stale.rule, "since": stale.since} if stale is not None else None,
+        "owner": (stale.owner if stale else None) or life.get("owner") or (plan.owners[0] if plan else UNKNOWN),
+        "type": life.get("type", UNKNOWN),
+        "created": life.get("created", UNKNOWN),
+        "expires": "never" if life.get("permanent") else life.get("expires", UNKNOWN),
+        "exposure": book.exposure,
+        "version": book.version,
+        "served": served_words(book),
+        "rollout": rollout.id if rollout is not None else None,
+        "phase": state.phase.value if state is not None else None,
+        "stage": state.stage if state is not None else None,
+        "release": announced.release.model_dump(mode="json") if announced is not None else None,
+    }
+
+
+def _state(book: FlagBook) -> Document:
+    if book.kills:
+        return {"shape": "failed", "text": "killed"}
+    if book.archived is not None:
+        return {"shape": "neutral", "text": f"archived at {book.archived.variant}"}
+    if book.stale is not None:
+        return {"shape": "attention", "text": f"stale: {book.stale.rule}"}
+    return {"shape": "running" if book.exposure else "neutral", "text": "serving" if book.exposure else "off"}
+
+
+def served_words(book: FlagBook) -> str:
+    """Return how many streams were sent the newest version, as their instances said it."""
+    reports: list[FlagServed] = [one for one in book.served.values() if one.version >= book.version]
+    if not reports:
+        return "unknown: no instance has said so"
+    streams, sent = sum(one.streams for one in reports), sum(one.served for one in reports)
+    slowest = max((one.elapsed_ms for one in reports if one.elapsed_ms is not None), default=None)
+    after = f" after {seconds(slowest / 1000)}" if slowest is not None else ""
+    behind = len(book.served) - len(reports)
+    silent = f"; {behind} instance{'s' if behind > 1 else ''} not heard of since" if behind else ""
+    return f"{sent} of {streams} streams have version {book.version}{after}; OFREP at once{silent}"
+
+
+def _definition(book: FlagBook) -> Document:
+    return book.defined.definition if book.defined is not None else {}
+
+
+def _change(event: Any) -> Document:
+    moved = f"{percent(event.previous)} → {percent(event.exposure)}" if event.type == "exposure.changed" else ""
+    return {
+        "event": event,
+        "version": getattr(event, "version", None),
+        "what": moved or getattr(event, "detail", "") or getattr(event, "rule", "") or getattr(event, "what", ""),
+        "reason": getattr(event, "reason", "") if event.type != "edit.refused" else "",
+        "revision": (getattr(event, "revision", "") or "")[:12],
+        "diff": [(one.path, one.before, one.after) for one in getattr(event, "diff", ())],
+    }

@@ -1,0 +1,105 @@
+"""The kill switch: a reason, a page that says what users will see, then the person's own token. No single act kills."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from penstock.errors import InvalidError, NotFoundError, PenstockError, Problem, UnauthorizedError, UnavailableError
+from penstock.targets import parse_target
+from penstock.tokens import Identity, Role
+from services.console.flag_control import FlagControl
+from services.console.security import Door, ForbiddenError, permitted
+from services.runtime.service import Clock
+
+from .forms import form_of, status_of
+from .site import Page, Site
+
+_MOST_REASON = 2000
+
+
+class KillSwitch:
+    """Two forms of a flag: kill it, and lift a kill by its id."""
+
+    def __init__(
+        self,
+        site: Site,
+        door: Door,
+        clock: Clock,
+        flag_control: FlagControl,
+        common: Callable[[Request], dict[str, Any]],
+    ) -> None:
+        self._site = site
+        self._door = door
+        self._clock = clock
+        self._flag_control = flag_control
+        self._common = common
+
+    def routes(self) -> list[Route]:
+        """Return them."""
+        place = "/flags/{environment}/{service}/{flag}/"
+        return [Route(place + verb, self._asked(verb), methods=["POST"]) for verb in ("kill", "undo")]
+
+    def _asked(self, verb: str) -> Callable[[Request], Any]:
+        async def answer(request: Request) -> Response:
+            try:
+                form = await form_of(request)
+                who = permitted(self._door.checked_form(request, form, self._clock().timestamp()), Role.OPERATOR)
+                return await self._step(request, verb, target_of(request), form, who)
+            except PenstockError as error:
+                page = Page("problem.html", "Not done", {}, {"trouble": str(error)})
+                return self._site.page(page, self._common(request), status_of(error))
+
+        return answer
+
+    async def _step(self, request: Request, verb: str, target: str, form: dict[str, str], who: Identity) -> Response:
+        reason = form.get("reason", "").strip()
+        if not 1 <= len(reason) <= _MOST_REASON:
+            raise InvalidError("form", [Problem("reason", f"say why, in at most {_MOST_REASON} characters")])
+        asked = {"target": target, "verb": verb, "reason": reason, "kill": form.get("kill", ""), "wrong": ""}
+        if "key" not in form:
+            return self._confirm(request, {**asked, "key": secrets.token_hex(16)}, 200)
+        asked["key"] = form["key"][:64]
+        try:
+            # Its session says who clicks; what goes on to flag control is the token that only this person has.
+            given = self._door.holder(form.get("token", ""))
+            if given.identity != who.identity:
+                raise ForbiddenError(f"this is not the token of {who.identity}, who is signed in")
+        except (UnauthorizedError, ForbiddenError) as error:
+            return self._confirm(request, {**asked, "wrong": str(error)}, 403)
+        return await self._forward(request, asked, form["token"])
+
+    def _confirm(self, request: Request, asked: dict[str, str], status: int) -> Response:
+        return self._site.page(Page("kill_confirm.html", "Confirm", {}, asked), self._common(request), status)
+
+    async def _forward(self, request: Request, asked: dict[str, str], token: str) -> Response:
+        fields = {"reason": asked["reason"], **({"kill": asked["kill"]} if asked["verb"] == "undo" else {})}
+        said: dict[str, Any] = {"status": 503, "answer": {}}
+        trouble = ""
+        try:
+            said = await self._flag_control.act(asked["target"], asked["verb"], token, asked["key"], fields)
+            if said["status"] >= 400:
+                trouble = str(said["answer"].get("error", f"flag control answered {said['status']}"))
+        except UnavailableError as error:
+            trouble = str(error)
+        context = {**asked, "answer": said["answer"], "trouble": trouble, "server": self._flag_control.server}
+        return self._site.page(
+            Page("kill_done.html", "Not done" if trouble else "Done", {}, context),
+            self._common(request),
+            said["status"] if trouble else 200,
+        )
+
+
+def target_of(request: Request) -> str:
+    """Return the target that the path names.
+
+    Raises:
+        NotFoundError: it is none.
+    """
+    try:
+        return str(parse_target("/".join(request.path_params[p] for p in ("environment", "service", "flag"))))
+    except ValueError as error:
+        raise NotFoundError(str(error)) from None
