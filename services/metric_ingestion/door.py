@@ -145,21 +145,25 @@ async def _body(receive: Receive, encoding: str) -> bytes:
 
 
 def inflate(body: bytes) -> bytes:
-    """Return what a gzip body holds.
+    """Return what a gzip body holds: all of its members, one after another (RFC 1952, section 2.2).
 
     Raises:
         InvalidError: it is no gzip, or is cut short.
     """
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        whole = inflater.decompress(body, LARGEST_BODY + 1)
-    except zlib.error as error:
-        raise InvalidError("metrics request", [Problem("", f"is not gzip: {error}")]) from None
-    if len(whole) > LARGEST_BODY:
-        raise _TooLargeError(f"the body is larger than {LARGEST_BODY} bytes after inflation; send smaller batches")
-    if not inflater.eof:
-        raise InvalidError("metrics request", [Problem("", "the gzip body is cut short")])
-    return whole
+    whole = b""
+    while True:
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            whole += inflater.decompress(body, LARGEST_BODY + 1 - len(whole))
+        except zlib.error as error:
+            raise InvalidError("metrics request", [Problem("", f"is not gzip: {error}")]) from None
+        if len(whole) > LARGEST_BODY:
+            raise _TooLargeError(f"the body is larger than {LARGEST_BODY} bytes after inflation; send smaller batches")
+        if not inflater.eof:
+            raise InvalidError("metrics request", [Problem("", "the gzip body is cut short")])
+        body = inflater.unused_data
+        if not body:
+            return whole
 
 
 async def _respond(send: Send, status: int, message: Message, json: bool) -> None:
