@@ -20,7 +20,7 @@ from penstock.local.java import find_java
 from penstock.local.ports import is_open, require_free
 from penstock.local.redis import find_server
 from penstock.local.stack import KAFKA_PORT
-from penstock.local.state import NOTE, state_folder, tree_root
+from penstock.local.state import NOTE, is_held, state_folder, tree_root
 from penstock.settings import Settings, load_settings
 
 from .exits import Exits
@@ -152,7 +152,7 @@ def _space(what: str, folder: Path, wanted_mb: int) -> Finding:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    if (state_folder(settings) / NOTE).exists():
+    if is_held(state_folder(settings)):
         yield Finding("ports", State.OK, f"a local stack runs: see {state_folder(settings) / NOTE}")
         return
     wanted = {"CONSOLE": settings.console_port, "OTLP": settings.otlp_port, "OFREP": settings.ofrep_port}

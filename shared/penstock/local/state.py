@@ -77,6 +77,20 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Return whether a stack runs on the folder; a note alone may be left of one that was killed."""
+    import fcntl
+
+    try:
+        with (folder / "lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def write_note(folder: Path, note: Note) -> None:
     """Write the note, readable by its owner only: it holds the token."""
     _write_own(folder / NOTE, msgspec.json.format(msgspec.json.encode(note)).decode())
