@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-ONSET_FIRST = 0.55
+ONSET_FIRST = 0.65
 """Weight of a regression that is there from the first window."""
-_ONSET_BAKE = 0.25
+_ONSET_BAKE = 0.15
 _ONSET_LATER = 0.20
 _Z = 2.1097428012368919744  # sum over t >= 2 of 1 / (t ln^2 t)
 
-TAIL_FAMILIES: tuple[tuple[float, tuple[float, ...]], ...] = ((0.8, (0.35, 0.7, 1.1, 1.6)), (0.2, (1.0,)))
-"""Shapes of a tail's growth at its edges, with their weights: steeper further out, and alike (one zone)."""
+TAIL_FAMILIES: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.7, (0.65, 0.85, 1.1, 1.35)),
+    (0.3, (0.1, 0.4, 1.0, 2.0)),
+)
+"""Shapes of a tail's growth in its zones, with their weights: nearly alike, and far out alone; never decreasing."""
 TAIL_SHARES = (1.0, 0.5, 0.25, 0.125)
 """Zones of a tail: edges whose upper tails are these shares of 1 - q."""
 

@@ -113,8 +113,11 @@ class QuantileComparison:
         cells: list[tuple[int, int, int]] = []  # (edge, next edge, shift of the canary)
         if self.zoned:
             uppers = [*edges[1:], top]
-            cells += [(e, max(u, e), k) for e, u in zip(edges, uppers, strict=True)]
-        cells += [(edges[0], top, k), (edges[0], top, k_pass)]
+            zones = [(e, max(u, e), k) for e, u in zip(edges, uppers, strict=True)]
+            cells += zones * len(grids.TAIL_FAMILIES)
+        else:
+            cells.append((edges[0], top, k))
+        cells.append((edges[0], top, k_pass))
         if self._interval:
             cells += [(edges[0], top, step) for step in self._steps() for _ in range(2)]
         low, high, shift = (np.array(column) for column in zip(*cells, strict=True))
@@ -205,10 +208,10 @@ class QuantileComparison:
         if self.zoned:
             grow = expected / smoothed if smoothed > 0 else 1.0
             zones = [(low - high) * scale * grow for low, high in zip(above, [*above[1:], 0.0], strict=True)]
-            exponents = grids.TAIL_FAMILIES[0][1]
-            first = sum(c * e for c, e in zip(exponents, zones, strict=True))
-            second = sum(c * c * e for c, e in zip(exponents, zones, strict=True))
-            bank.expected[self._first] = first * first / second if second > 0 else 0.0
+            for row, (_, exponents) in enumerate(grids.TAIL_FAMILIES, self._first):
+                first = sum(c * e for c, e in zip(exponents, zones, strict=True))
+                second = sum(c * c * e for c, e in zip(exponents, zones, strict=True))
+                bank.expected[row] = first * first / second if second > 0 else 0.0
 
     def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None:
         """Take the window into the running ratio (the source absorbs the histograms)."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-JUDGE_VERSION = "1"
+JUDGE_VERSION = "2"
 """Changes whenever the same windows could give another verdict."""
 
 

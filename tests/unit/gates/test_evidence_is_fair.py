@@ -65,7 +65,7 @@ def test_the_mean_of_f_stays_at_most_one_over_many_windows() -> None:
     runs, windows, n_c, n_b = 3000, 12, 600.0, 11400.0
     last = np.empty(runs)
     for run in range(runs):
-        bank = one_row((0.1, 0.4, 1.0), onset=True)
+        bank = one_row((0.1, 0.25, 0.5), onset=True)
         x = rng.poisson(60, size=windows)
         canary = rng.binomial(x, n_c / (n_c + n_b))
         for t in range(windows):
