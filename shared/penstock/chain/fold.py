@@ -65,7 +65,7 @@ class Fold:
         if digest_of(after) != record.state:
             raise CorruptError(
                 f"the record at offset {offset} states another state of {record.target!r} than its patch gives; "
-                "it was damaged, or another program wrote it: stop this service and keep its log for those who look into it"
+                "it was damaged, or another program wrote it: stop this service and keep its log"
             )
         if after:
             self.documents[record.target] = after

@@ -16,11 +16,13 @@ from tests.support.judging import ERRORS, FOUR, P99, calm, cohort, errors_gate, 
 SPEC = JudgeSpec((errors_gate(),), min_bake=10, max_bake=10, window_requests=2000)
 
 
-@given(errors=st.integers(0, 60), more=st.integers(1, 60))
+@given(errors=st.integers(0, 15), more=st.integers(1, 15))
 @settings(max_examples=40, deadline=None)
 def test_more_canary_errors_are_more_evidence_of_harm_and_less_of_safety(errors: int, more: int) -> None:
     past = history((errors_gate(),))
-    few, many = (judged(SPEC, [window(x, 200, 5, 1800)] * 2, past)[-1].gates[0] for x in (errors, errors + more))
+    # One window apart and below an incident: what a window shows also teaches how noisy others are taken to be.
+    first = window(1, 200, 5, 1800)
+    few, many = (judged(SPEC, [first, window(x, 200, 5, 1800)], past)[-1].gates[0] for x in (errors, errors + more))
     assert many.log10_f >= few.log10_f - 1e-12
     assert many.log10_p <= few.log10_p + 1e-12
 
