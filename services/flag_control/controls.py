@@ -124,9 +124,10 @@ class FlagControls:
         Raises:
             NotFoundError: there is no such flag.
         """
-        state = self._known(kill.target) if self._decider.ready() else self._publisher.state(kill.target)
+        if self._decider.ready():
+            self._known(kill.target)
         recorded = None
-        if kill.id not in state.requests:
+        if kill.id not in self._publisher.recorded(kill.target):
             # On disk before it is in force, and in force before anybody is told.
             await asyncio.to_thread(self._spool.add, kill)
             self._publisher.lower(kill)
@@ -174,7 +175,7 @@ class FlagControls:
             future = self._waiting.pop(request, None)
             if future is not None and not future.done():
                 future.set_result(tuple(record.events))
-        self._spool.remove(self._publisher.state(target).requests)
+        self._spool.remove(self._publisher.recorded(target))
 
     async def _reached(self, target: str) -> Count:
         """Return how many streams were sent the flag as it is now; gives them a moment, not more."""

@@ -59,6 +59,11 @@ class Publisher:
         """Return the ids of what is in force ahead of the log."""
         return tuple(event.id for event in self._ahead.get(target, ()))
 
+    def recorded(self, target: str) -> tuple[str, ...]:
+        """Return the ids of the requests that the accepted log has, and nothing that is only in force ahead of it."""
+        document = self._accepted(target)
+        return load(document).requests if document else ()
+
     def settle(self, target: str, decided: frozenset[str]) -> None:
         """Take a target's newest accepted state; `decided` are ids of the inputs that it covers."""
         accepted = load(self._accepted(target))

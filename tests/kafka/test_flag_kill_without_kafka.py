@@ -59,7 +59,7 @@ async def test_a_kill_holds_on_two_instances_without_kafka_and_redis_and_is_reco
         await eventually(
             lambda: [event.kill for event in around.said("flag.killed")] == [said["kill"]],
             "the kill is recorded once",
-            patience=60,
+            patience=180,
         )
         await eventually(lambda: spool.read_text() == "", "the spool is empty")
         assert await exposed(second) == 0

@@ -1,0 +1,67 @@
+"""A kill leaves the disk only when the log has it: what is merely in force ahead of the log can still be lost."""
+
+from pathlib import Path
+
+from penstock.chain import Document, Record
+from penstock.events import Event, FlagSubmitted, KillRequested
+from services.flag_control.controls import FlagControls
+from services.flag_control.decide import decide
+from services.flag_control.peers import Peers
+from services.flag_control.publishing import Publisher
+from services.flag_control.reports import Reports
+from services.flag_control.spool import Spool
+from services.flag_control.store import FlagStore
+from services.flag_control.sync import Streams
+from services.flag_control.usage import Usage
+from services.runtime.service import system_clock
+from tests.support.builders import an
+
+
+class SlowLog:
+    """Takes every request and records it only when told to."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Document] = {}
+        self.heard: list[Event] = []
+
+    def ready(self) -> bool:
+        return True
+
+    def observe(self, event: Event) -> None:
+        self.heard.append(event)
+
+    def record(self, event: Event) -> None:
+        before = self.documents.get(event.target, {})
+        self.documents[event.target] = decide(event.target, before, event).document
+
+
+def world(folder: Path) -> tuple[SlowLog, Spool, FlagControls, KillRequested]:
+    log, spool = SlowLog(), Spool(folder / "kills")
+    submitted, kill = an(FlagSubmitted), an(KillRequested)
+    kill = kill.model_copy(update={"target": submitted.target})
+    publisher = Publisher(FlagStore(), lambda target: log.documents.get(target, {}))
+    reports = Reports("one", Streams(), lambda _: None, system_clock)
+    usage = Usage(lambda: 1.0)
+    controls = FlagControls(FlagStore(), publisher, spool, Peers(""), reports, usage, log, system_clock)
+    log.record(submitted)
+    publisher.settle(submitted.target, frozenset({submitted.id}))
+    return log, spool, controls, kill
+
+
+async def test_a_record_of_something_else_leaves_the_kill_on_disk(tmp_path: Path) -> None:
+    log, spool, controls, kill = world(tmp_path)
+    answer = await controls.kill(kill, "", False)
+    assert (answer["in_force"], answer["recorded"]) == (True, False)
+    controls.settle(kill.target, Record("", {}, kill.target))
+    assert spool.load() == (kill,)
+    log.record(kill)
+    controls.settle(kill.target, Record("", {}, kill.target))
+    assert Spool(tmp_path / "kills").load() == ()
+
+
+async def test_a_kill_asked_for_again_is_not_recorded_before_the_log_has_it(tmp_path: Path) -> None:
+    log, _, controls, kill = world(tmp_path)
+    await controls.kill(kill, "", False)
+    assert (await controls.kill(kill, "", False))["recorded"] is False
+    log.record(kill)
+    assert (await controls.kill(kill, "", False))["recorded"] is True
