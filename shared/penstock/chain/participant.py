@@ -17,6 +17,7 @@ TICK = "tick"
 OBSERVATION = "observation"
 _UNPOSITIONED = -1
 _SKIPS_BEFORE_CURSOR_RECORD = 200
+_PARKED = "the target is parked behind a record that this version cannot read"
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,10 @@ class Participant:
 
     def _propose(self, item: Item) -> Proposal | None:
         before = self._ahead.get(item.target, self.fold.documents.get(item.target, {}))
-        after, events, plan, error = self._run(item, before)
+        parked = item.target in self.fold.parked
+        if parked and item.source == TICK:
+            return None  # whoever can read the target finds the timer due in its state
+        after, events, plan, error = (before, (), "", item.error or _PARKED) if parked else self._run(item, before)
         self._cursor = _moved(self._cursor, item)
         patch = diff(before, after)
         if not patch and not events and not error:
@@ -162,7 +166,8 @@ class Participant:
             inputs=(Input(item.source, item.offset, _recorded(item)),),
             events=tuple(to_json(event) for event in events),
             patch=patch,
-            state=digest_of(after) if item.target else "",
+            # Of a parked target this version knows no state: what it held before is not what the next version makes of it.
+            state=digest_of(after) if item.target and not parked else "",
             time=to_json(item.events[-1])["time"] if item.events else "",
             plan=plan,
             code=self._code,
@@ -174,8 +179,6 @@ class Participant:
     def _run(self, item: Item, before: Document) -> tuple[Document, tuple[Event, ...], str, str]:
         if item.error:
             return before, (), "", item.error
-        if item.target in self.fold.parked:
-            return before, (), "", "the target is parked behind a record that this version cannot read"
         after, plan = before, ""
         events: list[Event] = []
         try:
