@@ -52,10 +52,10 @@ class Fold:
             self.next_offset = offset + 1
             return None
         record = envelope.record
-        if record is None or envelope.target in self.parked:
+        if envelope.target and (record is None or envelope.target in self.parked):
             self.parked.setdefault(envelope.target, offset)
             record = None
-        elif self.stateful and record.target:
+        elif record is not None and self.stateful and record.target:
             self._apply(record, offset)
         self.head, self.cursor, self.next_offset = envelope.digest, envelope.cursor, offset + 1
         return Accepted(offset, envelope.digest, envelope.target, record, value)

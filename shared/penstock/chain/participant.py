@@ -108,8 +108,13 @@ class Participant:
         if not _covered(item, self.fold.cursor):
             self._pending.append(item)
 
-    def propose(self, limit: int = 64) -> list[Proposal]:
-        """Decide waiting inputs ahead of their acknowledgement; return the records to append, in order."""
+    def propose(self, limit: int = 64, mark: bool = False) -> list[Proposal]:
+        """Decide waiting inputs ahead of their acknowledgement; return the records to append, in order.
+
+        Args:
+            limit: records in flight at most.
+            mark: record the cursor even if only few inputs have changed nothing since it was recorded last.
+        """
         proposals = []
         while self._pending and len(self._flight) < limit:
             item = self._pending.popleft()
@@ -121,7 +126,7 @@ class Participant:
                 self._taken.append(item)
             elif item.offset != _UNPOSITIONED or self._flight:
                 self._taken.append(item)
-        if self._skipped >= _SKIPS_BEFORE_CURSOR_RECORD and not self._flight:
+        if self._skipped >= (1 if mark else _SKIPS_BEFORE_CURSOR_RECORD) and not self._flight:
             proposals.append(self._launch(Record(self._head, dict(self._cursor), "", code=self._code), None))
         return proposals
 
@@ -166,7 +171,7 @@ class Participant:
             inputs=(Input(item.source, item.offset, _recorded(item)),),
             events=tuple(to_json(event) for event in events),
             patch=patch,
-            # Of a parked target this version knows no state: what it held before is not what the next version makes of it.
+            # Of a parked target this version knows no state: the next one may hold another than stood here before.
             state=digest_of(after) if item.target and not parked else "",
             time=to_json(item.events[-1])["time"] if item.events else "",
             plan=plan,
