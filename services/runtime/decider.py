@@ -13,22 +13,23 @@ from aiokafka.structs import RecordMetadata
 from faststream.kafka import KafkaBroker
 
 import penstock
-from penstock.chain import Accepted, Decide, Document, Fold, Item, Participant, Record, genesis
+from penstock.chain import Accepted, Decide, Document, Fold, Item, Participant, Record
 from penstock.chain.participant import Proposal
 from penstock.errors import AppendError
 from penstock.events import Event
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from penstock.telemetry import Telemetry, seconds_between
-from penstock.topics import BY_NAME, PARTITIONS, log_of
+from penstock.topics import PARTITIONS, log_of
 
 from .appender import Appender
-from .kafka import connection, ensure_topics, make_broker, named, read_span, retry_until_available
+from .kafka import ensure_topics, make_broker, named, retry_until_available
 from .partition import Hooks, PartitionWorker
-from .positions import Offsets, Spans, beginning, first_and_end_offsets
+from .positions import Offsets
 from .republisher import Republisher
+from .restoring import restored, spans_of, starts_of
 from .service import Clock, Parked
-from .snapshots import newest_generations, number_after, write_generation
+from .snapshots import number_after, write_generation
 from .subscriber import PositionedSubscriber
 from .tasks import Tasks
 from .ticker import Ticker
@@ -69,6 +70,7 @@ class DeciderShell:
     def __init__(self, spec: Spec, settings: Settings, clock: Clock) -> None:
         self.name = spec.name
         self._spec = spec
+        self._sources = (*spec.plain, *spec.chained)
         self._settings = settings
         self._clock = clock
         self._log = log_of(spec.name)
@@ -77,13 +79,13 @@ class DeciderShell:
         self._telemetry = Telemetry.of(spec.name, settings)
         self._workers: list[PartitionWorker] = []
         self._ticker = Ticker(f"/penstock/{spec.name}", clock, monotonic)
-        self._generations: dict[int, int] = {}
+        self._generations = dict.fromkeys(range(PARTITIONS), 0)
         self._since_snapshot = [0] * PARTITIONS
         self._order = [asyncio.Lock() for _ in range(PARTITIONS)]
         self._broker: KafkaBroker | None = None
         self._subscriber: PositionedSubscriber | None = None
         self._tasks = Tasks(spec.name)
-        self._parked: set[Parked] = set()
+        self._parked: set[Parked] | None = None
         self._ticked = monotonic()
         self._started = False
 
@@ -91,13 +93,7 @@ class DeciderShell:
         """Restore every partition, then follow."""
         cluster = await retry_until_available(lambda: ensure_topics(self._settings), _PATIENCE_S)
         await self._appender.start()
-        await self._restore(cluster)
-        asked = monotonic()
-        spans = await self._spans(self._log.name, *self._spec.plain, *self._spec.chained)
-        starts = self._starts(spans)
-        for partition, worker in enumerate(self._workers):
-            ends = {place: end for place, (_, end) in spans.items() if place.partition == partition}
-            self._ticker.follow(partition, TopicPartition(worker.log, partition), ends, asked)
+        starts = await self._restore(cluster)
         await self._republisher.start()
         if self._spec.restored is not None:
             self._spec.restored(self.documents())
@@ -107,6 +103,7 @@ class DeciderShell:
         self._subscriber = PositionedSubscriber(self._broker, starts, self._on_records)
         await self._broker.start()
         await self._subscriber.start()
+        self._ticked = monotonic()
         self._tasks.spawn(self._tick(), lasting=True)
         self._tasks.spawn(self._keep_snapshots(), lasting=True)
         self._started = True
@@ -155,69 +152,30 @@ class DeciderShell:
         worker.observe(event, headers or {})
         worker.pump()
 
-    async def _spans(self, *topics: str) -> Spans:
-        places = [TopicPartition(named(self._settings, topic), p) for topic in topics for p in range(PARTITIONS)]
-        firsts, ends = await first_and_end_offsets(connection(self._settings), places)
-        return {place: (firsts[place], ends[place]) for place in places}
-
-    async def _restore(self, cluster: str) -> None:
-        name = named(self._settings, self._log.name)
-        generations = await newest_generations(self._settings, self._log)
-        # Asked behind the snapshots: another copy goes on meanwhile.
-        spans = await self._spans(self._log.name)
-        for partition in range(PARTITIONS):
-            generation = generations.get(partition)
-            fold = generation.fold if generation else Fold(genesis(cluster, name, partition))
-            self._generations[partition] = generation.number if generation else 0
-            self._workers.append(self._worker(partition, fold, cluster))
-        starts = {}
-        for partition, worker in enumerate(self._workers):
-            place = TopicPartition(name, partition)
-            wanted = worker.participant.fold.next_offset
-            starts[place] = beginning(place, self._log, wanted, spans[place], self._log.name)
-
-        def fold_one(record: ConsumerRecord) -> None:
-            self._workers[record.partition].take(record)
-
-        await read_span(self._settings, starts, fold_one)
-        for partition, worker in enumerate(self._workers):
-            self._follow_inputs(worker, partition, cluster)
+    async def _restore(self, cluster: str) -> Offsets:
+        settings, spec = self._settings, self._spec
+        workers, numbers = await restored(settings, self._log, cluster, spec.chained, self._worker)
+        self._workers = workers
+        self._generations |= numbers
+        self._ticker.look()
+        asked = monotonic()
+        spans = await spans_of(settings, self._log.name, *self._sources)
+        for partition, worker in enumerate(workers):
+            ends = {place: end for place, (_, end) in spans.items() if place.partition == partition}
+            self._ticker.follow(partition, TopicPartition(worker.log, partition), ends, asked)
             for target, document in worker.participant.fold.documents.items():
                 self._ticker.note(partition, target, document)
+        return starts_of(settings, self._log, self._sources, workers, spans)
 
-    def _worker(self, partition: int, fold: Fold, cluster: str) -> PartitionWorker:
+    def _worker(self, partition: int, fold: Fold) -> PartitionWorker:
         hooks = Hooks(
             propose=lambda proposals: self._append(partition, proposals),
             accepted=lambda accepted, headers: self._on_accepted(partition, accepted, headers),
             heard=self._spec.heard or (lambda item: None),
         )
         participant = Participant(fold, self._spec.decide, penstock.__version__)
-        table = {
-            named(self._settings, topic): topic for topic in (self._log.name, *self._spec.plain, *self._spec.chained)
-        }
+        table = {named(self._settings, topic): topic for topic in (self._log.name, *self._sources)}
         return PartitionWorker(named(self._settings, self._log.name), participant, {}, table, hooks)
-
-    def _follow_inputs(self, worker: PartitionWorker, partition: int, cluster: str) -> None:
-        worker.participant.rewind()
-        for source in self._spec.chained:
-            position = worker.participant.fold.cursor.get(source)
-            start = genesis(cluster, named(self._settings, source), partition)
-            head = position.head if position is not None and position.head is not None else start
-            missed = worker.missed.get(source, {})
-            worker.chained[source] = Fold(
-                head, position.next if position is not None else 0, parked=dict(missed), stateful=False
-            )
-
-    def _starts(self, spans: Spans) -> Offsets:
-        starts = {}
-        for partition, worker in enumerate(self._workers):
-            fold = worker.participant.fold
-            starts[TopicPartition(worker.log, partition)] = fold.next_offset
-            for source in (*self._spec.plain, *self._spec.chained):
-                place, position = TopicPartition(named(self._settings, source), partition), fold.cursor.get(source)
-                wanted = position.next if position is not None else None
-                starts[place] = beginning(place, BY_NAME[source], wanted, spans[place], self._log.name)
-        return starts
 
     def _on_records(self, records: Sequence[ConsumerRecord]) -> None:
         touched = set()
@@ -293,7 +251,7 @@ class DeciderShell:
             self._telemetry.level("clock.jump", jump)
         parked = set(self.parked())
         if parked != self._parked:
-            for one in parked - self._parked:
+            for one in parked - (self._parked or set()):
                 text = "%s is parked: %s has a record at offset %d that this version cannot read; run a newer one"
                 log.error(text, *astuple(one))
             self._telemetry.level("parked", len(parked))

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from penstock.chain import Accepted
-from penstock.errors import AppendError
+from penstock.chain import Accepted, Input
+from penstock.errors import AppendError, InvalidError
 from penstock.events import Event, PlanRegistered, from_json
 from penstock.events.cloudevents import to_kafka
 from penstock.settings import Settings
@@ -125,10 +125,16 @@ class Republisher:
         record = accepted.record
         if record is None:
             return
-        futures = [await self._dead_letter(partition, accepted)] if record.error else []
+        futures = [await self._dead_letter(partition, record.inputs[0], record.error)] if record.error else []
         said: dict[tuple[str, int], Place] = {}
         for index, document in enumerate(record.events):
-            event = from_json(document)
+            try:
+                event = from_json(document)
+            except InvalidError as error:
+                # Written by a newer copy, which says it too; this one must not stop for what it has no name for.
+                origin = Input(self._log.name, accepted.offset, (document,))
+                futures.append(await self._dead_letter(partition, origin, f"not said in public: {error}"))
+                continue
             place = (accepted.offset, index)
             for topic in carriers_of(event.type):
                 if place > self._said.get((topic.name, partition), (-1, -1)):
@@ -143,10 +149,7 @@ class Republisher:
     def _extra(self, partition: int, place: Place, headers: Mapping[str, bytes]) -> dict[str, bytes]:
         return {**headers, POSITION_HEADER: f"{partition}:{place[0]}:{place[1]}".encode()}
 
-    async def _dead_letter(self, partition: int, accepted: Accepted) -> "asyncio.Future[RecordMetadata]":
-        record = accepted.record
-        assert record is not None
-        origin = record.inputs[0]
+    async def _dead_letter(self, partition: int, origin: Input, reason: str) -> "asyncio.Future[RecordMetadata]":
         return await self._appender.append(
             "dead-letters",
             partition,
@@ -157,7 +160,7 @@ class Republisher:
                 ("origin-partition", str(partition).encode()),
                 ("origin-offset", str(origin.offset).encode()),
                 ("service", self._log.producer.encode()),
-                ("reason", record.error.encode()),
+                ("reason", reason.encode()),
             ],
         )
 

@@ -30,11 +30,13 @@ class Ticker:
         self._timers = [Timers(source) for _ in range(PARTITIONS)]
         self._watermarks: dict[int, Watermark] = {}
         self._places: dict[int, tuple[TopicPartition, ...]] = {}
+        self._behind: set[int] = set()
 
     def follow(self, partition: int, own: TopicPartition, ends: Mapping[TopicPartition, int], asked: float) -> None:
         """Begin with a partition: where its own log and its inputs ended when that was asked (monotonic seconds)."""
         self._watermarks[partition] = Watermark(own, ends, asked)
         self._places[partition] = tuple(ends)
+        self._behind.add(partition)
 
     def note(self, partition: int, target: str, document: Document) -> None:
         """Take a target's state as folded."""
@@ -50,10 +52,10 @@ class Ticker:
 
     def caught_up(self, sight: Callable[[TopicPartition], Sight]) -> bool:
         """Return whether everything has been read that stood in the inputs at the start."""
-        for partition, watermark in self._watermarks.items():
-            if not watermark.caught_up:
-                watermark.look({place: sight(place) for place in self._places[partition]})
-        return all(watermark.caught_up for watermark in self._watermarks.values())
+        for partition in list(self._behind):
+            if self._watermarks[partition].look({p: sight(p) for p in self._places[partition]}) > -inf:
+                self._behind.discard(partition)
+        return not self._behind
 
     def due(self, partition: int, sight: Callable[[TopicPartition], Sight]) -> Iterator[TimerFired]:
         """Yield the timers of a partition that were due by the moment up to which its inputs are read."""

@@ -49,11 +49,6 @@ class Watermark:
         self._own_seen = self._own_since = -inf
         self.reached = -inf
 
-    @property
-    def caught_up(self) -> bool:
-        """Whether everything that stood in the inputs at the start has been read."""
-        return self.reached > -inf
-
     def look(self, sights: Mapping[TopicPartition, Sight]) -> float:
         """Take what is known of every input now; return `reached`."""
         lost_before = self._lost_before(sights[self._own].seen)

@@ -117,10 +117,13 @@ class Participant:
         """
         proposals = []
         while self._pending and len(self._flight) < limit:
-            item = self._pending.popleft()
-            if _covered(item, self._cursor):
+            item = self._pending[0]
+            covered = _covered(item, self._cursor)
+            proposal = self._propose(item) if not covered else None
+            # Only now: should deciding fail, nothing that comes after the input may pass it.
+            self._pending.popleft()
+            if covered:
                 continue
-            proposal = self._propose(item)
             if proposal is not None:
                 proposals.append(proposal)
                 self._taken.append(item)
@@ -159,8 +162,8 @@ class Participant:
         if parked and item.source == TICK:
             return None  # whoever can read the target finds the timer due in its state
         after, events, plan, error = (before, (), "", item.error or _PARKED) if parked else self._run(item, before)
-        self._cursor = _moved(self._cursor, item)
         patch = diff(before, after)
+        self._cursor = _moved(self._cursor, item)
         if not patch and not events and not error:
             self._skipped += item.offset != _UNPOSITIONED
             return None
