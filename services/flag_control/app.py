@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aiokafka.errors import KafkaError
 
@@ -18,7 +18,7 @@ from penstock.tokens import load_tokens
 from services.runtime.appender import Appender
 from services.runtime.decider import DeciderShell, Spec
 from services.runtime.http import HttpServer, health_routes
-from services.runtime.service import Clock, Service
+from services.runtime.service import Clock, Parked, Service
 
 from .access import Access
 from .change import document_of
@@ -128,9 +128,13 @@ class FlagControl:
         """Whether its loops move."""
         return self._shell.alive() and self._http.alive()
 
+    def parked(self) -> Iterable[Parked]:
+        """Return the targets that are held back."""
+        return self._shell.parked()
+
     def _http_server(self) -> HttpServer:
         settings, tokens = self._settings, load_tokens(self._settings.tokens)
-        control = control_app(self._controls, tokens, health_routes(self.ready, self.alive))
+        control = control_app(self._controls, tokens, health_routes(self.ready, self.alive, self.parked))
         access = Access(tokens) if settings.ofrep_auth else None
         ofrep = Ofrep(
             self._store,

@@ -98,7 +98,13 @@ class MetricIngestion:
 
     def alive(self) -> bool:
         """Whether every loop moves."""
-        checks = [self._appender.alive, self._frames.alive, self._registry.alive, self._server.alive]
+        checks = [
+            self._appender.alive,
+            self._republisher.alive,
+            self._frames.alive,
+            self._registry.alive,
+            self._server.alive,
+        ]
         checks += [poller.alive for poller in self._pollers]
         checks += [self._partitions.alive] if self._partitions is not None else []
         return all(check() for check in checks) and (self._ticker is None or not self._ticker.done())

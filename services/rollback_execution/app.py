@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from penstock.chain import Document, Record
 from penstock.egress import Egress
@@ -10,7 +10,7 @@ from penstock.events import Saw
 from penstock.settings import Settings
 from penstock.subscribers import load_subscribers
 from services.runtime.decider import DeciderShell, Spec
-from services.runtime.service import Clock, Service
+from services.runtime.service import Clock, Parked, Service
 
 from .decide import decide
 from .errands import Errand, errand_of, report
@@ -65,6 +65,10 @@ class RollbackExecution:
     def alive(self) -> bool:
         """Whether its loops move."""
         return self._shell.alive()
+
+    def parked(self) -> Iterable[Parked]:
+        """Return the targets that are held back."""
+        return self._shell.parked()
 
     def _on_restored(self, documents: Mapping[str, Document]) -> None:
         for target, document in documents.items():

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from time import monotonic
 from typing import Literal
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.errors import KafkaConnectionError, KafkaError, OutOfOrderSequenceNumber, ProducerFenced
 from aiokafka.structs import RecordMetadata
 
 from penstock.errors import AppendError
@@ -16,6 +17,9 @@ from .kafka import connection, named
 
 _LARGEST_BYTES = 8 * 1024 * 1024
 _FATAL = (OutOfOrderSequenceNumber, ProducerFenced)
+_STOP_S = 5.0
+_CONNECT_S = 10.0
+_RENEWAL_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,7 @@ class Appender:
         self._compression = compression
         self._producer: AIOKafkaProducer | None = None
         self._renewing: asyncio.Task[None] | None = None
+        self._reachable = 0.0
 
     async def start(self) -> None:
         """Connect."""
@@ -37,14 +42,15 @@ class Appender:
         """Send what is buffered and disconnect."""
         if self._renewing is not None:
             self._renewing.cancel()
+            await asyncio.wait([self._renewing])
         if self._producer is not None:
             await self._producer.stop()
 
     def alive(self) -> bool:
-        """Whether the sender's task runs; a producer whose sender has died would buffer for ever."""
-        producer = self._producer
+        """Whether the sender's task runs, or a new producer may still come; without one, appends fail for ever."""
+        producer, renewing = self._producer, self._renewing
         if producer is None:
-            return self._renewing is not None
+            return renewing is not None and not renewing.done() and monotonic() - self._reachable < _RENEWAL_S
         task = producer._sender.sender_task
         return task is None or not task.done()
 
@@ -81,19 +87,24 @@ class Appender:
     def _look_at(self, error: BaseException) -> None:
         if isinstance(error, _FATAL) and self._renewing is None:
             log.error("the producer lost its sequence (%s); it is replaced", type(error).__name__)
+            self._reachable = monotonic()
             self._renewing = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
         old, self._producer = self._producer, None
-        try:
-            if old is not None:
-                await old.stop()
-        except KafkaError as error:
-            log.warning("the old producer did not stop cleanly: %s", type(error).__name__)
+        if old is not None:
+            await _give_up(old)
         while self._producer is None:
             try:
-                self._producer = await self._connected()
-            except (KafkaError, OSError):
+                async with asyncio.timeout(_CONNECT_S):
+                    self._producer = await self._connected()
+            except (KafkaConnectionError, OSError):
+                # Brokers that are away are no fault of this process: it goes on with what it has in memory. (A timeout
+                # is an OSError too, and is what an address that swallows packets looks like.)
+                self._reachable = monotonic()
+                await asyncio.sleep(0.5)
+            except KafkaError as error:
+                log.warning("no new producer yet: %r", error)
                 await asyncio.sleep(0.5)
         self._renewing = None
 
@@ -106,5 +117,28 @@ class Appender:
             compression_type=self._compression,
             max_request_size=_LARGEST_BYTES,
         )
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
         return producer
+
+
+async def _give_up(producer: AIOKafkaProducer) -> None:
+    """End a producer within seconds; what it has not sent fails, so that whoever appended it decides again."""
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await producer.stop()
+    except TimeoutError:
+        log.warning("the old producer could not send what it held; it is given up")
+    except KafkaError as error:
+        log.warning("the old producer did not stop cleanly: %s", type(error).__name__)
+    else:
+        return
+    # Its stop flushes first and ends nothing if that hangs: the sender would go on and append after its successor.
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+    producer._message_accumulator.fail_all(KafkaConnectionError("the producer was replaced"))
+    await producer.client.close()

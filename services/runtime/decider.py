@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
-from typing import Any
+from time import monotonic
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -13,7 +13,7 @@ from aiokafka.structs import RecordMetadata
 from faststream.kafka import KafkaBroker
 
 import penstock
-from penstock.chain import Accepted, Decide, Document, Fold, Item, Participant, Record, genesis
+from penstock.chain import Accepted, Decide, Document, Fold, Item, Participant, Record
 from penstock.chain.participant import Proposal
 from penstock.errors import AppendError
 from penstock.events import Event
@@ -23,16 +23,21 @@ from penstock.telemetry import Telemetry, seconds_between
 from penstock.topics import PARTITIONS, log_of
 
 from .appender import Appender
-from .kafka import ensure_topics, make_broker, named, read_span, retry_until_available
+from .kafka import ensure_topics, make_broker, named, retry_until_available
 from .partition import Hooks, PartitionWorker
+from .positions import Offsets
 from .republisher import Republisher
-from .service import Clock
-from .snapshots import newest_generations, number_after, write_generation
+from .restoring import restored, spans_of, starts_of
+from .service import Clock, Parked
+from .snapshots import number_after, write_generation
 from .subscriber import PositionedSubscriber
-from .timers import Timers
+from .tasks import Tasks
+from .ticker import Ticker
 
 _TICK_S = 0.1
 _PATIENCE_S = 60.0
+_STUCK_S = 30.0
+_MARK_S = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +70,7 @@ class DeciderShell:
     def __init__(self, spec: Spec, settings: Settings, clock: Clock) -> None:
         self.name = spec.name
         self._spec = spec
+        self._sources = (*spec.plain, *spec.chained)
         self._settings = settings
         self._clock = clock
         self._log = log_of(spec.name)
@@ -72,42 +78,42 @@ class DeciderShell:
         self._republisher = Republisher(settings, self._appender, self._log)
         self._telemetry = Telemetry.of(spec.name, settings)
         self._workers: list[PartitionWorker] = []
-        self._timers = [Timers(f"/penstock/{spec.name}") for _ in range(PARTITIONS)]
-        self._generations: dict[int, int] = {}
+        self._ticker = Ticker(f"/penstock/{spec.name}", clock, monotonic)
+        self._generations = dict.fromkeys(range(PARTITIONS), 0)
         self._since_snapshot = [0] * PARTITIONS
         self._order = [asyncio.Lock() for _ in range(PARTITIONS)]
         self._broker: KafkaBroker | None = None
         self._subscriber: PositionedSubscriber | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ready = False
+        self._tasks = Tasks(spec.name)
+        self._parked: set[Parked] | None = None
+        self._ticked = monotonic()
+        self._started = False
 
     async def start(self) -> None:
         """Restore every partition, then follow."""
         cluster = await retry_until_available(lambda: ensure_topics(self._settings), _PATIENCE_S)
         await self._appender.start()
-        await self._restore(cluster)
+        starts = await self._restore(cluster)
         await self._republisher.start()
         if self._spec.restored is not None:
-            self._spec.restored(
-                {t: d for worker in self._workers for t, d in worker.participant.fold.documents.items()}
-            )
+            self._spec.restored(self.documents())
         for worker in self._workers:
             worker.deciding = True
         self._broker = make_broker(self._settings)
-        self._subscriber = PositionedSubscriber(self._broker, self._starts(), self._on_records)
+        self._subscriber = PositionedSubscriber(self._broker, starts, self._on_records)
         await self._broker.start()
         await self._subscriber.start()
-        self._spawn(self._tick())
-        self._ready = True
+        self._ticked = monotonic()
+        self._tasks.spawn(self._tick(), lasting=True)
+        self._tasks.spawn(self._keep_snapshots(), lasting=True)
+        self._started = True
 
     async def stop(self) -> None:
         """Stop following, let what is in flight settle, disconnect."""
-        self._ready = False
+        self._started = False
         if self._subscriber is not None:
             await self._subscriber.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         await self._republisher.stop()
         await self._appender.stop()
         if self._broker is not None:
@@ -115,12 +121,16 @@ class DeciderShell:
         await asyncio.to_thread(self._telemetry.close)
 
     def ready(self) -> bool:
-        """Whether the log is folded to the end that it had at the start."""
-        return self._ready
+        """Whether the log is folded, and every input read, to the end that it had at the start."""
+        return self._started and self._subscriber is not None and self._ticker.caught_up(self._subscriber.sight)
 
     def alive(self) -> bool:
-        """Whether the poll loop and the sender move."""
-        return self._subscriber is None or (self._subscriber.alive() and self._appender.alive())
+        """Whether the poll loop, the sender, the timers and what says decisions in public move."""
+        if self._subscriber is None:
+            return True
+        ticking = not self._started or monotonic() - self._ticked < _STUCK_S
+        parts = (self._subscriber, self._appender, self._republisher, self._tasks)
+        return ticking and all(part.alive() for part in parts)
 
     def document(self, target: str) -> Document:
         """Return the accepted state of a target, empty if there is none."""
@@ -132,9 +142,9 @@ class DeciderShell:
         """Return the accepted state of all targets."""
         return {t: d for worker in self._workers for t, d in worker.participant.fold.documents.items()}
 
-    def parked(self) -> dict[str, int]:
-        """Return targets behind a record that this version cannot read, with its offset."""
-        return {t: o for worker in self._workers for t, o in worker.participant.fold.parked.items()}
+    def parked(self) -> tuple[Parked, ...]:
+        """Return the targets behind a record that this version cannot read, in the own log or in a chained input."""
+        return tuple(parked for worker in self._workers for parked in worker.parked())
 
     def observe(self, event: Event, headers: Mapping[str, str] | None = None) -> None:
         """Feed something that this copy saw itself."""
@@ -142,55 +152,30 @@ class DeciderShell:
         worker.observe(event, headers or {})
         worker.pump()
 
-    async def _restore(self, cluster: str) -> None:
-        name = named(self._settings, self._log.name)
-        generations = await newest_generations(self._settings, self._log)
-        for partition in range(PARTITIONS):
-            generation = generations.get(partition)
-            fold = generation.fold if generation else Fold(genesis(cluster, name, partition))
-            self._generations[partition] = generation.number if generation else 0
-            self._workers.append(self._worker(partition, fold, cluster))
-        starts = {
-            TopicPartition(name, partition): worker.participant.fold.next_offset
-            for partition, worker in enumerate(self._workers)
-        }
-
-        def fold_one(record: ConsumerRecord) -> None:
-            self._workers[record.partition].take(record)
-
-        await read_span(self._settings, starts, fold_one)
-        for partition, worker in enumerate(self._workers):
-            self._follow_inputs(worker, partition, cluster)
+    async def _restore(self, cluster: str) -> Offsets:
+        settings, spec = self._settings, self._spec
+        workers, numbers = await restored(settings, self._log, cluster, spec.chained, self._worker)
+        self._workers = workers
+        self._generations |= numbers
+        self._ticker.look()
+        asked = monotonic()
+        spans = await spans_of(settings, self._log.name, *self._sources)
+        for partition, worker in enumerate(workers):
+            ends = {place: end for place, (_, end) in spans.items() if place.partition == partition}
+            self._ticker.follow(partition, TopicPartition(worker.log, partition), ends, asked)
             for target, document in worker.participant.fold.documents.items():
-                self._timers[partition].note(target, document)
+                self._ticker.note(partition, target, document)
+        return starts_of(settings, self._log, self._sources, workers, spans)
 
-    def _worker(self, partition: int, fold: Fold, cluster: str) -> PartitionWorker:
+    def _worker(self, partition: int, fold: Fold) -> PartitionWorker:
         hooks = Hooks(
             propose=lambda proposals: self._append(partition, proposals),
             accepted=lambda accepted, headers: self._on_accepted(partition, accepted, headers),
             heard=self._spec.heard or (lambda item: None),
         )
         participant = Participant(fold, self._spec.decide, penstock.__version__)
-        table = {named(self._settings, topic): topic for topic in (*self._spec.plain, *self._spec.chained)}
+        table = {named(self._settings, topic): topic for topic in (self._log.name, *self._sources)}
         return PartitionWorker(named(self._settings, self._log.name), participant, {}, table, hooks)
-
-    def _follow_inputs(self, worker: PartitionWorker, partition: int, cluster: str) -> None:
-        worker.participant.rewind()
-        for source in self._spec.chained:
-            position = worker.participant.fold.cursor.get(source)
-            start = genesis(cluster, named(self._settings, source), partition)
-            head = position.head if position is not None and position.head is not None else start
-            worker.chained[source] = Fold(head, position.next if position is not None else 0, stateful=False)
-
-    def _starts(self) -> dict[TopicPartition, int]:
-        starts = {}
-        for partition, worker in enumerate(self._workers):
-            fold = worker.participant.fold
-            starts[TopicPartition(worker.log, partition)] = fold.next_offset
-            for source in (*self._spec.plain, *self._spec.chained):
-                position = fold.cursor.get(source)
-                starts[TopicPartition(named(self._settings, source), partition)] = position.next if position else 0
-        return starts
 
     def _on_records(self, records: Sequence[ConsumerRecord]) -> None:
         touched = set()
@@ -201,7 +186,7 @@ class DeciderShell:
             self._workers[partition].pump()
 
     def _append(self, partition: int, proposals: list[Proposal]) -> None:
-        self._spawn(self._append_all(partition, proposals))
+        self._tasks.spawn(self._append_all(partition, proposals))
 
     async def _append_all(self, partition: int, proposals: list[Proposal]) -> None:
         worker = self._workers[partition]
@@ -224,8 +209,9 @@ class DeciderShell:
                 proposal: Proposal = proposal,
                 headers: dict[str, bytes] = headers,
             ) -> None:
-                worker.settle(proposal, headers, done)
-                worker.pump()
+                with self._tasks.guard():
+                    worker.settle(proposal, headers, done)
+                    worker.pump()
 
             future.add_done_callback(settle)
 
@@ -236,7 +222,7 @@ class DeciderShell:
         self._since_snapshot[partition] += 1
         if not worker.deciding or accepted.record is None:
             return
-        self._timers[partition].note(accepted.target, document)
+        self._ticker.note(partition, accepted.target, document)
         if accepted.record.time:
             # From the end of the window (or the command, or the timer) behind the decision until it counts.
             decided_at = datetime.fromisoformat(accepted.record.time)
@@ -245,29 +231,50 @@ class DeciderShell:
             self._spec.accepted(accepted.target, accepted.record, document)
 
     async def _tick(self) -> None:
+        assert self._subscriber is not None
+        marked = monotonic()
         while True:
             await asyncio.sleep(_TICK_S)
-            now = self._clock()
+            self._ticked = monotonic()
+            mark = self._ticked - marked > _MARK_S
+            marked = self._ticked if mark else marked
+            self._tell()
             for partition, worker in enumerate(self._workers):
-                for event in self._timers[partition].due(now):
+                for event in self._ticker.due(partition, self._subscriber.sight):
                     worker.tick(event)
-                worker.pump()
-                if self._since_snapshot[partition] >= self._settings.snapshot_every:
+                worker.pump(mark)
+
+    def _tell(self) -> None:
+        jump = self._ticker.look().total_seconds()
+        if jump:
+            log.error("the wall clock jumped by %+.1f s; timers wait for as long as they had left", jump)
+            self._telemetry.level("clock.jump", jump)
+        parked = set(self.parked())
+        if parked != self._parked:
+            for one in parked - (self._parked or set()):
+                text = "%s is parked: %s has a record at offset %d that this version cannot read; run a newer one"
+                log.error(text, *astuple(one))
+            self._telemetry.level("parked", len(parked))
+            self._parked = parked
+
+    async def _keep_snapshots(self) -> None:
+        # Apart from the timers: while the brokers are away, a snapshot waits for them.
+        while True:
+            await asyncio.sleep(_TICK_S)
+            for partition, since in enumerate(self._since_snapshot):
+                if since >= self._settings.snapshot_every:
                     await self._snapshot(partition)
 
     async def _snapshot(self, partition: int) -> None:
         # Only what has been said may be snapshotted: a restart reads the log, and so what is left to say, from here on.
-        fold = self._workers[partition].participant.fold
-        if not self._republisher.idle(partition) or fold.parked:
+        # And nothing behind a record that cannot be read: the version that can begins there.
+        worker = self._workers[partition]
+        if not self._republisher.idle(partition) or any(worker.parked()):
             return
+        fold = worker.participant.fold
         self._since_snapshot[partition] = 0
         number = self._generations[partition] = number_after(self._generations[partition], fold)
         try:
             await write_generation(self._appender, self._log, partition, number, fold)
         except (AppendError, KafkaError) as error:
             log.warning("%s-%d: no snapshot: %s", self._log.name, partition, error)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

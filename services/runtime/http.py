@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import uvicorn
@@ -12,6 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from penstock.errors import UnavailableError
+
+from .service import Parked
 
 _GRACE_S = 3
 
@@ -78,18 +81,28 @@ class HttpServer:
         return self._task is None or not self._task.done()
 
 
-def health_routes(ready: Callable[[], bool], alive: Callable[[], bool]) -> list[Route]:
-    """Return `GET /health/live` and `GET /health/ready`: 200 or 503."""
+def health_routes(
+    ready: Callable[[], bool], alive: Callable[[], bool], parked: Callable[[], Iterable[Parked]] = tuple
+) -> list[Route]:
+    """Return `GET /health/live` and `GET /health/ready`: 200 or 503.
+
+    Args:
+        parked: targets that are held back; the readiness answer names them, and stays what it is.
+    """
 
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"alive": alive()}, 200 if alive() else 503)
 
     async def readiness(_: Request) -> JSONResponse:
-        return JSONResponse({"ready": ready()}, 200 if ready() else 503)
+        document: dict[str, Any] = {"ready": ready()}
+        held = [asdict(one) for one in parked()]
+        return JSONResponse({**document, "parked": held} if held else document, 200 if document["ready"] else 503)
 
     return [Route("/health/live", live), Route("/health/ready", readiness)]
 
 
-def health_app(ready: Callable[[], bool], alive: Callable[[], bool]) -> Starlette:
+def health_app(
+    ready: Callable[[], bool], alive: Callable[[], bool], parked: Callable[[], Iterable[Parked]] = tuple
+) -> Starlette:
     """Return an application with nothing but the health answers."""
-    return Starlette(routes=health_routes(ready, alive))
+    return Starlette(routes=health_routes(ready, alive, parked))

@@ -80,8 +80,9 @@ async def ensure_topics(settings: Settings, topics: tuple[Topic, ...] = ALL) -> 
     try:
         await admin.start()
         existing = set(await admin.list_topics())
+        copies = settings.replication
         missing = [
-            NewTopic(named(settings, topic.name), topic.partitions, settings.replication, topic_configs=topic.config)
+            NewTopic(named(settings, topic.name), topic.partitions, copies, topic_configs=topic.config(copies))
             for topic in topics
             if named(settings, topic.name) not in existing
         ]

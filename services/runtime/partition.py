@@ -1,20 +1,20 @@
 """One partition of a decider at work: inputs in, records out, the log folded; between two awaits is one step."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
 from aiokafka.structs import RecordMetadata
 
-from penstock.chain import Accepted, Fold, Item, Participant
+from penstock.chain import Accepted, Fold, Item, Participant, Record, decode
 from penstock.chain.participant import OBSERVATION, TICK, Proposal
-from penstock.errors import InvalidError
+from penstock.errors import CorruptError, InvalidError
 from penstock.events import Event, from_json
 from penstock.events.cloudevents import from_kafka
 
-log = logging.getLogger(__name__)
+from .service import Parked
 
 TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
@@ -40,7 +40,8 @@ class PartitionWorker:
 
     Attributes:
         log: name in Kafka of the own log; chained: fold by name of each chained input; the rest is plain.
-        table: name in the table by name in Kafka.
+        table: name in the table by name in Kafka, the own log's too.
+        missed: targets by chained input with the first record that was passed because it could not be read.
     """
 
     log: str
@@ -49,6 +50,7 @@ class PartitionWorker:
     table: Mapping[str, str]
     hooks: Hooks
     deciding: bool = False
+    missed: dict[str, dict[str, int]] = field(default_factory=dict)
     _early: dict[int, bytes] = field(default_factory=dict)
     _trace: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
 
@@ -63,11 +65,9 @@ class PartitionWorker:
         source = self.table[record.topic]
         fold = self.chained.get(source)
         if fold is not None:
-            accepted = fold.offer(record.offset, value)
-            if accepted is None or accepted.record is None or not accepted.record.events:
-                return
-            events = tuple(from_json(document) for document in accepted.record.events)
-            self._hear(Item(source, record.offset, accepted.target, events, accepted.digest, _text(headers)))
+            item = _decided_in(source, fold, record.offset, value, headers)
+            if item is not None:
+                self._hear(item)
             return
         try:
             event = from_kafka(value, record.headers)
@@ -75,6 +75,12 @@ class PartitionWorker:
             self._hear(Item(source, record.offset, "", (), error=str(error), raw=value))
             return
         self._hear(Item(source, record.offset, event.target, (event,), headers=_text(headers)))
+
+    def parked(self) -> Iterator[Parked]:
+        """Yield the targets behind a record that this version cannot read, of the own log or of a chained input."""
+        for name, fold in {self.table[self.log]: self.participant.fold, **self.chained}.items():
+            for target, offset in fold.parked.items():
+                yield Parked(target, name, offset)
 
     def tick(self, event: Event) -> None:
         """Take a due timer."""
@@ -84,22 +90,33 @@ class PartitionWorker:
         """Take something this copy saw itself, such as a webhook's answer."""
         self.participant.hear(Item(OBSERVATION, -1, event.target, (event,), headers=headers))
 
-    def pump(self) -> None:
-        """Decide what waits, ahead of the acknowledgements."""
+    def pump(self, mark: bool = False) -> None:
+        """Decide what waits, ahead of the acknowledgements; with `mark`, record how far inputs changed nothing."""
         if self.deciding:
-            proposals = self.participant.propose()
+            proposals = self.participant.propose(mark=mark)
             if proposals:
                 self.hooks.propose(proposals)
 
     def fold(self, offset: int, value: bytes, headers: Mapping[str, bytes]) -> None:
         """Fold one record of the own log, and those acknowledged ahead of it."""
-        accepted = self.participant.observe(offset, value)
-        if accepted is not None:
-            self.hooks.accepted(accepted, self._trace.pop(accepted.digest, headers))
+        self._fold_one(offset, value, headers)
         while (ahead := self._early.pop(self.participant.fold.next_offset, None)) is not None:
-            accepted = self.participant.observe(self.participant.fold.next_offset, ahead)
-            if accepted is not None:
-                self.hooks.accepted(accepted, self._trace.pop(accepted.digest, {}))
+            self._fold_one(self.participant.fold.next_offset, ahead, {})
+
+    def _fold_one(self, offset: int, value: bytes, headers: Mapping[str, bytes]) -> None:
+        accepted = self.participant.observe(offset, value)
+        if accepted is None:
+            return
+        if accepted.record is not None and accepted.record.error:
+            self._note_missed(accepted.record)
+        self.hooks.accepted(accepted, self._trace.pop(accepted.digest, headers))
+
+    def _note_missed(self, record: Record) -> None:
+        # The own log remembers what a chained input has parked: a restart begins behind the record that did it.
+        for taken in record.inputs:
+            for document in taken.events:
+                if record.target and "raw" in document and not _readable(base64.b64decode(document["raw"])):
+                    self.missed.setdefault(taken.source, {}).setdefault(record.target, taken.offset)
 
     def settle(
         self, proposal: Proposal, headers: Mapping[str, bytes], future: "asyncio.Future[RecordMetadata]"
@@ -121,6 +138,35 @@ class PartitionWorker:
     def _hear(self, item: Item) -> None:
         self.hooks.heard(item)
         self.participant.hear(item)
+
+
+def _decided_in(source: str, fold: Fold, offset: int, value: bytes, headers: Mapping[str, bytes]) -> Item | None:
+    """Return what a record of a chained input decided; with its error, where that cannot be known."""
+    accepted = fold.offer(offset, value)
+    if accepted is None or not accepted.target:
+        return None
+    events: tuple[Event, ...] = ()
+    why = ""
+    if accepted.record is not None:
+        try:
+            events = tuple(from_json(document) for document in accepted.record.events)
+        except InvalidError as error:
+            fold.parked[accepted.target], why = offset, f" ({error})"
+    if accepted.target in fold.parked:
+        # What the rest of this log says of the target builds on what was missed; other inputs are decided as ever,
+        # a kill above all.
+        at = fold.parked[accepted.target]
+        why = f"{accepted.target}: {source} has a record at offset {at} that this version cannot read{why}"
+        return Item(source, offset, accepted.target, (), accepted.digest, _text(headers), error=why, raw=value)
+    return Item(source, offset, accepted.target, events, accepted.digest, _text(headers)) if events else None
+
+
+def _readable(value: bytes) -> bool:
+    try:
+        record = decode(value).record
+        return record is not None and all(from_json(document) for document in record.events)
+    except (CorruptError, InvalidError):
+        return False
 
 
 def _text(headers: Mapping[str, bytes]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import logging
 from penstock.settings import Settings
 
 from .http import HttpServer, health_app
-from .service import Service, system_clock
+from .service import Decider, Service, system_clock
 
 NAMES = (
     "metric_ingestion",
@@ -29,7 +29,11 @@ async def run(names: tuple[str, ...], settings: Settings, stop: asyncio.Event) -
     """Run the services until `stop` is set (0) or one is dead (1): a new process heals what a loop cannot."""
     services = [build(name, settings) for name in names]
     health = HttpServer(
-        health_app(lambda: all(s.ready() for s in services), lambda: all(s.alive() for s in services)),
+        health_app(
+            lambda: all(s.ready() for s in services),
+            lambda: all(s.alive() for s in services),
+            lambda: [parked for s in services if isinstance(s, Decider) for parked in s.parked()],
+        ),
         settings.host,
         settings.health_port,
     )

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
-from penstock.chain import Accepted
-from penstock.errors import AppendError
+from penstock.chain import Accepted, Input
+from penstock.errors import AppendError, InvalidError
 from penstock.events import Event, PlanRegistered, from_json
 from penstock.events.cloudevents import to_kafka
 from penstock.settings import Settings
@@ -20,11 +20,13 @@ from penstock.topics import PARTITIONS, TOPICS, Topic, carriers_of
 
 from .appender import Appender
 from .kafka import connection, named, read_span
+from .tasks import Tasks
 
 POSITION_HEADER = "penstock-position"
 """Where the decision stands: `partition:offset:index` in its private log."""
 
 _AFTER_ERROR_S = 0.3
+_TRIES_BEFORE_ERROR = 30
 
 log = logging.getLogger(__name__)
 
@@ -50,20 +52,23 @@ class Republisher:
         self._log = log_topic
         self._said: dict[tuple[str, int], Place] = {}
         self._lanes = [_Lane() for _ in range(PARTITIONS)]
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(f"{log_topic.producer}, saying decisions,")
 
     async def start(self) -> None:
         """Find the last position that each public topic holds, then publish what is offered."""
         for topic in TOPICS:
             if topic.producer == self._log.producer and topic.carries:
                 await self._find_positions(topic.name)
-        self._tasks = [asyncio.create_task(self._run(partition)) for partition in range(PARTITIONS)]
+        for partition in range(PARTITIONS):
+            self._tasks.spawn(self._run(partition), lasting=True)
 
     async def stop(self) -> None:
         """Stop; what was not said yet is said at the next start."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
+
+    def alive(self) -> bool:
+        """Whether every lane runs; one that cannot say its decision tries again for ever, and its log shows it."""
+        return self._tasks.alive()
 
     def offer(self, partition: int, accepted: Accepted, headers: Mapping[str, bytes]) -> None:
         """Take an accepted record; returns at once."""
@@ -92,7 +97,7 @@ class Republisher:
         await read_span(self._settings, starts, note)
 
     async def _run(self, partition: int) -> None:
-        lane = self._lanes[partition]
+        lane, tries = self._lanes[partition], 0
         while True:
             await lane.wake.wait()
             lane.wake.clear()
@@ -102,20 +107,34 @@ class Republisher:
                 try:
                     await self._say(partition, accepted, headers)
                 except (KafkaError, AppendError) as error:
-                    log.warning("%s-%d: saying again after %s", self._log.name, partition, type(error).__name__)
+                    self._tell(partition, accepted, tries, error)
+                    tries += 1
                     await asyncio.sleep(_AFTER_ERROR_S)
                     continue
+                tries = 0
                 lane.queue.popleft()
             lane.busy = False
+
+    def _tell(self, partition: int, accepted: Accepted, tries: int, error: BaseException) -> None:
+        level = logging.WARNING if tries < _TRIES_BEFORE_ERROR else logging.ERROR
+        if tries % _TRIES_BEFORE_ERROR == 0:
+            place = f"{self._log.name}-{partition}-{accepted.offset}"
+            log.log(level, "%s is not said in public yet, tried %d times: %r", place, tries + 1, error)
 
     async def _say(self, partition: int, accepted: Accepted, headers: Mapping[str, bytes]) -> None:
         record = accepted.record
         if record is None:
             return
-        futures = [await self._dead_letter(partition, accepted)] if record.error else []
+        futures = [await self._dead_letter(partition, record.inputs[0], record.error)] if record.error else []
         said: dict[tuple[str, int], Place] = {}
         for index, document in enumerate(record.events):
-            event = from_json(document)
+            try:
+                event = from_json(document)
+            except InvalidError as error:
+                # Written by a newer copy, which says it too; this one must not stop for what it has no name for.
+                origin = Input(self._log.name, accepted.offset, (document,))
+                futures.append(await self._dead_letter(partition, origin, f"not said in public: {error}"))
+                continue
             place = (accepted.offset, index)
             for topic in carriers_of(event.type):
                 if place > self._said.get((topic.name, partition), (-1, -1)):
@@ -130,10 +149,7 @@ class Republisher:
     def _extra(self, partition: int, place: Place, headers: Mapping[str, bytes]) -> dict[str, bytes]:
         return {**headers, POSITION_HEADER: f"{partition}:{place[0]}:{place[1]}".encode()}
 
-    async def _dead_letter(self, partition: int, accepted: Accepted) -> "asyncio.Future[RecordMetadata]":
-        record = accepted.record
-        assert record is not None
-        origin = record.inputs[0]
+    async def _dead_letter(self, partition: int, origin: Input, reason: str) -> "asyncio.Future[RecordMetadata]":
         return await self._appender.append(
             "dead-letters",
             partition,
@@ -144,7 +160,7 @@ class Republisher:
                 ("origin-partition", str(partition).encode()),
                 ("origin-offset", str(origin.offset).encode()),
                 ("service", self._log.producer.encode()),
-                ("reason", record.error.encode()),
+                ("reason", reason.encode()),
             ],
         )
 

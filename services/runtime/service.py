@@ -1,11 +1,25 @@
 """What `python -m services` needs of a service."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Clock = Callable[[], datetime]
 """Returns the present time in UTC; an argument everywhere, so that tests own it."""
+
+
+@dataclass(frozen=True)
+class Parked:
+    """A target that is held back because this version cannot read a record of it.
+
+    Attributes:
+        log: name in the table of the log that holds the record; offset: where it stands there.
+    """
+
+    target: str
+    log: str
+    offset: int
 
 
 class Service(Protocol):
@@ -25,6 +39,15 @@ class Service(Protocol):
 
     def alive(self) -> bool:
         """Whether its loops move; a service that is not alive must be restarted."""
+        ...
+
+
+@runtime_checkable
+class Decider(Service, Protocol):
+    """A service that decides in a log of its own."""
+
+    def parked(self) -> Iterable[Parked]:
+        """Return the targets that are held back."""
         ...
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -15,6 +16,9 @@ from faststream.kafka import KafkaBroker, TopicPartition
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from penstock.errors import EvidenceExpiredError
+
+from .service import system_clock
+from .watermark import Sight
 
 _POLL_MS = 1000
 _AFTER_ERROR_S = 0.2
@@ -76,6 +80,16 @@ class PositionedSubscriber:
         """Whether it polled within `patience` seconds and no record was failed on."""
         return self.failure is None and monotonic() - self._polled < patience
 
+    def sight(self, position: Position) -> Sight:
+        """Return how far a partition is read, and to where it reached when the broker last answered for it."""
+        consumer, expected = self._subscriber.consumer, self._expected[position]
+        end, answered_ms = consumer.highwater(position), consumer.last_poll_timestamp(position)
+        if end is None or answered_ms is None:
+            return Sight(expected, expected, -inf)
+        # The client stamps by the wall clock; an answer from the future tells that it was set back since.
+        age = system_clock().timestamp() - answered_ms / 1000
+        return Sight(expected, end, monotonic() - age if age >= 0 else -inf)
+
     async def _poll(self, consumer: Any) -> tuple[ConsumerRecord, ...]:
         await self._sought.wait()
         try:
@@ -95,11 +109,12 @@ class PositionedSubscriber:
         beginnings = await consumer.beginning_offsets(list(self._gaps))
         for position in self._gaps:
             if beginnings[position] > self._expected[position]:
-                self.failure = EvidenceExpiredError(
+                error = EvidenceExpiredError(
                     f"{position.topic}-{position.partition} begins at {beginnings[position]}, wanted "
                     f"{self._expected[position]}: retention removed records that were not read"
                 )
-                raise self.failure
+                self._fail(error)
+                raise error
             consumer.seek(position, self._expected[position])
         self._gaps.clear()
 
@@ -111,9 +126,13 @@ class PositionedSubscriber:
             records = batch if isinstance(batch, tuple) else (batch,)
             self._on_records([record for record in records if self._is_next(record)])
         except BaseException as error:
-            # FastStream would log and go on with the next batch; a skipped record is worse than a dead service.
-            self.failure = error
+            # FastStream would go on with the next batch; a skipped record is worse than a dead service.
+            self._fail(error)
             raise
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = error
+        log.error("the follower failed and must be restarted", exc_info=error)
 
     def _is_next(self, record: ConsumerRecord) -> bool:
         position = Position(record.topic, record.partition)

@@ -1,8 +1,11 @@
-"""Which folded timers are due: a heap over what the state documents name under `timers`."""
+"""Which folded timers are due: a heap over what the state documents name under `timers`.
+
+Each entry holds when it fires by the wall clock of now: the due time, moved by the jumps of that clock since.
+"""
 
 import heapq
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from penstock import ids
 from penstock.chain import Document
@@ -15,7 +18,7 @@ class Timers:
     def __init__(self, source: str) -> None:
         self._source = source
         self._armed: dict[str, dict[str, datetime]] = {}
-        self._heap: list[tuple[datetime, str, str]] = []
+        self._heap: list[tuple[datetime, str, str, datetime]] = []
         self._fired: set[tuple[str, str, datetime]] = set()
 
     def note(self, target: str, document: Document) -> None:
@@ -25,22 +28,31 @@ class Timers:
         self._armed[target] = named
         for name, due in named.items():
             if before.get(name) != due:
-                heapq.heappush(self._heap, (due, target, name))
+                heapq.heappush(self._heap, (due, target, name, due))
         self._fired = {fired for fired in self._fired if fired[0] != target}
+
+    def waits(self, now: datetime) -> bool:
+        """Whether there may be something due."""
+        return bool(self._heap) and self._heap[0][0] <= now
 
     def due(self, now: datetime) -> Iterator[TimerFired]:
         """Yield each armed timer that is due, once until its target's state changes."""
         again = []
-        while self._heap and self._heap[0][0] <= now:
-            due, target, name = heapq.heappop(self._heap)
+        while self.waits(now):
+            entry = heapq.heappop(self._heap)
+            _, target, name, due = entry
             if self._armed.get(target, {}).get(name) != due:
                 continue
-            again.append((due, target, name))
+            again.append(entry)
             if (target, name, due) not in self._fired:
                 self._fired.add((target, name, due))
                 yield self._event(target, name, due)
         for entry in again:
             heapq.heappush(self._heap, entry)
+
+    def rearm(self, jump: timedelta) -> None:
+        """Let every armed timer wait as long as it had left before the wall clock jumped; its due time stays."""
+        self._heap = [(when + jump, target, name, due) for when, target, name, due in self._heap]
 
     def _event(self, target: str, name: str, due: datetime) -> TimerFired:
         return TimerFired(

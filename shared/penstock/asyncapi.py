@@ -73,7 +73,7 @@ def _channel(topic: Topic) -> Document:
                 "topic": topic.name,
                 "partitions": topic.partitions,
                 "topicConfiguration": {
-                    "cleanup.policy": [topic.config["cleanup.policy"]],
+                    "cleanup.policy": [topic.config()["cleanup.policy"]],
                     "retention.ms": topic.retention_ms,
                 },
                 "bindingVersion": "0.5.0",

@@ -26,7 +26,9 @@ class Settings(BaseModel):
     kafka_cert_file: Path | None = Field(None, description="Client certificate for mTLS to Kafka.")
     kafka_key_file: Path | None = Field(None, description="Key of the client certificate.")
     topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="Put before every topic name.")
-    replication: int = Field(1, ge=1, le=9, description="Replication factor of created topics.")
+    replication: int = Field(
+        1, ge=1, le=9, description="Replication factor of created topics; from 3 on, min.insync.replicas is 2."
+    )
     redis: str | None = Field(None, description="redis:// or rediss:// or unix:// URL of the view; none without it.")
     state: Path = Field(Path(".penstock"), description="Folder of local state: spools, generated tokens, local stack.")
     instance: str = Field("local", description="Name of this copy, in telemetry, flag.served and step executors.")

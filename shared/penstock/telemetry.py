@@ -42,6 +42,9 @@ class Telemetry:
     def elapsed(self, stage: str, seconds: float) -> None:
         """Record the time that a value took from one station of the pipeline to the next."""
 
+    def level(self, what: str, value: float) -> None:
+        """Record how high something stands now, such as the number of parked targets."""
+
     def close(self) -> None:
         """Send what is buffered."""
 

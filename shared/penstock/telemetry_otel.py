@@ -37,7 +37,9 @@ class OtelTelemetry(Telemetry):
         reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{base}/v1/metrics"))
         self._metrics = MeterProvider(resource=resource, metric_readers=[reader])
         self._tracer = self._traces.get_tracer("penstock", __version__)
-        self._elapsed = self._metrics.get_meter("penstock", __version__).create_histogram(
+        self._meter = self._metrics.get_meter("penstock", __version__)
+        self._levels: dict[str, Any] = {}
+        self._elapsed = self._meter.create_histogram(
             "penstock.pipeline.duration", unit="s", description="Time between two stations of the pipeline."
         )
 
@@ -55,6 +57,12 @@ class OtelTelemetry(Telemetry):
     def elapsed(self, stage: str, seconds: float) -> None:
         """Record the time that a value took from one station of the pipeline to the next."""
         self._elapsed.record(seconds, {"penstock.stage": stage})
+
+    def level(self, what: str, value: float) -> None:
+        """Record how high something stands now, as the gauge `penstock.<what>`."""
+        if what not in self._levels:
+            self._levels[what] = self._meter.create_gauge(f"penstock.{what}")
+        self._levels[what].set(value)
 
     def close(self) -> None:
         """Send what is buffered."""

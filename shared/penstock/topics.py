@@ -49,16 +49,24 @@ class Topic:
     compacted: bool = False
     partitions: int = PARTITIONS
 
-    @property
-    def config(self) -> dict[str, str]:
-        """Topic configuration for creation."""
+    def config(self, replication: int = 1) -> dict[str, str]:
+        """Return the topic's configuration for creation with so many replicas.
+
+        What is acknowledged stands on two brokers wherever there are three, so that losing one loses nothing.
+        """
         return {
+            "min.insync.replicas": str(min_insync(replication)),
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(self.retention_ms),
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": "8388608",
             **({"min.cleanable.dirty.ratio": "0.3", "segment.ms": "3600000"} if self.compacted else {}),
         }
+
+
+def min_insync(replication: int) -> int:
+    """Return how many replicas must have a record before it is acknowledged: not all, for one may be down."""
+    return 2 if replication >= 3 else 1
 
 
 _EVERYONE = ("console", "notification")

@@ -96,7 +96,7 @@ def test_kafka_is_the_version_of_the_local_stack_and_never_makes_topics_by_itsel
 
 
 def test_kafka_takes_the_largest_message_of_the_topics(compose: dict[str, Any]) -> None:
-    largest = max(int(topic.config["max.message.bytes"]) for topic in ALL)
+    largest = max(int(topic.config()["max.message.bytes"]) for topic in ALL)
     assert int(compose["services"]["kafka"]["environment"]["KAFKA_MESSAGE_MAX_BYTES"]) >= largest
 
 

@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from penstock.events import Event, HoldRequested, Request, ResumeRequested
+from penstock.errors import EvidenceExpiredError
+from penstock.events import Event, HoldRequested, Request, ResumeRequested, RolloutHeld, Why
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
@@ -15,11 +18,13 @@ from penstock.topics import PARTITIONS
 from services.rollout_control.app import build
 from services.runtime.appender import Appender
 from services.runtime.decider import DeciderShell
-from services.runtime.kafka import ensure_topics, named, read_span
+from services.runtime.kafka import connection, ensure_topics, named, read_span
 from services.runtime.reader import Heard, PublicReader
 from services.runtime.republisher import Republisher
-from services.runtime.service import system_clock
+from services.runtime.service import Clock, Parked, system_clock
 from services.runtime.snapshots import newest_generations
+from services.runtime.subscriber import PositionedSubscriber
+from tests.support.logs import others
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import eventually
@@ -29,8 +34,8 @@ HERE = partition_of(TARGET)
 
 
 @asynccontextmanager
-async def control(settings: Settings) -> AsyncIterator[DeciderShell]:
-    shell = build(settings, system_clock)
+async def control(settings: Settings, clock: Clock = system_clock) -> AsyncIterator[DeciderShell]:
+    shell = build(settings, clock)
     assert isinstance(shell, DeciderShell)
     await shell.start()
     try:
@@ -63,6 +68,38 @@ def command(number: int) -> Request:
     return kind(
         id=f"command-{number}", source="/console", target=TARGET, time=moment(number), actor="bob", reason="because"
     )
+
+
+AHEAD = moment(7200) - system_clock()
+
+
+def past_the_dead_man_timer() -> datetime:
+    """The present, two hours after the histories begin: the plan's dead-man timer is due after one."""
+    return system_clock() + AHEAD
+
+
+def grounds(heard: list[Heard]) -> list[Why]:
+    return [one.event.ground.why for one in heard if isinstance(one.event, RolloutHeld)]
+
+
+async def remove(settings: Settings, topic: str, before: int) -> None:
+    admin = AIOKafkaAdminClient(**connection(settings))
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(named(settings, topic), HERE): RecordsToDelete(before)})
+    finally:
+        await admin.close()
+
+
+async def dead_letters(settings: Settings) -> list[ConsumerRecord]:
+    letters: list[ConsumerRecord] = []
+    places = {TopicPartition(named(settings, "dead-letters"), p): 0 for p in range(PARTITIONS)}
+    for _ in range(40):
+        await read_span(settings, places, letters.append)
+        if letters:
+            break
+        await asyncio.sleep(0.1)
+    return letters
 
 
 def ids(heard: list[Heard]) -> list[str]:
@@ -116,16 +153,8 @@ async def test_input_that_cannot_be_read_is_kept_with_its_reason_and_loses_nothi
         await (await appender.append("deploys", HERE, b"x", b"\xff not json", [("ce_type", b"\xfe")]))
         await publish("deploys", deploy())
         await eventually(lambda: len(heard) == 3, "the good deploy is decided")
-        letters: list[ConsumerRecord] = []
-        name = named(stack_settings, "dead-letters")
-        for _ in range(40):
-            letters.clear()
-            await read_span(stack_settings, {TopicPartition(name, p): 0 for p in range(PARTITIONS)}, letters.append)
-            if letters:
-                break
-            await asyncio.sleep(0.1)
+        (letter,) = await dead_letters(stack_settings)
         await appender.stop()
-    (letter,) = letters
     headers = {key: value.decode() for key, value in letter.headers}
     assert headers["origin-topic"] == "deploys"
     assert headers["origin-offset"] == "0"
@@ -145,6 +174,82 @@ async def test_decisions_that_a_crash_kept_from_the_public_are_said_after_the_re
         async with control(stack_settings):
             await eventually(lambda: len(heard) == 3, "the decisions are said")
     assert [one.event.type for one in heard] == ["plan.registered", "rollout.announced", "stage.entered"]
+
+
+async def test_a_timer_that_is_due_after_a_restart_waits_for_the_command_that_stands_unread(
+    stack_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(stack_settings) as (publish, heard):
+        async with control(stack_settings):
+            await publish("deploys", deploy())
+            await eventually(lambda: len(heard) == 3, "the stage is entered and its dead-man timer armed")
+        await publish("commands", command(0))
+        poll, opened = PositionedSubscriber._poll, asyncio.Event()
+
+        async def held_up(self: PositionedSubscriber, consumer: object) -> tuple[ConsumerRecord, ...]:
+            await opened.wait()
+            return await poll(self, consumer)
+
+        monkeypatch.setattr(PositionedSubscriber, "_poll", held_up)
+        async with control(stack_settings, past_the_dead_man_timer) as shell:
+            await asyncio.sleep(1)
+            assert not shell.ready()
+            assert len(shell.document(TARGET)["timers"]) == 1
+            opened.set()
+            await eventually(lambda: len(heard) == 4, "the command is decided")
+            assert shell.ready()
+    assert grounds(heard) == [Why.PERSON]
+
+
+async def test_a_timer_that_is_due_after_a_restart_fires_where_nothing_stands_unread(stack_settings: Settings) -> None:
+    async with world(stack_settings) as (publish, heard):
+        async with control(stack_settings):
+            await publish("deploys", deploy())
+            await eventually(lambda: len(heard) == 3, "the stage is entered and its dead-man timer armed")
+        async with control(stack_settings, past_the_dead_man_timer) as shell:
+            await eventually(lambda: len(heard) == 4, "the dead-man timer fires")
+            assert shell.alive()
+    assert grounds(heard) == [Why.TELEMETRY_SILENT]
+
+
+async def test_a_log_whose_beginning_is_gone_before_a_snapshot_stops_the_service_with_what_to_do(
+    stack_settings: Settings,
+) -> None:
+    async with world(stack_settings) as (publish, heard):
+        async with control(stack_settings):
+            await publish("deploys", deploy())
+            await eventually(lambda: len(heard) == 3, "the deploy is decided")
+        await remove(stack_settings, "rollout-log", 1)
+        shell = build(stack_settings, system_clock)
+        with pytest.raises(EvidenceExpiredError, match=r"rollout-log-\d+ begins at offset 1, .* rollout-log.snapshots"):
+            await shell.start()
+        await shell.stop()
+
+
+async def test_a_followed_log_whose_needed_records_are_gone_stops_the_service(stack_settings: Settings) -> None:
+    async with others(stack_settings) as hand:
+        await hand.decide("verdict-log", command(0), command(1))
+        await remove(stack_settings, "verdict-log", 2)
+        shell = build(stack_settings, system_clock)
+        with pytest.raises(EvidenceExpiredError, match=r"verdict-log-\d+ begins at offset 2"):
+            await shell.start()
+        await shell.stop()
+
+
+async def test_a_record_of_another_log_that_is_too_new_is_kept_with_its_reason_and_its_target_shown(
+    stack_settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with others(stack_settings) as hand, control(stack_settings) as shell:
+        await hand.decide("verdict-log", command(0), schema=2)
+        await eventually(lambda: bool(shell.parked()), "the target is parked")
+        assert shell.parked() == (Parked(TARGET, "verdict-log", 0),)
+        (letter,) = await dead_letters(stack_settings)
+        assert shell.alive()
+    reason = dict(letter.headers)["reason"].decode()
+    assert TARGET in reason
+    assert "verdict-log has a record at offset 0" in reason
+    said = [record for record in caplog.records if "is parked" in record.message]
+    assert [record.levelname for record in said] == ["ERROR"]
 
 
 def _first(heard: list[Heard]) -> list[Heard]:

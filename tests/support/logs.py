@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from penstock.chain import Record, encode, genesis
-from penstock.chain.record import digest
+from penstock.chain.record import SCHEMA, digest
 from penstock.events import Event, to_json
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
@@ -22,12 +22,12 @@ class Others:
         self._appender = appender
         self._heads: dict[tuple[str, int], str] = {}
 
-    async def decide(self, log: str, *events: Event) -> None:
-        """Append one accepted record for each event."""
+    async def decide(self, log: str, *events: Event, schema: int = SCHEMA) -> None:
+        """Append one accepted record for each event, with a body of that version."""
         for event in events:
             place = (log, partition_of(event.target))
             head = self._heads.get(place) or genesis(self._cluster, named(self._settings, log), place[1])
-            value = encode(Record(head, {}, event.target, events=(to_json(event),)))
+            value = encode(Record(head, {}, event.target, events=(to_json(event),), schema=schema))
             self._heads[place] = digest(value)
             await (await self._appender.append(log, place[1], event.target.encode(), value))
 

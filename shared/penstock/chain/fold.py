@@ -52,15 +52,17 @@ class Fold:
             self.next_offset = offset + 1
             return None
         record = envelope.record
-        if record is None or envelope.target in self.parked:
+        if envelope.target and (record is None or envelope.target in self.parked):
             self.parked.setdefault(envelope.target, offset)
             record = None
-        elif self.stateful and record.target:
+        elif record is not None and self.stateful and record.target:
             self._apply(record, offset)
         self.head, self.cursor, self.next_offset = envelope.digest, envelope.cursor, offset + 1
         return Accepted(offset, envelope.digest, envelope.target, record, value)
 
     def _apply(self, record: Record, offset: int) -> None:
+        if record.passes_only:
+            return
         after = merge(self.documents.get(record.target, {}), record.patch)
         if digest_of(after) != record.state:
             raise CorruptError(

@@ -17,6 +17,7 @@ TICK = "tick"
 OBSERVATION = "observation"
 _UNPOSITIONED = -1
 _SKIPS_BEFORE_CURSOR_RECORD = 200
+_PARKED = "the target is parked behind a record that this version cannot read"
 
 
 @dataclass(frozen=True)
@@ -107,20 +108,28 @@ class Participant:
         if not _covered(item, self.fold.cursor):
             self._pending.append(item)
 
-    def propose(self, limit: int = 64) -> list[Proposal]:
-        """Decide waiting inputs ahead of their acknowledgement; return the records to append, in order."""
+    def propose(self, limit: int = 64, mark: bool = False) -> list[Proposal]:
+        """Decide waiting inputs ahead of their acknowledgement; return the records to append, in order.
+
+        Args:
+            limit: records in flight at most.
+            mark: record the cursor even if only few inputs have changed nothing since it was recorded last.
+        """
         proposals = []
         while self._pending and len(self._flight) < limit:
-            item = self._pending.popleft()
-            if _covered(item, self._cursor):
+            item = self._pending[0]
+            covered = _covered(item, self._cursor)
+            proposal = self._propose(item) if not covered else None
+            # Only now: should deciding fail, nothing that comes after the input may pass it.
+            self._pending.popleft()
+            if covered:
                 continue
-            proposal = self._propose(item)
             if proposal is not None:
                 proposals.append(proposal)
                 self._taken.append(item)
             elif item.offset != _UNPOSITIONED or self._flight:
                 self._taken.append(item)
-        if self._skipped >= _SKIPS_BEFORE_CURSOR_RECORD and not self._flight:
+        if self._skipped >= (1 if mark else _SKIPS_BEFORE_CURSOR_RECORD) and not self._flight:
             proposals.append(self._launch(Record(self._head, dict(self._cursor), "", code=self._code), None))
         return proposals
 
@@ -149,9 +158,12 @@ class Participant:
 
     def _propose(self, item: Item) -> Proposal | None:
         before = self._ahead.get(item.target, self.fold.documents.get(item.target, {}))
-        after, events, plan, error = self._run(item, before)
-        self._cursor = _moved(self._cursor, item)
+        parked = item.target in self.fold.parked
+        if parked and item.source == TICK:
+            return None  # whoever can read the target finds the timer due in its state
+        after, events, plan, error = (before, (), "", item.error or _PARKED) if parked else self._run(item, before)
         patch = diff(before, after)
+        self._cursor = _moved(self._cursor, item)
         if not patch and not events and not error:
             self._skipped += item.offset != _UNPOSITIONED
             return None
@@ -162,7 +174,8 @@ class Participant:
             inputs=(Input(item.source, item.offset, _recorded(item)),),
             events=tuple(to_json(event) for event in events),
             patch=patch,
-            state=digest_of(after) if item.target else "",
+            # Of a parked target this version knows no state: the next one may hold another than stood here before.
+            state=digest_of(after) if item.target and not parked else "",
             time=to_json(item.events[-1])["time"] if item.events else "",
             plan=plan,
             code=self._code,
@@ -174,8 +187,6 @@ class Participant:
     def _run(self, item: Item, before: Document) -> tuple[Document, tuple[Event, ...], str, str]:
         if item.error:
             return before, (), "", item.error
-        if item.target in self.fold.parked:
-            return before, (), "", "the target is parked behind a record that this version cannot read"
         after, plan = before, ""
         events: list[Event] = []
         try:

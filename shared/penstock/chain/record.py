@@ -44,6 +44,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         patch: merge patch of the target's document; state: digest of the document after it.
         time: event time of the decision, RFC 3339; plan: hash of the plan in force; code: version of the decider.
         error: why the input could not be decided; it is dead-lettered and its target held.
+            A writer to which the target was parked claims no state (empty), for it does not know it.
     """
 
     prev: str
@@ -58,6 +59,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     plan: str = ""
     code: str = ""
     error: str = ""
+
+    @property
+    def passes_only(self) -> bool:
+        """Whether it only moves the cursor past an input, with no word on the state; decided is nothing then."""
+        return bool(self.error) and not self.state and not self.patch and not self.events
 
 
 class _Envelope(msgspec.Struct, frozen=True):

@@ -20,9 +20,10 @@ KINDS = (
     *("fold",) * 3,
     *("tick", "lose", "repeat", "crash", "crash-late", "stall", "wake", "wake", "snapshot"),
 )
+TWO_VERSIONS = (*KINDS, "change")
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(KINDS),
+        st.sampled_from(TWO_VERSIONS),
         st.integers(0, 2),
         st.integers(0, 9),
     ),
@@ -52,6 +53,7 @@ def step(world: World, kind: str, who: int, number: int) -> None:
             "crash-late": lambda: world.crash(copy, appends_arrive=True),
             "stall": lambda: setattr(copy, "stalled", True),
             "snapshot": lambda: world.snapshot(copy),
+            "change": lambda: world.change_version(copy),
         }[kind]()
 
 
@@ -64,12 +66,12 @@ def test_every_input_is_decided_once_in_order_whatever_crashes(copies: int, step
     assert world.verdict() == "right"
 
 
-def run(seed: int) -> str:
+def run(seed: int, kinds: tuple[str, ...] = KINDS) -> str:
     rng = random.Random(seed)
     world = World(rng.choice([2, 3]))
     try:
         for _ in range(800):
-            step(world, rng.choice(KINDS), rng.randrange(3), rng.randrange(10))
+            step(world, rng.choice(kinds), rng.randrange(3), rng.randrange(10))
         return world.verdict()
     except CorruptError:
         return "a reader met a state that its record does not state"
@@ -77,6 +79,10 @@ def run(seed: int) -> str:
 
 def test_long_random_runs_end_right() -> None:
     assert {run(seed) for seed in range(30)} == {"right"}
+
+
+def test_long_random_runs_of_two_versions_end_right_although_one_cannot_read_the_other() -> None:
+    assert {run(seed, TWO_VERSIONS) for seed in range(30)} == {"right"}
 
 
 def test_the_cursor_in_place_of_the_digest_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
