@@ -7,6 +7,7 @@ import logging
 from penstock.settings import Settings
 
 from .http import HttpServer, health_app
+from .instance import held
 from .service import Service, system_clock
 
 NAMES = (
@@ -26,7 +27,16 @@ log = logging.getLogger(__name__)
 
 
 async def run(names: tuple[str, ...], settings: Settings, stop: asyncio.Event) -> int:
-    """Run the services until `stop` is set (0) or one is dead (1): a new process heals what a loop cannot."""
+    """Run the services until `stop` is set (0) or one is dead (1): a new process heals what a loop cannot.
+
+    Raises:
+        UnavailableError: Kafka is away, or another process is the copy of that name.
+    """
+    with held(settings, names):
+        return await _run(names, settings, stop)
+
+
+async def _run(names: tuple[str, ...], settings: Settings, stop: asyncio.Event) -> int:
     services = [build(name, settings) for name in names]
     health = HttpServer(
         health_app(lambda: all(s.ready() for s in services), lambda: all(s.alive() for s in services)),

@@ -23,7 +23,7 @@ from .ports import free_ports, require_free, require_open
 from .processes import Child, Watchdog
 from .progress import Narrator
 from .redis import LocalRedis
-from .state import NOTE, Note, held, local_token, state_folder, tree_root, write_note
+from .state import NOTE, Note, held, instance_name, local_token, state_folder, tree_root, write_note
 from .supervisor import Supervisor
 
 SERVICES = (
@@ -216,6 +216,7 @@ class LocalStack:
     def _environment_of(self, root: Path, given: Mapping[str, str]) -> dict[str, str]:
         # A local stack listens on loopback only, and its subscribers are usually there too.
         local = {"PENSTOCK_ALLOW_PRIVATE_WEBHOOKS": "true"} if self.settings.host == "127.0.0.1" else {}
+        local |= {variable_of("instance"): instance_name(self.folder)}
         # The command line's token is none of the services' business.
         inherited = {name: value for name, value in self._environment.items() if name != "PENSTOCK_TOKEN"}
         ours = {variable_of(field): value for field, value in given.items()}
