@@ -26,6 +26,7 @@ from penstock.events import (
 from penstock.plan import Plan, load_plan
 from penstock.rollout import IllegalTransitionError, RolloutState, evolve
 
+from .differences import Difference, difference_of
 from .entries import Entry
 
 MOST_ENTRIES = 4000
@@ -33,12 +34,9 @@ MOST_POINTS = 720
 
 
 class GatePoint(NamedTuple):
-    """One gate after one window, as the chart draws it; relative differences."""
+    """One gate after one window, as the chart draws it."""
 
-    estimate: float | None
-    low: float | None
-    high: float | None
-    limit: float | None
+    difference: Difference
     word: Word
 
 
@@ -175,5 +173,4 @@ class Book:
 
 
 def _point(gate: GateVerdict) -> GatePoint:
-    limit = gate.tolerance_effective if gate.tolerance_effective is not None else gate.tolerance
-    return GatePoint(gate.estimate, gate.low, gate.high, limit, gate.word)
+    return GatePoint(difference_of(gate), gate.word)

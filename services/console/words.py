@@ -1,4 +1,4 @@
-"""Numbers as people read them: shares, seconds, differences with their sign and unit."""
+"""Numbers and verdicts as people read them: shares, seconds, values in their unit, words."""
 
 from penstock import explain
 from penstock.events import Authority, GateVerdict, Word
@@ -38,26 +38,6 @@ def value_of(gate: GateVerdict, side: str) -> str:
     if gate.kind in _SHARES:
         return explain.share(value)
     return explain.amount(value, gate.unit or "")
-
-
-def difference(gate: GateVerdict) -> str:
-    """Return the relative difference of canary from baseline."""
-    return explain.percent(gate.estimate) if gate.estimate is not None else "–"
-
-
-def band(gate: GateVerdict) -> str:
-    """Return the anytime-valid band of the relative difference: `+12 % … +64 %`."""
-    if gate.low is None and gate.high is None:
-        return "–"
-    low = explain.percent(gate.low) if gate.low is not None else "−∞"
-    high = explain.percent(gate.high) if gate.high is not None else "∞"
-    return f"{low} … {high}"
-
-
-def limit(gate: GateVerdict) -> str:
-    """Return the tolerance in force."""
-    value = gate.tolerance_effective if gate.tolerance_effective is not None else gate.tolerance
-    return explain.percent(value) if value is not None else "–"
 
 
 def told_word(gate: GateVerdict) -> str:

@@ -97,7 +97,8 @@ def _approve(course: Course, request: ApprovalGranted) -> None:
     if Role.ADMIN not in request.roles and not set(approvers) & set(request.roles):
         _refuse(course, request, "not_approver", f"stage {stage.name} is approved by: {', '.join(approvers)}")
     elif request.actor is None or request.actor == rollout.author:
-        _refuse(course, request, "author_may_not_approve", "who asked for the release may not approve it; ask another")
+        detail = "who asked for the release may not approve it; ask another person"
+        _refuse(course, request, "author_may_not_approve", detail)
     elif request.actor in rollout.approved_by:
         _refuse(course, request, "not_allowed", f"{request.actor} has approved already; another person must")
     else:

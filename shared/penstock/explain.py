@@ -139,7 +139,9 @@ def _snapped(gate: Mapping[str, Any], effective: float) -> str:
 def _outcome(gate: Mapping[str, Any]) -> str:
     word, needed = str(gate["word"]), gate.get("windows_needed")
     if word == "breach":
-        return f"breach, evidence 1 in {_odds(gate.get('evidence') or 0.0)}"
+        # Several tails are judged together, and may be beyond the limit before the quantile's own band is.
+        whole = " of the tail from there on" if (gate.get("detail") or {}).get("tails", 1) > 1 else ""
+        return f"breach{whole}, evidence 1 in {_odds(gate.get('evidence') or 0.0)}"
     if word == "passed":
         return "passed"
     if gate.get("final"):

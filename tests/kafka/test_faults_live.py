@@ -1,4 +1,5 @@
-"""Live, one process a service, under load: kill -9 of each service in turn, and every release still ends safely."""
+"""Live, one process a service, under load: kill -9 of each service and server in turn, and every release still ends
+safely."""
 
 import io
 import os
@@ -18,12 +19,13 @@ from penstock.local.stack import SERVICES
 from penstock.rollout import Phase
 from penstock.settings import Settings
 
+VICTIMS = ("kafka", *SERVICES, "redis")
 BETWEEN_S = 3.0
 """Seconds between kills: what died is started again within one, and is at work within three or four."""
 
 
 @pytest.mark.timeout(240)
-def test_after_kill_9_of_each_service_the_bad_release_is_rolled_back_and_no_other(
+def test_after_kill_9_of_each_service_and_server_the_bad_release_is_rolled_back_and_no_other(
     kafka: LocalKafka, tmp_path: Path
 ) -> None:
     # `kafka` only so that downloads and the start cache are there: the demo starts its own.
@@ -36,11 +38,11 @@ def test_after_kill_9_of_each_service_the_bad_release_is_rolled_back_and_no_othe
         director.release()
         good, bad, unmeasured = (director.stories[feature.target] for feature in (GOOD, SAME, UNMEASURED))
         first = dict(cast.stack.pids)
-        for victim in SERVICES:
+        for victim in VICTIMS:
             os.kill(cast.stack.pids[victim], signal.SIGKILL)
             director.until(lambda: False, BETWEEN_S, needed=False)
         director.until(lambda: bad.phase is Phase.ROLLED_BACK and unmeasured.phase is Phase.HELD, 90.0)
-        assert all(cast.stack.pids[name] != first[name] for name in SERVICES)
+        assert all(cast.stack.pids[name] != first[name] for name in VICTIMS)
         assert bad.breach is not None
         assert "errors" in bad.breach.blamed
         for story in (good, unmeasured):

@@ -4,17 +4,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from penstock import explain
 from penstock.events import GateVerdict, Word
 from services.console.book import Book, GatePoint, Point
+from services.console.differences import Difference
 from services.console.views import worst_first
 from services.console.words import told, told_word
 
 WIDTH, HEIGHT = 760, 220
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 26
 _LEAST_SPAN_S = 10.0
+_LEAST_RELATIVE, _LEAST_POINTS = 0.01, 0.0002
 _LABEL_WIDTH = 80
-_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+_STEPS = (
+    0.0001,
+    0.0002,
+    0.0005,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.25,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    20.0,
+    50.0,
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +62,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Chart:
-    """Geometry in SVG user units; `band` and `line` are point lists, `marks` are (x, label) of vertical lines."""
+    """Geometry in SVG user units.
+
+    Attributes:
+        measure: in what differences are drawn.
+        band, line: point lists; marks: (x, label, anchor) of vertical lines.
+    """
 
     gate: str
     kind: str
+    measure: str
     word: str
     band: str
     line: str
@@ -65,12 +92,12 @@ class Chart:
 
 
 class _Scale:
-    """Maps time and relative difference to the plot, clamped to it."""
+    """Maps time and difference to the plot, clamped to it."""
 
     def __init__(self, points: Sequence[tuple[Point, GatePoint]]) -> None:
         self._first = points[0][0].at
         self._span = max((points[-1][0].at - self._first).total_seconds(), _LEAST_SPAN_S)
-        self.low, self.high = _domain([gate for _, gate in points])
+        self.low, self.high = _domain([gate.difference for _, gate in points])
 
     def x(self, at: datetime) -> float:
         share = (at - self._first).total_seconds() / self._span
@@ -85,21 +112,29 @@ def charts_of(book: Book) -> list[Chart]:
     """Return a chart of every gate that has been measured, worst first."""
     charts = []
     for gate in worst_first(book.gates):
-        points = [(point, found) for point, found in book.points_of(gate.gate) if found.estimate is not None]
+        points = _drawn(book.points_of(gate.gate))
         if len(points) > 1:
             charts.append(_chart(book, gate, points))
     return charts
 
 
+def _drawn(points: Sequence[tuple[Point, GatePoint]]) -> Sequence[tuple[Point, GatePoint]]:
+    """Return the measured windows, those of the newest one's measure: two measures have no common axis."""
+    measured = [pair for pair in points if pair[1].difference.estimate is not None]
+    return [pair for pair in measured if pair[1].difference.in_points is measured[-1][1].difference.in_points]
+
+
 def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoint]]) -> Chart:
     scale = _Scale(points)
-    lows = [(scale.x(p.at), scale.y(g.low if g.low is not None else scale.low)) for p, g in points]
-    highs = [(scale.x(p.at), scale.y(g.high if g.high is not None else scale.high)) for p, g in points]
-    middle = [(scale.x(p.at), scale.y(g.estimate or 0.0)) for p, g in points]
-    limit = points[-1][1].limit
+    seen = [(scale.x(point.at), found.difference) for point, found in points]
+    lows = [(x, scale.y(each.low if each.low is not None else scale.low)) for x, each in seen]
+    highs = [(x, scale.y(each.high if each.high is not None else scale.high)) for x, each in seen]
+    middle = [(x, scale.y(each.estimate or 0.0)) for x, each in seen]
+    last = points[-1][1].difference
     return Chart(
         gate=gate.gate,
         kind=gate.kind,
+        measure="in percentage points" if last.in_points else "relative",
         word=told_word(gate),
         band=_joined([*highs, *reversed(lows)]),
         line=_joined(middle),
@@ -108,32 +143,33 @@ def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoin
             for (x, y), (p, g) in _thinned(list(zip(middle, points, strict=True)))
         ],
         zero=scale.y(0.0),
-        limit=scale.y(limit) if limit is not None else None,
-        limit_label=f"limit {explain.percent(limit)}" if limit is not None else "",
-        ticks=_ticks(scale),
+        limit=scale.y(last.limit) if last.limit is not None else None,
+        limit_label=f"limit {last.words(last.limit)}" if last.limit is not None else "",
+        ticks=_ticks(scale, last),
         times=_times(scale, points),
         marks=_marks(book, scale, points),
         rows=[_row(p, g) for p, g in points[-60:]],
     )
 
 
-def _domain(gates: Sequence[GatePoint]) -> tuple[float, float]:
+def _domain(differences: Sequence[Difference]) -> tuple[float, float]:
     """Show all estimates, the limit and the last band; early bands are as wide as the world and may be cut."""
-    estimates = [gate.estimate or 0.0 for gate in gates]
-    limit = abs(gates[-1].limit or 0.0)
-    last = gates[-1]
-    reach = max(limit * 2.5, 1.3 * max(abs(value) for value in estimates), 0.02)
-    high = max(*estimates, limit * 1.5, min(last.high if last.high is not None else 0.0, reach), 0.01)
-    low = min(*estimates, -limit * 0.5, max(last.low if last.low is not None else 0.0, -reach), -0.01)
+    estimates = [each.estimate or 0.0 for each in differences]
+    last = differences[-1]
+    limit = abs(last.limit or 0.0)
+    least = _LEAST_POINTS if last.in_points else _LEAST_RELATIVE
+    reach = max(limit * 2.5, 1.3 * max(abs(value) for value in estimates), 2.0 * least)
+    high = max(*estimates, limit * 1.5, min(last.high if last.high is not None else 0.0, reach), least)
+    low = min(*estimates, -limit * 0.5, max(last.low if last.low is not None else 0.0, -reach), -least)
     room = (high - low) * 0.06
     return low - room, high + room
 
 
-def _ticks(scale: _Scale) -> list[tuple[float, str]]:
+def _ticks(scale: _Scale, shown: Difference) -> list[tuple[float, str]]:
     step = next((s for s in _STEPS if (scale.high - scale.low) / s <= 6), _STEPS[-1])
     first = int(scale.low / step)
     values = [step * number for number in range(first, int(scale.high / step) + 1)]
-    return [(scale.y(value), f"{value * 100:+.0f} %" if value else "0") for value in values if value >= scale.low]
+    return [(scale.y(value), shown.words(value) if value else "0") for value in values if value >= scale.low]
 
 
 def _times(scale: _Scale, points: Sequence[tuple[Point, GatePoint]]) -> list[tuple[float, str]]:
@@ -172,10 +208,8 @@ def _title(name: str, point: Point, gate: GatePoint) -> str:
 
 
 def _row(point: Point, gate: GatePoint) -> Row:
-    low = explain.percent(gate.low) if gate.low is not None else "−∞"
-    high = explain.percent(gate.high) if gate.high is not None else "∞"
-    estimate = explain.percent(gate.estimate) if gate.estimate is not None else "–"
-    return Row(point.at, point.stage, point.judged, estimate, f"{low} … {high}", gate.word)
+    shown = gate.difference
+    return Row(point.at, point.stage, point.judged, shown.words(shown.estimate), shown.band, gate.word)
 
 
 def _joined(points: Sequence[tuple[float, float]]) -> str:

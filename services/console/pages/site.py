@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from penstock.events import GateVerdict
 from services.console import words
+from services.console.differences import difference_of
 from services.console.entries import Wanted
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s|min|h)(?!\w))")
@@ -131,12 +132,13 @@ def tight(text: str) -> str:
 
 def gate_words(gate: GateVerdict) -> dict[str, str]:
     """Return a gate's cells of the table."""
+    difference = difference_of(gate)
     return {
         "canary": words.value_of(gate, "canary"),
         "baseline": words.value_of(gate, "baseline"),
-        "difference": words.difference(gate),
-        "band": words.band(gate),
-        "limit": words.limit(gate),
+        "difference": difference.words(difference.estimate),
+        "band": difference.band,
+        "limit": difference.words(difference.limit),
         "clause": words.clause(gate),
     }
 

@@ -233,7 +233,7 @@ class QuantileComparison:
         ratios = [float(canary[max(at - k, 0)] + 0.5) / float(canary[-1]) / max(share, 1e-12) for k in self._shift]
         gain_f = count_gain(events, ratios[0], 1.0, float(bank.phi[self._first])) if ratios[0] > 1 else 0.0
         gain_p = count_gain(events, ratios[1], 1.0, float(bank.phi[self._pass])) if ratios[1] < 1 else 0.0
-        detail = {"edge": math.exp(here), "steps": float(self._shift[0])}
+        detail = {"edge": math.exp(here), "steps": float(self._shift[0]), "tails": float(len(self._absolute))}
         if frame.scale is not None:
             detail["scale"] = float(frame.scale)
         return Description(

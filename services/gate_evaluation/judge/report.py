@@ -9,7 +9,7 @@ from services.gate_evaluation.judge.layout import GateLayout
 from services.gate_evaluation.judge.parts import crossing
 from services.gate_evaluation.judge.reading import Description, Reading
 from services.gate_evaluation.judge.rule import Bake, Standing, breached
-from services.gate_evaluation.judge.spec import Authority, GateSpec
+from services.gate_evaluation.judge.spec import Authority, GateKind, GateSpec
 from services.gate_evaluation.judge.verdict import GateVerdict, Word
 
 _LN10 = math.log(10.0)
@@ -60,7 +60,7 @@ def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, a
         tolerance_effective=seen.tolerance,
         pass_asked=gate.pass_at.relative,
         pass_effective=seen.pass_margin,
-        limit_absolute=None if seen.baseline is None else seen.tolerance * seen.baseline,
+        limit_absolute=_limit_absolute(gate, seen),
         windows_needed=windows,
         samples_needed=None if windows is None else windows * each,
         no_data=standing.no_data,
@@ -72,6 +72,15 @@ def _relative(seen: Description) -> float | None:
     if seen.canary is None or seen.baseline is None or not seen.baseline > 0:
         return None
     return seen.canary / seen.baseline - 1.0
+
+
+def _limit_absolute(gate: GateSpec, seen: Description) -> float | None:
+    if seen.baseline is None:
+        return None
+    if gate.kind is GateKind.RATIO:
+        # Not by the effective tolerance: that is relative to a slower rate than the one shown.
+        return max(gate.fail_at.relative * seen.baseline, gate.fail_at.absolute)
+    return seen.tolerance * seen.baseline
 
 
 def _word(standing: Standing, bake: Bake, alpha: float, alpha_pass: float) -> tuple[Word, bool]:

@@ -1,36 +1,28 @@
 """`penstock bench ingest`: points taken in by the HTTP door and counted in windows, beside the bare Kafka client."""
 
 import asyncio
-import os
 import secrets
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Group
 
-from penstock.errors import NotFoundError, UnavailableError
 from penstock.local.ports import free_ports, is_open
-from penstock.local.processes import Child, Watchdog
-from penstock.local.state import tree_root
+from penstock.local.processes import Child
 from penstock.settings import Settings
 from penstock.tokens import digest_of
 
+from .bench_ground import Ground, ground, wait_until
 from .bench_intake import Closed, Taken, counted, cpu_seconds, post, produce, register, watched
-from .bench_pipeline import broker
-from .bench_probe import prepare, remove
 from .exits import Exits
 from .output import Json, Output, Quiet, table
 
 app = typer.Typer(help="Points taken in and counted in windows, beside the bare client.")
 
-_READY_S = 60.0
 _EVENTS = 10
 """Requests that each point tells."""
 
@@ -73,23 +65,13 @@ def ingest(
 ) -> None:
     """Measure the way in: HTTP door, Kafka, windows. Uses the broker that `bench pipeline` would use."""
     out = Output(json, quiet=quiet)
-    root = tree_root()
-    if root is None:
-        raise NotFoundError("the services are not installed here: run this from a clone of Penstock")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
-        watchdog = Watchdog()
-        stack.callback(watchdog.close)
-        where = stack.enter_context(broker(folder, watchdog, out)).model_copy(
-            update={"topic_prefix": f"bench-{secrets.token_hex(3)}.", "state": folder}
-        )
-        cluster = asyncio.run(prepare(where))
-        stack.callback(lambda: asyncio.run(remove(where)))
-        asyncio.run(register(where))
+    with ground(out) as on:
+        asyncio.run(register(on.settings))
         token = secrets.token_urlsafe(24)
-        port, service = stack.enter_context(_service(where, token, root, folder, watchdog))
-        out.progress(f"posting {connections * rounds} exports of {points} points")
-        found = asyncio.run(_measure(where, cluster, (port, token, service.pid), (connections, rounds, points)))
+        with _service(on, token) as (port, service):
+            out.progress(f"posting {connections * rounds} exports of {points} points")
+            door, load = (port, token, service.pid), (connections, rounds, points)
+            found = asyncio.run(_measure(on.settings, on.cluster, door, load))
     document = {**asdict(found), "exact": found.exact, "per_cpu_second": found.per_cpu_second}
     out.result(document, lambda: _text(found))
     if check and not found.exact:
@@ -128,30 +110,14 @@ def _text(found: IngestBench) -> Group:
 
 
 @contextmanager
-def _service(where: Settings, token: str, root: Path, folder: Path, watchdog: Watchdog) -> Iterator[tuple[int, Child]]:
+def _service(on: Ground, token: str) -> Iterator[tuple[int, Child]]:
     (port,) = free_ports(1)
-    tokens = folder / "tokens.yaml"
+    tokens = on.folder / "tokens.yaml"
     tokens.write_text(f"tokens: [{{sha256: {digest_of(token)}, identity: bench, roles: [publisher]}}]\n")
-    ours = {
-        "KAFKA": where.kafka,
-        "TOPIC_PREFIX": where.topic_prefix,
-        "STATE": str(folder),
-        "OTLP_PORT": str(port),
-        "TOKENS": str(tokens),
-        "LOG_LEVEL": "WARNING",
-    }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
-    security = {name: value for name, value in os.environ.items() if name.startswith("PENSTOCK_KAFKA_")}
-    environment = {**kept, **security, **{f"PENSTOCK_{n}": v for n, v in ours.items()}, "PYTHONPATH": str(root)}
-    command = (sys.executable, "-P", "-m", "services", "metric_ingestion")
-    service = Child("metric_ingestion", command, folder / "ingestion.log", watchdog)
+    service = on.child("metric_ingestion", sys.executable, "-P", "-m", "services", "metric_ingestion")
     try:
-        service.start(environment)
-        deadline = time.monotonic() + _READY_S
-        while not is_open(port):
-            if not service.alive or time.monotonic() > deadline:
-                raise UnavailableError(f"metric ingestion does not start; it said:\n{service.last_words()}")
-            time.sleep(0.05)
+        service.start(on.environment(OTLP_PORT=port, TOKENS=tokens))
+        wait_until(lambda: is_open(port), service)
         yield port, service
     finally:
         service.kill()

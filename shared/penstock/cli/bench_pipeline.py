@@ -3,30 +3,20 @@
 import asyncio
 import http
 import http.client
-import os
-import secrets
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Group
 
-from penstock.errors import NotFoundError, UnavailableError
-from penstock.local.kafka import LocalKafka
 from penstock.local.ports import free_ports
-from penstock.local.processes import Child, Watchdog
-from penstock.local.state import tree_root
-from penstock.settings import Settings
 
-from .bench_probe import Lane, Latencies, measure, prepare, remove
+from .bench_ground import Ground, ground, wait_until
+from .bench_probe import Lane, Latencies, measure
 from .bench_relay import HOPS
-from .client import settings
 from .exits import Exits
 from .output import Json, Output, Quiet, table
 
@@ -34,7 +24,6 @@ app = typer.Typer(help="Window closed to flag changed, beside a bare chain.")
 
 MOST_MS = 50.0
 MOST_RATIO = 3.0
-_READY_S = 60.0
 _SERVICES = ("gate_evaluation", "rollout_control", "flag_control")
 
 
@@ -79,20 +68,8 @@ def pipeline(
     without one it starts a broker for itself.
     """
     out = Output(json, quiet=quiet)
-    root = tree_root()
-    if root is None:
-        raise NotFoundError("the services are not installed here: run this from a clone of Penstock")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-")))
-        watchdog = Watchdog()
-        stack.callback(watchdog.close)
-        where = stack.enter_context(broker(folder, watchdog, out)).model_copy(
-            update={"topic_prefix": f"bench-{secrets.token_hex(3)}.", "state": folder}
-        )
-        cluster = asyncio.run(prepare(where))
-        stack.callback(lambda: asyncio.run(remove(where)))
-        stack.enter_context(_children(where, root, folder, watchdog))
-        ours, bare = asyncio.run(measure(where, cluster, transitions, warm_up, out.progress))
+    with ground(out) as on, _children(on):
+        ours, bare = asyncio.run(measure(on.settings, on.cluster, transitions, warm_up, out.progress))
     found = PipelineBench(HOPS, ours.count, bare.count, warm_up, ours, bare)
     document = {**asdict(found), "ratio": found.ratio, "within": found.within}
     out.result(document, lambda: _text(found))
@@ -115,66 +92,22 @@ def _text(found: PipelineBench) -> Group:
 
 
 @contextmanager
-def broker(folder: Path, watchdog: Watchdog, out: Output) -> Iterator[Settings]:
-    """Yield settings on the Kafka that the settings name, or on one of the benchmark's own in `folder`."""
-    given = settings()
-    if given.kafka != Settings.model_fields["kafka"].default:
-        out.progress(f"using the Kafka at {given.kafka}")
-        yield given
-        return
-    from penstock.local.aot import trained
-    from penstock.local.jars import kafka_jars
-    from penstock.local.java import find_java
-    from penstock.local.progress import Narrator
-
-    narrator = Narrator(out.quiet)
-    own = LocalKafka(trained(find_java(), kafka_jars(narrator), narrator, watchdog), folder, watchdog=watchdog)
-    out.progress("starting a Kafka of its own")
-    own.start()
-    try:
-        yield given.model_copy(update={"kafka": own.bootstrap})
-    finally:
-        own.kill()
-
-
-@contextmanager
-def _children(where: Settings, root: Path, folder: Path, watchdog: Watchdog) -> Iterator[None]:
+def _children(on: Ground) -> Iterator[None]:
     """Run the services in one process and the relays of the bare chain in another."""
     health, flags, sync = free_ports(3)
-    ours = {
-        "KAFKA": where.kafka,
-        "TOPIC_PREFIX": where.topic_prefix,
-        "STATE": str(folder),
-        "HEALTH_PORT": str(health),
-        "OFREP_PORT": str(flags),
-        "SYNC_PORT": str(sync),
-        "LOG_LEVEL": "WARNING",
-    }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
-    security = {name: value for name, value in os.environ.items() if name.startswith("PENSTOCK_KAFKA_")}
-    environment = {**kept, **security, **{f"PENSTOCK_{n}": v for n, v in ours.items()}, "PYTHONPATH": str(root)}
-    services = Child(
-        "services", (sys.executable, "-P", "-m", "services", *_SERVICES), folder / "services.log", watchdog
-    )
-    relay = Child("relay", (sys.executable, "-P", "-m", "penstock.cli.bench_relay"), folder / "relay.log", watchdog)
+    environment = on.environment(HEALTH_PORT=health, OFREP_PORT=flags, SYNC_PORT=sync)
+    services = on.child("services", sys.executable, "-P", "-m", "services", *_SERVICES)
+    relay = on.child("relay", sys.executable, "-P", "-m", "penstock.cli.bench_relay")
     children = (services, relay)
     try:
         for child in children:
             child.start(environment)
-        _await(lambda: _ready(health), services)
-        _await(lambda: relay.last_words().count("ready") == HOPS - 1, relay)
+        wait_until(lambda: _ready(health), services)
+        wait_until(lambda: relay.last_words().count("ready") == HOPS - 1, relay)
         yield
     finally:
         for child in children:
             child.kill()
-
-
-def _await(so: Callable[[], bool], child: Child) -> None:
-    deadline = time.monotonic() + _READY_S
-    while not so():
-        if not child.alive or time.monotonic() > deadline:
-            raise UnavailableError(f"{child.name} does not start; it said:\n{child.last_words()}")
-        time.sleep(0.05)
 
 
 def _ready(port: int) -> bool:

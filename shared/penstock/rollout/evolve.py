@@ -108,7 +108,8 @@ def _announced(state: RolloutState | None, event: RolloutAnnounced) -> RolloutSt
         id=event.rollout,
         target=event.target,
         version=event.release.version,
-        author=event.release.author,
+        # Where CI names nobody, whoever announced the release asked for it.
+        author=event.release.author or event.actor,
         plan_name=event.plan_name,
         plan_hash=event.plan_hash,
         stages=tuple(StageState(stage.name, stage.exposure, stage.approvers) for stage in event.stages),

@@ -53,3 +53,20 @@ def test_time_labels_do_not_overlap():
         for chart in charts_of(book_of(teller)):
             places = [x for x, _ in chart.times]
             assert all(later - earlier >= 60 for earlier, later in pairwise(places))
+
+
+def test_a_share_is_drawn_in_points_and_a_latency_relative():
+    p99, errors = charts_of(book_of(rolled_back()))
+    assert (p99.measure, errors.measure) == ("relative", "in percentage points")
+    assert p99.limit_label.endswith(" %")
+    assert errors.limit_label.endswith(" pp")
+    assert all(row.band == "–" or " pp … " in row.band for row in errors.rows)
+
+
+def test_windows_without_the_newest_measure_are_left_out_of_the_chart():
+    book = book_of(rolled_back())
+    gates = book.points[0].gates
+    errors = gates["errors"]
+    gates["errors"] = errors._replace(difference=errors.difference._replace(in_points=False, estimate=400.0))
+    drawn = next(chart for chart in charts_of(book) if chart.gate == "errors")
+    assert len(drawn.rows) == len(book.points) - 1

@@ -3,9 +3,9 @@
 import pytest
 
 from penstock.explain import explain_gate, explain_verdict
-from services.gate_evaluation.judge import GateKind, GateSpec, JudgeSpec
+from services.gate_evaluation.judge import GateKind, GateSpec, Judge, JudgeSpec
 from services.gate_evaluation.power import Help, power, rendered
-from tests.support.judging import FOUR, errors_gate
+from tests.support.judging import FOUR, errors_gate, window
 
 SPEC = JudgeSpec(FOUR)
 
@@ -56,6 +56,10 @@ def test_an_open_gate_reads_as_difference_band_limit_and_windows_to_go() -> None
     [
         ({"tolerance_effective": 0.0443}, "(asked +5.0 %, buckets allow +4.4 %)"),
         ({"word": "breach", "evidence": 3.0}, "breach, evidence 1 in 1,000"),
+        (
+            {"word": "breach", "evidence": 3.0, "detail": {"tails": 4.0}},
+            "breach of the tail from there on, evidence 1 in 1,000",
+        ),
         ({"word": "passed", "final": True}, "limit of +25 ms: passed"),
         ({"final": True}, "inconclusive, the bake is over"),
         ({"windows_needed": None}, "no decision in sight"),
@@ -91,3 +95,14 @@ def test_a_verdict_is_told_decision_first_and_worst_gate_next() -> None:
     assert "blamed: errors" in lines[0]
     assert "the traffic split is not the one configured" in lines[0]
     assert lines[1].startswith("errors ")
+
+
+def test_the_limit_of_a_share_is_the_plans_own_whatever_the_present_rate() -> None:
+    judge = Judge.start(JudgeSpec((errors_gate(0.1, 0.05),)))
+    for _ in range(30):
+        judge.observe(window(0, 100, 10, 1900), 0.05)
+    for _ in range(30):
+        last = judge.observe(window(0, 100, 0, 1900), 0.05).gates[0]
+    assert last.baseline is not None
+    assert 0.0 < last.baseline < 0.002
+    assert last.limit_absolute == 0.05

@@ -62,9 +62,9 @@ class Desk:
 
 
 def deploy(version: str = "2", number: int = 1, **fields: Any) -> DeployAnnounced:
-    given = {"plan_text": SHORT} | fields
     release = Release(service="shop", version=version, author="alice")
-    return DeployAnnounced(id=f"d{number}", source="/ci", target=TARGET, time=moment(), release=release, **given)
+    given = {"plan_text": SHORT, "release": release} | fields
+    return DeployAnnounced(id=f"d{number}", source="/ci", target=TARGET, time=moment(), **given)
 
 
 def ask(kind: type[Request], number: int = 1, actor: str = "bob", **fields: Any) -> Request:
@@ -128,6 +128,17 @@ def test_an_approval_that_does_not_hold_is_refused_with_the_state_it_met(change:
     assert isinstance(refusal, CommandRefused)
     assert refusal.reason == reason
     assert (refusal.phase, refusal.stage, refusal.sequence) == ("awaiting_approval", "half", 4)
+
+
+def test_where_no_author_is_named_whoever_announced_the_release_may_not_approve_it() -> None:
+    release = Release(service="shop", version="2")
+    desk = Desk(deploy(plan_text=with_approval(), release=release, actor="carol"))
+    desk.hear(verdict(desk, Word.PASSED))
+    (refusal,) = desk.hear(ask(ApprovalGranted, actor="carol"))
+    assert isinstance(refusal, CommandRefused)
+    assert refusal.reason == "author_may_not_approve"
+    desk.hear(ask(ApprovalGranted, number=2, actor="dan"))
+    assert desk.types()[-2:] == ["stage.approved", "stage.entered"]
 
 
 def test_a_promotion_past_gates_needs_the_override_and_is_recorded_as_one() -> None:
