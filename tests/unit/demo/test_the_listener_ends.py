@@ -1,4 +1,4 @@
-"""The thread that hears the demo's events hears them, comes back after a lost connection, and ends when it is closed."""
+"""The thread that hears the demo's events hears them, and ends when it is closed, whatever the console does."""
 
 import json
 import threading
