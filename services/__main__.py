@@ -10,7 +10,7 @@ from collections.abc import Callable
 from penstock.errors import PenstockError
 from penstock.settings import Settings, load_settings
 
-from .runtime.process import NAMES, run
+from .runtime.process import NAMES, load, run
 
 
 def main(arguments: list[str]) -> int:
@@ -24,11 +24,15 @@ def main(arguments: list[str]) -> int:
     except PenstockError as error:
         print(error, file=sys.stderr)
         return 2
+    names = tuple(arguments) or NAMES
+    # Until the loop listens to signals there is nothing to end in order: they end the process at once.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    load(names)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_run(tuple(arguments) or NAMES, settings))
+            return runner.run(_run(names, settings))
     except PenstockError as error:
         print(error, file=sys.stderr)
         return 1

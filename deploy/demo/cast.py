@@ -22,6 +22,7 @@ from penstock.local.state import Note, held, state_folder, tree_root
 from penstock.settings import Settings
 
 from .features import FEATURES, INSTANCES
+from .listener import Listener
 from .receiver import Receiver
 
 _PATIENCE_S = 15.0
@@ -38,9 +39,11 @@ class Cast:
     Attributes:
         folder: of this run: logs, responses, plans and the postmortem; emptied at the next run.
         note: where the stack's parts are.
+        listener: hears the console's events, once it is told to.
     """
 
     note: Note
+    listener: Listener
     receiver: Receiver
     stack: LocalStack
 
@@ -57,6 +60,9 @@ class Cast:
                 if old.name != "lock":
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
             secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+            # First in, last out: it hears of its end when the console has gone.
+            self.listener = Listener()
+            self._resources.callback(self.listener.close)
             self.receiver = Receiver((secret,))
             self._resources.callback(self.receiver.close)
             self.stack = self._resources.enter_context(self._make_stack(self._subscribers(secret)))

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import queue
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,8 +12,8 @@ from rich.live import Live
 
 from penstock.cli.publish import Deploy, cdevent, cloudevent
 from penstock.client import Client
-from penstock.errors import PenstockError, UnavailableError
-from penstock.events import Event, from_json, to_json
+from penstock.errors import UnavailableError
+from penstock.events import Event, to_json
 from penstock.local.progress import Narrator
 from penstock.rollout import ENDED, Phase
 from penstock.settings import Settings
@@ -52,7 +51,6 @@ class Director:
     def __init__(self, cast: Cast, console: Console) -> None:
         self._cast, self._console = cast, console
         self._began = time.monotonic()
-        self._heard: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
         self.stories = {feature.target: Story(feature) for feature in FEATURES}
         self._lines: list[str] = []
         self._live: Live | None = None
@@ -69,7 +67,7 @@ class Director:
     def open(self) -> None:
         """Start everything, and listen."""
         self._cast.start()
-        self._listen()
+        self._cast.listener.start(self._cast.note.server, self.stories)
 
     def release(self) -> None:
         """Measure what is normal, then announce the four releases."""
@@ -81,19 +79,6 @@ class Director:
         self._console.print(f"\nThe dashboard stays up: {self._cast.note.server}   (Ctrl-C ends it)", soft_wrap=True)
         while True:
             self._turn()
-
-    def _listen(self) -> None:
-        def listen() -> None:
-            # SimpleQueue hands over between threads; the story belongs to the main one.
-            try:
-                with Client(self._cast.note.server) as client:
-                    for message in client.stream(since="1h"):
-                        if message.event.get("target") in self.stories:
-                            self._heard.put(from_json(message.event))
-            except PenstockError as error:
-                self._heard.put(error)
-
-        threading.Thread(target=listen, daemon=True).start()
 
     def _view(self) -> Live:
         live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stderr=False)
@@ -192,7 +177,7 @@ class Director:
         self._cast.check()
         while True:
             try:
-                heard = self._heard.get_nowait()
+                heard = self._cast.listener.heard.get_nowait()
             except queue.Empty:
                 break
             if isinstance(heard, Exception):

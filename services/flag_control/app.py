@@ -18,6 +18,7 @@ from penstock.tokens import load_tokens
 from services.runtime.appender import Appender
 from services.runtime.decider import DeciderShell, Spec
 from services.runtime.http import HttpServer, health_routes
+from services.runtime.instance import instance_folder
 from services.runtime.service import Clock, Parked, Service
 
 from .access import Access
@@ -65,7 +66,7 @@ class FlagControl:
             clock,
         )
         self._publisher = Publisher(self._store, self._shell.document, parse_bucketings(settings.bucketing))
-        self._spool = Spool(settings.state / NAME / settings.instance / "kills.jsonl")
+        self._spool = Spool(instance_folder(settings, NAME) / "kills.jsonl")
         self._peers = Peers(settings.peers)
         self._usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
         self._sync = SyncServer(

@@ -7,6 +7,7 @@ import logging
 from penstock.settings import Settings
 
 from .http import HttpServer, health_app
+from .instance import held
 from .service import Decider, Service, system_clock
 
 NAMES = (
@@ -21,12 +22,23 @@ NAMES = (
 """Every service, in the order of the flow."""
 
 _WATCH_S = 1.0
+_HALF_STARTED_S = 0.5
+"""For the end of what is half started: it may wait for what will not come, and a kill would do no harm either."""
 
 log = logging.getLogger(__name__)
 
 
 async def run(names: tuple[str, ...], settings: Settings, stop: asyncio.Event) -> int:
-    """Run the services until `stop` is set (0) or one is dead (1): a new process heals what a loop cannot."""
+    """Run the services until `stop` is set (0) or one is dead (1): a new process heals what a loop cannot.
+
+    Raises:
+        UnavailableError: Kafka is away, or another process is the copy of that name.
+    """
+    with held(settings, names):
+        return await _run(names, settings, stop)
+
+
+async def _run(names: tuple[str, ...], settings: Settings, stop: asyncio.Event) -> int:
     services = [build(name, settings) for name in names]
     health = HttpServer(
         health_app(
@@ -40,13 +52,23 @@ async def run(names: tuple[str, ...], settings: Settings, stop: asyncio.Event) -
     if settings.health_port:
         await health.start()
     started: list[Service] = []
+    patience: float | None = _HALF_STARTED_S
     try:
-        await asyncio.gather(*(_start(service, started) for service in services))
+        if not await _start(services, started, stop):
+            return 0
+        patience = None
         log.info("ready: %s", ", ".join(names))
         return await _watch(services, stop)
     finally:
-        await asyncio.gather(*(service.stop() for service in started), return_exceptions=True)
+        ends = asyncio.gather(*(service.stop() for service in started), return_exceptions=True)
+        await asyncio.wait({ends}, timeout=patience)
         await health.stop()
+
+
+def load(names: tuple[str, ...]) -> None:
+    """Import the services, which takes a second: in a running loop no signal would be heard meanwhile."""
+    for name in names:
+        importlib.import_module(f"services.{name}.app")
 
 
 def build(name: str, settings: Settings) -> Service:
@@ -55,9 +77,27 @@ def build(name: str, settings: Settings) -> Service:
     return service
 
 
-async def _start(service: Service, started: list[Service]) -> None:
-    started.append(service)
-    await service.start()
+async def _start(services: list[Service], started: list[Service], stop: asyncio.Event) -> bool:
+    """Start all at once; return False, leaving them half started, if `stop` is set before they are."""
+
+    async def start(service: Service) -> None:
+        started.append(service)
+        await service.start()
+
+    starts = asyncio.gather(*(start(service) for service in services))
+    asked = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((starts, asked), return_when=asyncio.FIRST_COMPLETED)
+        if not starts.done():
+            starts.cancel()
+            await asyncio.wait((starts,), timeout=_HALF_STARTED_S)
+            # Asked for, so that nothing logs that nobody did.
+            _ = starts.done() and (starts.cancelled() or starts.exception())
+            return False
+        await starts
+        return True
+    finally:
+        asked.cancel()
 
 
 async def _watch(services: list[Service], stop: asyncio.Event) -> int:

@@ -1,5 +1,7 @@
 """Every setting in one frozen value, read once from a mapping; docs/settings.md is held against it by a test."""
 
+import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -9,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .errors import Problem, SettingsError
 
 PREFIX = "PENSTOCK_"
+
+
+def host_name(name: str) -> str:
+    """Return the host's name as it can name a folder and a member of a consumer group."""
+    return re.sub(r"[^a-zA-Z0-9._-]", "-", name).lstrip("._-")[:200] or "local"
 
 
 class Settings(BaseModel):
@@ -31,7 +38,11 @@ class Settings(BaseModel):
     )
     redis: str | None = Field(None, description="redis:// or rediss:// or unix:// URL of the view; none without it.")
     state: Path = Field(Path(".penstock"), description="Folder of local state: spools, generated tokens, local stack.")
-    instance: str = Field("local", description="Name of this copy, in telemetry, flag.served and step executors.")
+    instance: str = Field(
+        default_factory=lambda: host_name(socket.gethostname()),
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}$",
+        description="Name of this copy of a service, its own and the same after a restart; the host's name without it.",
+    )
     host: str = Field("127.0.0.1", description="Address that the HTTP and gRPC servers listen on.")
     console_port: int = Field(8400, ge=0, le=65535, description="HTTP API and dashboard.")
     otlp_port: int = Field(4318, ge=0, le=65535, description="OTLP/HTTP metrics intake.")

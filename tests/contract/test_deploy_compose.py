@@ -61,9 +61,16 @@ def test_the_environment_of_a_service_loads_as_settings(compose: dict[str, Any],
     settings = load_settings(given)
     assert settings.kafka == "kafka:9092"
     assert settings.redis == "redis://valkey:6379/0"
-    assert settings.instance == name
     assert settings.otlp_endpoint is None
     assert settings.allow_private_webhooks is False
+
+
+def test_only_services_whose_name_must_outlive_a_container_are_named_so_that_the_others_scale(
+    compose: dict[str, Any],
+) -> None:
+    given = {name: compose["services"][name]["environment"].get("PENSTOCK_INSTANCE") for name in NAMES}
+    named = {name: instance for name, instance in given.items() if instance}
+    assert named == {"flag_control": "flag_control", "metric_ingestion": "metric_ingestion"}
 
 
 @pytest.mark.parametrize("name", NAMES)

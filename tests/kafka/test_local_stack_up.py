@@ -125,8 +125,10 @@ async def test_what_was_written_is_there_at_the_next_start_and_nothing_runs_in_b
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(PATIENCE_S) == 0
     assert up.left() == []
+    name = (up.state / "instance").read_text().strip()
     assert "stopped" in up.words.read_text()
     note = start("--kafka-port", "0").note()
+    assert [folder.name for folder in (up.state / "flag_control").iterdir()] == [name], "kills are spooled under it"
     assert await read(note["kafka"]) == b"kept"
     with redis.Redis.from_url(note["redis"]) as view:
         assert view.get("kept") == b"yes"

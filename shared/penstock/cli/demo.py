@@ -1,11 +1,11 @@
 """`penstock demo`: the main job on this machine, start to end; the demo itself is in the checkout, not in the wheel."""
 
 import os
-import signal
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from penstock.local.interrupts import stop_by_signals
 from penstock.settings import load_settings
 
 from . import local
@@ -28,17 +28,9 @@ def demo(
     up until Ctrl-C; with --check it does not.
     """
     director = local.load("director", "deploy.demo")
-    _stop_by_signals()
+    stop_by_signals()
     try:
         code: int = director.run(load_settings(os.environ), check, quiet)
     except KeyboardInterrupt:
         raise typer.Exit(1 if check else 0) from None
     raise typer.Exit(code)
-
-
-def _stop_by_signals() -> None:
-    def stop(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)

@@ -17,9 +17,9 @@ from penstock.local.aot import FIRST, cache_file
 from penstock.local.cache import cache_folder
 from penstock.local.jars import VERSION, listed, missing_jars
 from penstock.local.java import find_java
-from penstock.local.ports import is_open, require_free
+from penstock.local.ports import is_open
+from penstock.local.preflight import KAFKA_PORT, PORTS, taken_ports
 from penstock.local.redis import find_server
-from penstock.local.stack import KAFKA_PORT
 from penstock.local.state import NOTE, is_held, state_folder, tree_root
 from penstock.settings import Settings, load_settings
 
@@ -155,17 +155,11 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     if is_held(state_folder(settings)):
         yield Finding("ports", State.OK, f"a local stack runs: see {state_folder(settings) / NOTE}")
         return
-    wanted = {"CONSOLE": settings.console_port, "OTLP": settings.otlp_port, "OFREP": settings.ofrep_port}
-    wanted["SYNC"] = settings.sync_port
-    if "kafka" not in settings.model_fields_set:
-        wanted["KAFKA"] = KAFKA_PORT
-    for name, port in wanted.items():
-        remedy = "use `up --kafka-port 0`" if name == "KAFKA" else f"set PENSTOCK_{name}_PORT to another one"
-        try:
-            require_free(port, name, remedy, settings.host)
-        except PenstockError as error:
-            yield Finding(f"port {port}", State.MISSING, "taken", str(error))
-    yield Finding("ports", State.OK, "looked at: " + ", ".join(str(port) for port in wanted.values()))
+    for port, problem in taken_ports(settings, KAFKA_PORT):
+        yield Finding(f"port {port}", State.MISSING, "taken", problem)
+    looked = [getattr(settings, field) for field in PORTS]
+    looked += [KAFKA_PORT] if "kafka" not in settings.model_fields_set else []
+    yield Finding("ports", State.OK, "looked at: " + ", ".join(map(str, looked)))
 
 
 def _browser() -> Finding:

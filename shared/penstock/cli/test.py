@@ -59,6 +59,8 @@ def run_tests(
     root = tree_root()
     if root is None:
         raise NotFoundError("the tests are not installed here: run `./penstock test` from a clone of the repository")
+    if find_spec("pytest") is None:
+        raise NotFoundError(f"the tests' tools are not installed here: `{root / 'penstock'} test` adds them")
     narrator = Narrator()
     failed = [name for name in CHECKS if not _checked(name, root, narrator)] if LINT in wanted else []
     folders = [part for part in PARTS if part in wanted]

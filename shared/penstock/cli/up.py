@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from penstock.local.interrupts import SIGNALS, stop_by_signals
+from penstock.local.preflight import KAFKA_PORT
 from penstock.local.progress import Narrator
-from penstock.local.stack import KAFKA_PORT, LocalStack
+from penstock.local.stack import LocalStack
 from penstock.local.state import Note
 from penstock.settings import load_settings
 
@@ -35,7 +37,7 @@ def up(
     """
     out, narrator = Output(json), Narrator(quiet)
     began = time.monotonic()
-    _stop_by_signals()
+    stop_by_signals()
     ready = False
     with LocalStack(load_settings(os.environ), narrator, processes, kafka_port) as stack:
         try:
@@ -55,17 +57,9 @@ def up(
         raise typer.Exit(_INTERRUPTED)
 
 
-def _stop_by_signals() -> None:
-    def stop(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-
-
 def _hurry_by_signals(stack: LocalStack) -> None:
     # A second Ctrl-C means now.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, lambda _number, _frame: stack.kill())
 
 

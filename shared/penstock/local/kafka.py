@@ -5,8 +5,9 @@ import logging
 import os
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,7 @@ class LocalKafka:
         Raises:
             UnavailableError: it did not start; says its last words.
         """
-        self._require_space()
+        require_space(self.folder)
         scratch = self._fresh_scratch()
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(scratch)
@@ -114,7 +115,7 @@ class LocalKafka:
         deadline = time.monotonic() + patience
         self.child.start(folder=self.folder)
         try:
-            answers = wait_open(self.port, deadline, lambda: self.child.alive) and _describes(self.bootstrap, deadline)
+            answers = wait_open(self.port, deadline, self._alive) and _describes(self.bootstrap, deadline, self._alive)
         except BaseException:
             self.child.kill()
             raise
@@ -134,6 +135,9 @@ class LocalKafka:
     def kill(self) -> None:
         """kill -9; `start` then recovers from the data."""
         self.child.kill()
+
+    def _alive(self) -> bool:
+        return self.child.alive
 
     def _format(self, scratch: Path) -> None:
         # Formatted aside and renamed: a folder with data is whole, whenever we are killed.
@@ -165,20 +169,6 @@ class LocalKafka:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def _require_space(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.folder).free
-        except OSError as error:
-            raise UnavailableError(
-                f"the folder {self.folder} cannot be written ({error.strerror}); set PENSTOCK_STATE to one that can"
-            ) from None
-        if free < _NEEDED_BYTES:
-            raise UnavailableError(
-                f"the disk of {self.folder} has {free / 1e6:.0f} MB free and Kafka needs {_NEEDED_BYTES / 1e6:.0f}: "
-                "free some space, or set PENSTOCK_STATE to a folder with room"
-            )
-
     def _fresh_scratch(self) -> Path:
         # A killed JVM leaves its unpacked libraries behind.
         scratch = self.folder / "scratch"
@@ -192,6 +182,26 @@ class LocalKafka:
             log.replace(log.with_suffix(".log.1"))
 
 
+def require_space(folder: Path) -> None:
+    """Do nothing if there is room for a broker's data in the folder, which is made.
+
+    Raises:
+        UnavailableError: there is not, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise UnavailableError(
+            f"the folder {folder} cannot be written ({error.strerror}); set PENSTOCK_STATE to one that can"
+        ) from None
+    if free < _NEEDED_BYTES:
+        raise UnavailableError(
+            f"the disk of {folder} has {free / 1e6:.0f} MB free and Kafka needs {_NEEDED_BYTES / 1e6:.0f}: "
+            "free some space, or set PENSTOCK_STATE to a folder with room"
+        )
+
+
 def _cluster_id(random: bytes) -> str:
     import base64
 
@@ -199,20 +209,23 @@ def _cluster_id(random: bytes) -> str:
     return base64.urlsafe_b64encode(b"\x00" + random[1:]).decode().rstrip("=")
 
 
-def _describes(bootstrap: str, deadline: float) -> bool:
-    from concurrent.futures import ThreadPoolExecutor
+def _describes(bootstrap: str, deadline: float, alive: Callable[[], bool]) -> bool:
+    # In a thread of its own: the caller may or may not have an event loop. A daemon: Ctrl-C does not wait for it.
+    answers: list[bool] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(asyncio.run(_describe_until(bootstrap, deadline, alive))), daemon=True
+    )
+    thread.start()
+    thread.join()
+    return any(answers)
 
-    # In a thread of its own: the caller may or may not have an event loop.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(_describe_until(bootstrap, deadline))).result()
 
-
-async def _describe_until(bootstrap: str, deadline: float) -> bool:
+async def _describe_until(bootstrap: str, deadline: float, alive: Callable[[], bool]) -> bool:
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and alive():
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
         try:
             await admin.start()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 
 from penstock.errors import UnavailableError
 
+from . import interrupts
+
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Return different ports that nobody listens on at this moment."""
@@ -65,6 +67,7 @@ def require_open(addresses: Iterable[str], variable: str) -> None:
 def wait_open(port: int, deadline: float, alive: Callable[[], bool], host: str = "127.0.0.1") -> bool:
     """Return True once somebody listens, False when `deadline` (time.monotonic) has passed or `alive` says no."""
     while time.monotonic() < deadline and alive():
+        interrupts.check()
         if is_open(port, host):
             return True
         time.sleep(0.02)

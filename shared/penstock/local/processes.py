@@ -12,6 +12,8 @@ from pathlib import Path
 
 from penstock.errors import UnavailableError
 
+from .interrupts import held_back
+
 _PR_SET_PDEATHSIG = 1
 # Looked up here, because little may be done between fork and exec.
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -35,13 +37,14 @@ class Watchdog:
     """A small process that kills whole groups once we are gone, however we went: Linux tells only direct children."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-E", "-c", _WATCHDOG],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            text=True,
-        )
+        with held_back():
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-E", "-c", _WATCHDOG],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                text=True,
+            )
 
     def watch(self, group: int) -> None:
         """Kill this process group when we are gone."""
@@ -89,7 +92,7 @@ class Child:
         """Start it in a process group of its own."""
         parent = os.getpid()
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, held_back():
             self._said = log.tell()
             self._process = subprocess.Popen(
                 self.command,
@@ -101,8 +104,8 @@ class Child:
                 start_new_session=True,
                 preexec_fn=lambda: _die_with(parent),
             )
-        if self._watchdog:
-            self._watchdog.watch(self._process.pid)
+            if self._watchdog:
+                self._watchdog.watch(self._process.pid)
 
     @property
     def pid(self) -> int:

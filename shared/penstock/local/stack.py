@@ -10,20 +10,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from penstock.errors import NotFoundError, UnavailableError
 from penstock.settings import Settings, variable_of
 
+from . import interrupts
 from .aot import trained
 from .jars import kafka_jars
 from .java import find_java
 from .kafka import LocalKafka
-from .ports import free_ports, require_free, require_open
+from .ports import free_ports
+from .preflight import KAFKA_PORT, choose_ports, look_first
 from .processes import Child, Watchdog
 from .progress import Narrator
 from .redis import LocalRedis
-from .state import NOTE, Note, held, local_token, state_folder, tree_root, write_note
+from .state import NOTE, Note, held, instance_name, local_token, state_folder, tree_root, write_note
 from .supervisor import Supervisor
 
 SERVICES = (
@@ -36,14 +37,6 @@ SERVICES = (
     "console",
 )
 ALL_IN_ONE = "services"
-KAFKA_PORT = 9092
-
-_PORTS = {
-    "console_port": "the dashboard and API",
-    "otlp_port": "the metrics intake",
-    "ofrep_port": "flag evaluation",
-    "sync_port": "flag streams",
-}
 _READY_S = 120.0
 _SERVICES_STOP_S, _SERVERS_STOP_S = 3.0, 1.4
 """Together less than the five seconds after which nothing may be left."""
@@ -102,7 +95,8 @@ class LocalStack:
         root = tree_root()
         if root is None:
             raise NotFoundError("the services are not installed here: run `./penstock up` from a clone of Penstock")
-        ports = self._choose_ports()
+        look_first(self.settings, self._kafka_port, self.folder / "kafka")
+        ports = choose_ports(self.settings)
         redis = self._start_redis()
         kafka = self._start_kafka()
         token, tokens = local_token(self.folder) if self.settings.tokens is None else (None, self.settings.tokens)
@@ -131,7 +125,8 @@ class LocalStack:
         return self._supervisor.pids
 
     def check(self) -> None:
-        """Start again what has died; call it every few tenths of a second."""
+        """Start again what has died; call it every few tenths of a second. Raises KeyboardInterrupt after a Ctrl-C."""
+        interrupts.check()
         self._supervisor.check()
 
     def ready(self) -> bool:
@@ -148,23 +143,10 @@ class LocalStack:
         """End everything at once."""
         self._supervisor.kill()
 
-    def _choose_ports(self) -> dict[str, str]:
-        chosen = {}
-        free = iter(free_ports(len(_PORTS), self.settings.host))
-        for field, what in _PORTS.items():
-            port = getattr(self.settings, field) or next(free)
-            remedy = f"stop that program, or set {variable_of(field)} to another port (0 takes a free one)"
-            require_free(port, what, remedy, self.settings.host)
-            chosen[field] = str(port)
-        return chosen
-
     def _start_kafka(self) -> str:
         if "kafka" in self.settings.model_fields_set:
-            require_open(self.settings.kafka.split(","), "PENSTOCK_KAFKA")
             self._narrator.say(f"ok  using the Kafka at {self.settings.kafka} (PENSTOCK_KAFKA)")
             return self.settings.kafka
-        remedy = "stop that program, start with `--kafka-port 0`, or set PENSTOCK_KAFKA if that is a Kafka to use"
-        require_free(self._kafka_port, "Kafka", remedy)
         program = trained(find_java(), kafka_jars(self._narrator), self._narrator, self._watchdog)
         kafka = LocalKafka(program, self.folder / "kafka", self._kafka_port, self._watchdog)
 
@@ -178,9 +160,6 @@ class LocalStack:
 
     def _start_redis(self) -> str:
         if self.settings.redis is not None:
-            address = urlsplit(self.settings.redis)
-            if address.hostname:
-                require_open([f"{address.hostname}:{address.port or 6379}"], "PENSTOCK_REDIS")
             self._narrator.say("ok  using the Redis of PENSTOCK_REDIS")
             return self.settings.redis
         server = LocalRedis(self.folder / "redis", watchdog=self._watchdog)
@@ -216,6 +195,7 @@ class LocalStack:
     def _environment_of(self, root: Path, given: Mapping[str, str]) -> dict[str, str]:
         # A local stack listens on loopback only, and its subscribers are usually there too.
         local = {"PENSTOCK_ALLOW_PRIVATE_WEBHOOKS": "true"} if self.settings.host == "127.0.0.1" else {}
+        local |= {variable_of("instance"): instance_name(self.folder)}
         # The command line's token is none of the services' business.
         inherited = {name: value for name, value in self._environment.items() if name != "PENSTOCK_TOKEN"}
         ours = {variable_of(field): value for field, value in given.items()}
@@ -225,6 +205,7 @@ class LocalStack:
     def _await_ready(self) -> None:
         deadline = time.monotonic() + _READY_S
         while not self.ready():
+            interrupts.check()
             for name in self._supervisor.dead:
                 child = self._supervisor.child(name)
                 words = child.last_words()

@@ -113,6 +113,16 @@ def local_token(folder: Path) -> tuple[str, Path]:
     return token, tokens
 
 
+def instance_name(folder: Path) -> str:
+    """Return the name of the services' copies on this folder: made once, so that it outlives a restart and a new host
+    name, and so that two stacks on one Kafka of somebody's own are told apart.
+    """
+    path = folder / "instance"
+    if not path.exists():
+        _write_own(path, f"local-{secrets.token_hex(3)}\n")
+    return path.read_text().strip()
+
+
 def _write_own(path: Path, text: str) -> None:
     # Never readable by others, not even between creation and chmod; never half written.
     fresh = path.with_name(f"{path.name}.new")

@@ -26,11 +26,13 @@ class Clone:
         python.parent.mkdir(parents=True)
         python.write_text(PLAYED.format(calls=self.calls, outcome=self.outcome))
         python.chmod(0o755)
+        (root / "deploy").mkdir()
         self.lock("one==1.0")
+        self.lock("one==1.0", "two==1.0", name="requirements.lock")
         self.outcome.write_text("0")
 
-    def lock(self, text: str) -> None:
-        (self.root / "requirements.lock").write_text(f"{text} \\\n    --hash=sha256:00\n")
+    def lock(self, *pins: str, name: str = "deploy/requirements-clone.lock") -> None:
+        (self.root / name).write_text("".join(f"{pin} \\\n    --hash=sha256:00\n" for pin in pins))
 
     def run(self, *arguments: str) -> tuple[int, list[str], str]:
         """Return the exit code, the calls of this run and what was said."""
@@ -53,15 +55,50 @@ def test_the_first_run_installs_what_the_lock_pins_then_the_project_then_runs_th
     code, calls, said = clone.run("doctor", "--json")
     packages, project = installs(calls)
     assert code == 0
-    assert f"--require-hashes -r {clone.root / 'requirements.lock'}" in packages
+    assert f"--require-hashes -r {clone.root / 'deploy/requirements-clone.lock'}" in packages
     assert "--no-deps --no-build-isolation --no-index --editable" in project
     assert calls[-1] == "-P -m penstock.cli doctor --json"
-    assert "installing 1 packages" in said
+    assert "1 packages of deploy/requirements-clone.lock" in said
 
 
 def test_a_second_run_installs_nothing_and_says_nothing(clone: Clone) -> None:
     clone.run("doctor")
     assert clone.run("up") == (0, ["-P -m penstock.cli up"], "")
+
+
+def test_the_tests_tools_are_added_when_the_tests_are_asked_for_and_what_runs_is_not_touched(clone: Clone) -> None:
+    clone.run("demo")
+    code, calls, said = clone.run("test", "unit")
+    assert code == 0
+    [packages] = installs(calls)
+    assert f"--require-hashes -r {clone.root / 'requirements.lock'}" in packages
+    assert calls[-1] == "-P -m penstock.cli test unit"
+    assert "the tests and their tools: 2 packages" in said
+    for again in ("test", "demo", "up"):
+        assert installs(clone.run(again)[1]) == []
+
+
+def test_tests_first_installs_all_at_once_and_whatever_comes_after_reuses_it(clone: Clone) -> None:
+    packages, project = installs(clone.run("test")[1])
+    assert "requirements.lock" in packages
+    assert "--editable" in project
+    assert clone.run("demo") == (0, ["-P -m penstock.cli demo"], "")
+
+
+def test_tools_that_could_not_be_added_leave_what_runs_usable(clone: Clone) -> None:
+    clone.run("demo")
+    clone.outcome.write_text("1")
+    assert clone.run("test")[0] == 1
+    assert clone.run("demo") == (0, ["-P -m penstock.cli demo"], "")
+    clone.outcome.write_text("0")
+    assert len(installs(clone.run("test")[1])) == 1
+
+
+def test_other_tools_for_the_tests_are_no_reason_to_install_for_anything_else(clone: Clone) -> None:
+    clone.run("test")
+    clone.lock("one==1.0", "two==2.0", name="requirements.lock")
+    assert installs(clone.run("demo")[1]) == []
+    assert len(installs(clone.run("test")[1])) == 1
 
 
 def test_a_changed_lock_is_installed_anew(clone: Clone) -> None:
