@@ -154,8 +154,7 @@ class DeciderShell:
 
     async def _restore(self, cluster: str) -> Offsets:
         settings, spec = self._settings, self._spec
-        workers, numbers = await restored(settings, self._log, cluster, spec.chained, self._worker)
-        self._workers = workers
+        workers, numbers = await restored(settings, self._log, cluster, spec.chained, self._new_worker)
         self._generations |= numbers
         self._ticker.look()
         asked = monotonic()
@@ -167,7 +166,7 @@ class DeciderShell:
                 self._ticker.note(partition, target, document)
         return starts_of(settings, self._log, self._sources, workers, spans)
 
-    def _worker(self, partition: int, fold: Fold) -> PartitionWorker:
+    def _new_worker(self, partition: int, fold: Fold) -> PartitionWorker:
         hooks = Hooks(
             propose=lambda proposals: self._append(partition, proposals),
             accepted=lambda accepted, headers: self._on_accepted(partition, accepted, headers),
@@ -175,7 +174,10 @@ class DeciderShell:
         )
         participant = Participant(fold, self._spec.decide, penstock.__version__)
         table = {named(self._settings, topic): topic for topic in (self._log.name, *self._sources)}
-        return PartitionWorker(named(self._settings, self._log.name), participant, {}, table, hooks)
+        worker = PartitionWorker(named(self._settings, self._log.name), participant, {}, table, hooks)
+        # Known from now on: what is folded to restore it is heard by the hooks.
+        self._workers.append(worker)
+        return worker
 
     def _on_records(self, records: Sequence[ConsumerRecord]) -> None:
         touched = set()

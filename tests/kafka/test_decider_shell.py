@@ -244,6 +244,7 @@ async def test_a_record_of_another_log_that_is_too_new_is_kept_with_its_reason_a
         await eventually(lambda: bool(shell.parked()), "the target is parked")
         assert shell.parked() == (Parked(TARGET, "verdict-log", 0),)
         (letter,) = await dead_letters(stack_settings)
+        await eventually(lambda: "is parked" in caplog.text, "the service's log says so")
         assert shell.alive()
     reason = dict(letter.headers)["reason"].decode()
     assert TARGET in reason
