@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 from penstock.errors import PenstockError
@@ -30,12 +31,30 @@ def main(arguments: list[str]) -> int:
     load(names)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    logging.getLogger("aiokafka").addFilter(Seldom(time.monotonic))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(names, settings))
     except PenstockError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+class Seldom(logging.Filter):
+    """Lets the same words pass once in ten seconds: while Kafka is away its client would say so twice a second."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float = 10.0) -> None:
+        super().__init__()
+        self._clock, self._seconds = clock, seconds
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record passes."""
+        words, now = record.getMessage(), self._clock()
+        self._said = {each: at for each, at in self._said.items() if now - at < self._seconds}
+        passes = words not in self._said
+        self._said.setdefault(words, now)
+        return passes
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -145,7 +145,9 @@ class Director:
         if not calm(bad.exposed):
             self._console.print(BUSY, style="yellow", soft_wrap=True)
         took = time.monotonic() - self._began
-        self._console.print(f"\n{took:.0f} s in all; logs, plans and the postmortem draft: {self._cast.folder}")
+        self._console.print(
+            f"\n{took:.0f} s in all; logs, plans and the postmortem draft: {self._cast.folder}", soft_wrap=True
+        )
         return found
 
     def _outside(self, bad: Story) -> Outside:

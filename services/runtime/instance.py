@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from penstock.errors import UnavailableError
@@ -46,9 +46,9 @@ def _held(settings: Settings, service: str) -> Iterator[None]:
                 f"{settings.state.absolute()}: give each copy a name of its own by PENSTOCK_INSTANCE, or a folder of "
                 "its own by PENSTOCK_STATE"
             )
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with suppress(OSError):  # The lock holds without, as on a full disk.
+            os.truncate(lock.fileno(), 0)
+            os.write(lock.fileno(), str(os.getpid()).encode())
         yield
 
 

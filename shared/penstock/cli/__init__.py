@@ -1,5 +1,6 @@
 """The command line: noun-verb, result on stdout, progress on stderr, one meaning an exit code."""
 
+import errno
 import os
 import sys
 
@@ -76,3 +77,12 @@ def main() -> None:
         # The reader (head, less) has gone: nothing is wrong, and nothing more can be said on stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        from .exits import Exits
+        from .output import complain
+
+        where = f" ({error.filename})" if error.filename else ""
+        complain(f"{error.strerror}{where}: make room there, or set PENSTOCK_STATE and XDG_CACHE_HOME to other folders")
+        sys.exit(Exits.INTERNAL)

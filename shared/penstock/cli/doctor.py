@@ -17,7 +17,7 @@ from penstock.local.aot import FIRST, cache_file
 from penstock.local.cache import cache_folder
 from penstock.local.jars import VERSION, listed, missing_jars
 from penstock.local.java import find_java
-from penstock.local.ports import is_open
+from penstock.local.ports import FAR_S, is_open
 from penstock.local.preflight import KAFKA_PORT, PORTS, taken_ports
 from penstock.local.redis import find_server
 from penstock.local.state import NOTE, is_held, state_folder, tree_root
@@ -126,7 +126,7 @@ def _redis(settings: Settings) -> Finding:
 
 def _server(what: str, address: str, variable: str) -> Finding:
     host, _, port = address.rpartition(":")
-    if port.isdigit() and is_open(int(port), host.strip("[]")):
+    if port.isdigit() and is_open(int(port), host.strip("[]"), FAR_S):
         return Finding(what, State.OK, f"something listens on {address} ({variable})")
     return Finding(
         what, State.MISSING, f"nobody listens on {address}", f"start it, or unset {variable} for a local one"

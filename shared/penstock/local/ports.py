@@ -10,6 +10,9 @@ from penstock.errors import UnavailableError
 
 from . import interrupts
 
+FAR_S = 3.0
+"""For servers of somebody's own, which may be behind a VPN."""
+
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """Return different ports that nobody listens on at this moment."""
@@ -20,11 +23,13 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
-def is_open(port: int, host: str = "127.0.0.1") -> bool:
-    """Return whether somebody accepts connections there."""
-    with socket.socket() as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex((host, port)) == 0
+def is_open(port: int, host: str = "127.0.0.1", patience: float = 0.2) -> bool:
+    """Return whether somebody accepts connections there, by IPv4 or IPv6, within `patience` seconds an address."""
+    try:
+        with socket.create_connection((host, port), patience):
+            return True
+    except OSError:
+        return False
 
 
 def require_free(port: int, what: str, remedy: str, host: str = "127.0.0.1") -> None:
@@ -55,9 +60,8 @@ def require_open(addresses: Iterable[str], variable: str) -> None:
     given = list(addresses)
     for address in given:
         host, _, port = address.rpartition(":")
-        with contextlib.suppress(OSError):
-            if port.isdigit() and is_open(int(port), host.strip("[]")):
-                return
+        if port.isdigit() and is_open(int(port), host.strip("[]"), FAR_S):
+            return
     raise UnavailableError(
         f"nobody listens on {', '.join(given)} ({variable}): start it or correct the variable, or unset it for a "
         "local server"

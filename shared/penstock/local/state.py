@@ -4,7 +4,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -71,9 +71,9 @@ def held(folder: Path) -> Iterator[None]:
                 f"a local stack already runs on {folder} (process {lock.read().strip() or 'unknown'}): use it, stop "
                 "it, or set PENSTOCK_STATE to another folder (and other ports) for a second one"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with suppress(OSError):  # The lock holds without, as on a full disk.
+            os.truncate(lock.fileno(), 0)
+            os.write(lock.fileno(), str(os.getpid()).encode())
         yield
 
 

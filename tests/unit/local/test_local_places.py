@@ -1,5 +1,6 @@
 """Java, ports and the state folder: what is missing or taken is said with the next step."""
 
+import errno
 import os
 import shutil
 import socket
@@ -14,7 +15,7 @@ from penstock.errors import UnavailableError
 from penstock.local.java import Java, find_java
 from penstock.local.kafka import LocalKafka, Program
 from penstock.local.ports import free_ports, is_open, require_free, require_open
-from penstock.local.state import Note, held, local_token, state_folder, tree_root, write_note
+from penstock.local.state import Note, held, is_held, local_token, state_folder, tree_root, write_note
 from penstock.settings import load_settings
 from penstock.tokens import load_tokens
 
@@ -73,6 +74,11 @@ def test_a_server_that_does_not_answer_is_said_with_the_variable_that_names_it()
         require_open([here], "PENSTOCK_KAFKA")
 
 
+def test_a_server_that_listens_on_ipv6_only_is_found() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        require_open([f"[::1]:{server.getsockname()[1]}"], "PENSTOCK_KAFKA")
+
+
 def test_free_ports_differ_and_zero_is_always_free() -> None:
     assert len(set(free_ports(20))) == 20
     require_free(0, "anything", "")
@@ -94,6 +100,17 @@ def test_two_stacks_cannot_have_one_folder_and_the_second_is_told_who_has_it(tmp
         pass
     with held(tmp_path):
         pass
+
+
+def test_a_folder_is_held_on_a_full_disk_too_so_that_what_follows_can_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with held(tmp_path):
+        assert is_held(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
