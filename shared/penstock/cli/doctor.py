@@ -61,7 +61,9 @@ def doctor(json: Json = False) -> None:
         if steps:
             typer.echo("\n".join(["", "Next steps:", *steps]))
         typer.echo("")
-        typer.echo(f"{missing} missing" if missing else "Everything is here: `penstock up` or `penstock demo`")
+        later = any(finding.state is State.LATER for finding in findings)
+        whole = "Nothing is missing, the rest comes when it is needed" if later else "Everything is here"
+        typer.echo(f"{missing} missing" if missing else f"{whole}: `penstock up` or `penstock demo`")
     if missing:
         raise typer.Exit(Exits.INTERNAL)
 

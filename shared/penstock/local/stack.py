@@ -97,8 +97,9 @@ class LocalStack:
             raise NotFoundError("the services are not installed here: run `./penstock up` from a clone of Penstock")
         look_first(self.settings, self._kafka_port, self.folder / "kafka")
         ports = choose_ports(self.settings)
-        redis = self._start_redis()
+        # Kafka first: it may have to be fetched, which may fail.
         kafka = self._start_kafka()
+        redis = self._start_redis()
         token, tokens = local_token(self.folder) if self.settings.tokens is None else (None, self.settings.tokens)
         what = f"starting {len(SERVICES)} services in {'processes of their own' if self.processes else 'one process'}"
         with self._narrator.step(what):
