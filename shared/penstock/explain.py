@@ -107,11 +107,13 @@ def _band(gate: Mapping[str, Any]) -> str:
     )
     absolute = unit or gate["kind"] == "ratio"
     low, high = pairs[0] if absolute else pairs[1]
+    if low is None and high is None:
+        return ""
     show = _shower(gate["kind"], unit)
-    if high is None:
-        return f" (at least {show(low)})" if low is not None else ""
     if low is None:
         return f" (at most {show(high)})"
+    if high is None:
+        return f" (at least {show(low)})"
     return f" (band {_bare(show(low), _difference(gate))} to {_bare(show(high), _difference(gate))})"
 
 
