@@ -101,7 +101,7 @@ def _on_window_closed(state: TargetState, window: WindowClosed, verdicts: list[S
         measured = judge_window(plan_of(state.plan), window)
     except MeasureError:
         # Measures that cannot be true are not measured: the gates say no data, and the bake does not count the window.
-        measured = Window()
+        measured = Window(late=True)
     state = msgspec.structs.replace(state, last=to_json(window)["end"])
     if rollout is None or not rollout.live or rollout.entry is None:
         return _learn(state, measured)

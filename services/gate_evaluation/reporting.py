@@ -3,9 +3,9 @@
 from typing import Any
 
 from penstock import ids
-from penstock.events import Authority, Doubt, GateVerdict, NoDataReason, Side, StageJudged, WindowClosed, Word
+from penstock.events import Authority, GateVerdict, NoDataReason, Side, StageJudged, WindowClosed, Word
 from penstock.plan import Plan, hash_of
-from penstock.plan.gates import CountGate, GaugeGate, MeanGate, QuantileGate, RatioGate
+from penstock.plan.gates import GaugeGate, MeanGate, QuantileGate
 from penstock.rollout import RolloutState
 
 from . import judge
@@ -19,9 +19,7 @@ def report(
     """Return the event; `final` says whether rollout control must act on it."""
     held = verdict.reason is judge.Reason.HELD
     breach = verdict.word is judge.Word.BREACH or held
-    # The judge is told of resets only where they left nothing to judge; a person wants to know of all.
-    reset = ("reset",) if window.resets and "reset" not in verdict.flags else ()
-    flags = tuple(dict.fromkeys((*verdict.flags, *reset, str(verdict.reason))))
+    flags = (*verdict.flags, str(verdict.reason))
     return StageJudged(
         id=ids.derive("stage.judged", window.id, rollout.entry or ""),
         source=SOURCE,
@@ -36,7 +34,7 @@ def report(
         judged=verdict.stage_judged,
         word=Word.BREACH if breach else Word(verdict.word),
         final=final,
-        gates=tuple(_gate(plan, gate, verdict, window.doubts.get(gate.name)) for gate in verdict.gates),
+        gates=tuple(_gate(plan, gate, verdict) for gate in verdict.gates),
         blamed=verdict.blamed if breach else (),
         blocked_by=(Authority.HOLD if held else Authority.ROLLBACK) if breach else None,
         flags=flags,
@@ -47,7 +45,7 @@ def report(
     )
 
 
-def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, doubt: Doubt | None) -> GateVerdict:
+def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict) -> GateVerdict:
     planned = plan.gates[gate.name]
     unit = planned.unit if isinstance(planned, QuantileGate | MeanGate | GaugeGate) else None
     detail: dict[str, Any] = {key: value for key, value in gate.detail.items() if _finite(value) is not None}
@@ -61,7 +59,6 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, dou
         word=Word(gate.word),
         final=gate.final,
         authority=Authority(gate.authority),
-        bad=planned.direction.value if isinstance(planned, RatioGate | GaugeGate | CountGate) else "up",
         canary=Side(n=gate.counts.get("canary_total", 0.0), value=_finite(gate.canary)),
         baseline=Side(n=gate.counts.get("baseline_total", 0.0), value=_finite(gate.baseline)),
         estimate=_finite(gate.estimate),
@@ -78,7 +75,7 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, dou
         threshold=verdict.log10_limit,
         windows_needed=gate.windows_needed,
         no_data=NoDataReason(gate.no_data) if gate.no_data is not None else None,
-        flags=(*(("blamed",) if gate.blamed else ()), *((doubt.value,) if doubt is not None else ())),
+        flags=("blamed",) if gate.blamed else (),
         detail=detail,
     )
 

@@ -93,36 +93,19 @@ def judge_window(plan: Plan, event: WindowClosed) -> j.Window:
         MeasureError: a measure contradicts itself; such a window is never judged.
     """
     keys = {name: metric_key(gate) for name, gate in plan.gates.items()}
-    found = {cohort: _cohort(keys, event, cohort) for cohort in event.measures.keys() | event.requests.keys()}
-    if plan.cohorts.by == "flag_variant" and event.requests.get(Cohort.BASELINE):
-        # One process serves both variants, and it has reported: a variant that it does not name had no requests.
-        found.setdefault(Cohort.CANARY, j.Cohort(requests=0.0))
-    canary, baseline = found.get(Cohort.CANARY), found.get(Cohort.BASELINE)
+    cohorts = {cohort: _cohort(keys, measures) for cohort, measures in event.measures.items()}
     return j.Window(
-        canary=canary,
-        baseline=baseline,
-        a=found.get(Cohort.A),
-        b=found.get(Cohort.B),
-        incomplete=event.stragglers > 0,
-        resets=_lost_to_resets(keys, event, canary, baseline),
+        canary=cohorts.get(Cohort.CANARY),
+        baseline=cohorts.get(Cohort.BASELINE),
+        a=cohorts.get(Cohort.A),
+        b=cohorts.get(Cohort.B),
         seconds=event.seconds,
         epoch=event.start.timestamp(),
     )
 
 
-def _cohort(keys: dict[str, str], event: WindowClosed, cohort: Cohort) -> j.Cohort:
-    measures = event.measures.get(cohort, {})
-    read = {keys[gate]: _measure(measure) for gate, measure in measures.items() if gate in keys}
-    return j.Cohort(read, requests=event.requests.get(cohort))
-
-
-def _lost_to_resets(
-    keys: dict[str, str], event: WindowClosed, canary: j.Cohort | None, baseline: j.Cohort | None
-) -> frozenset[str]:
-    """Return what resets have left without a measure; where other series of it were counted, those are judged."""
-    measured = [cohort.measures.keys() for cohort in (canary, baseline) if cohort is not None]
-    reset = {keys[gate] for gate in event.reset_gates if gate in keys}
-    return frozenset(key for key in reset if len(measured) < 2 or not all(key in known for known in measured))
+def _cohort(keys: dict[str, str], measures: dict[str, Measure]) -> j.Cohort:
+    return j.Cohort({keys[gate]: _measure(measure) for gate, measure in measures.items() if gate in keys})
 
 
 def _measure(measure: Measure) -> j.Measure:

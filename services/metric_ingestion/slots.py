@@ -1,7 +1,5 @@
 """What has been added up so far of one stretch of time: by cohort and gate, in the most exact form there is."""
 
-from collections.abc import Iterable
-
 import msgspec
 
 from .frames import Role
@@ -66,8 +64,7 @@ class Slot(msgspec.Struct, omit_defaults=True):
     Attributes:
         received: arrival of its first sample, Unix nanoseconds; trace: traceparent that came with it, or empty.
         cells: cohort -> gate -> what was added; doubts: gate -> what is wrong with its telemetry.
-        halves: the ways in which its A/A halves were told apart; resets: counters that went backwards, and
-            reset_gates: the gates that read them.
+        halves: the ways in which its A/A halves were told apart; resets: counters that went backwards.
     """
 
     received: int
@@ -76,7 +73,6 @@ class Slot(msgspec.Struct, omit_defaults=True):
     doubts: dict[str, str] = {}
     halves: list[str] = []
     resets: int = 0
-    reset_gates: list[str] = []
 
     def cell(self, cohort: str, gate: str) -> Cell:
         """Return the cell of a cohort and gate, made where there is none."""
@@ -91,11 +87,6 @@ class Slot(msgspec.Struct, omit_defaults=True):
         if how not in self.halves:
             self.halves = [*self.halves, how]
 
-    def note_reset(self, gates: Iterable[str]) -> None:
-        """Count a counter that went backwards, read by these gates."""
-        self.resets += 1
-        self.reset_gates = sorted({*self.reset_gates, *gates})
-
     def merge(self, other: "Slot") -> None:
         """Add another stretch."""
         if other.received and (not self.received or other.received < self.received):
@@ -107,7 +98,6 @@ class Slot(msgspec.Struct, omit_defaults=True):
         for how in other.halves:
             self.note_halves(how)
         self.resets += other.resets
-        self.reset_gates = sorted({*self.reset_gates, *other.reset_gates})
 
 
 def _amount(value: Value) -> Number:

@@ -63,10 +63,6 @@ class TargetState(msgspec.Struct):
         """Return the sources that have not missed three reports."""
         return [source for source in self.sources.values() if source.alive(self.event_time, self.length)]
 
-    def stragglers(self, end: int) -> int:
-        """Return how many live sources have not reported past `end` yet."""
-        return sum(1 for source in self.live_sources() if source.last < end)
-
     def forget(self) -> None:
         """Drop series and sources that were silent for an hour, so that memory follows what lives."""
         limit = self.event_time - _FORGOTTEN_NS
@@ -87,7 +83,7 @@ class TargetState(msgspec.Struct):
             return
         slot = self._slot(time, frame.received, frame.trace)
         if outcome is Outcome.RESET:
-            slot.note_reset(part.gate for part in series.parts)
+            slot.resets += 1
         elif added is not None:
             self._add(slot, series, source, time, added, instances)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from penstock import ids
 from penstock.chain import Document
-from penstock.events import Closing, Cohort, Doubt, Event, WindowClosed, WindowsRefused
+from penstock.events import Closing, Doubt, Event, WindowClosed, WindowsRefused
 from penstock.plan import Plan
 
 from .measures import measures_of, requests_of, split_of
@@ -118,7 +118,7 @@ def due(state: TargetState, lateness: int, now: int | None) -> tuple[int, Closin
     end = _end_of(document)
     if state.event_time >= end + lateness:
         return _stretched(state, end, state.event_time - lateness), Closing.EVENT_TIME
-    if not state.patience and state.live_sources() and not state.stragglers(end):
+    if not state.patience and (live := state.live_sources()) and all(source.last >= end for source in live):
         return end, Closing.SOURCES
     if now is not None and now >= end + lateness:
         return _stretched(state, end, now - lateness), Closing.CLOCK
@@ -146,12 +146,9 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
         end=moment(end),
         seconds=seconds,
         measures=measures,
-        requests={Cohort(cohort): count for cohort, count in requests.items()},
         split=split_of(requests),
         late=state.late,
-        stragglers=state.stragglers(end),
         resets=slot.resets,
-        reset_gates=tuple(slot.reset_gates),
         export_interval=None if interval is None else round(interval / 1e9, 3),
         first_sample_at=moment(slot.received) if slot.received else None,
         halves=slot.halves[0] if usable else None,  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Verdicts as sentences: pure functions from the numbers of a `stage.judged` event (its JSON form) to plain English."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _NO_DATA = {
@@ -10,17 +10,6 @@ _NO_DATA = {
     "metric_never_seen": "the metric has never been seen: check its name in the plan",
     "too_few_samples": "too few samples to judge",
     "late_data": "the window closed before all of its data had arrived",
-}
-_DOUBTS = {
-    "default_buckets": "the SDK's default bounds cannot show this quantile; use exponential histograms",
-    "mixed_buckets": "its sources report histograms of different kinds",
-    "no_buckets": "its histograms have no buckets",
-    "no_sum": "its histograms have no sum",
-    "negative_values": "its histograms hold negative values",
-    "wrong_kind": "the metric is not of the kind that the gate reads",
-    "other_unit": "the metric is in another unit than the plan's",
-    "no_traffic": "without a count of requests it has nothing to be compared by",
-    "too_many_series": "the target has more series than are kept",
 }
 _FLAGS = {
     "traffic_split": "the traffic split is not the one configured",
@@ -36,13 +25,10 @@ def explain_gate(gate: Mapping[str, Any]) -> str:
     Args:
         gate: a gate of a `stage.judged` event, as JSON-able values.
     """
-    name, flags = gate["gate"], gate.get("flags") or ()
+    name = gate["gate"]
     if gate.get("no_data"):
-        doubts = [_DOUBTS[flag] for flag in flags if flag in _DOUBTS]
-        return f"{name}: no data, {' and '.join(doubts) or _NO_DATA.get(str(gate['no_data']), str(gate['no_data']))}"
-    never = " (no bad event has ever been seen: if that is news, check `bad` in the plan)"
-    note = never if "bad_never_seen" in flags else ""
-    return f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}: {_outcome(gate)}{note}"
+        return f"{name}: no data, {_NO_DATA.get(str(gate['no_data']), str(gate['no_data']))}"
+    return f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}: {_outcome(gate)}"
 
 
 def explain_verdict(event: Mapping[str, Any]) -> list[str]:
@@ -123,7 +109,7 @@ def _bare(text: str, beside: str) -> str:
     return number if beside.endswith(f" {unit}") else text
 
 
-def _shower(kind: str, unit: str | None) -> Callable[[float], str]:
+def _shower(kind: str, unit: str | None) -> Any:
     if unit:
         return lambda value: amount(value, unit, signed=True)
     return (lambda value: points(value, signed=True)) if kind == "ratio" else percent
@@ -133,15 +119,14 @@ def _limit(gate: Mapping[str, Any]) -> str:
     tolerance = gate.get("tolerance_effective")
     if tolerance is None or gate["kind"] in ("slo", "burn_rate", "own_history"):
         return ""
-    limit = (gate.get("detail") or {}).get("limit_absolute")
-    show = _shower(gate["kind"], gate.get("unit")) if limit is not None else percent
-    shown = signed(show, tolerance if show is percent or limit is None else limit, str(gate.get("bad", "up")))
+    unit, limit = gate.get("unit"), (gate.get("detail") or {}).get("limit_absolute")
+    if unit and limit is not None:
+        shown = amount(limit, unit, signed=True)
+    elif gate["kind"] == "ratio" and limit is not None:
+        shown = points(limit, signed=True)
+    else:
+        shown = percent(tolerance)
     return f" against a limit of {shown}{_snapped(gate, tolerance)}"
-
-
-def signed(show: Callable[[float], str], size: float, bad: str) -> str:
-    """Return a limit with the sign of the direction in which the metric degrades: `+`, `-`, or both."""
-    return show(-size) if bad == "down" else show(size).replace("+", "±" if bad == "both" else "+")
 
 
 def _snapped(gate: Mapping[str, Any], effective: float) -> str:

@@ -62,7 +62,6 @@ def window(
         end=end,
         seconds=seconds,
         measures={cohort: found for cohort, found in cohorts.items() if found},
-        requests={cohort: found["errors"].total for cohort, found in cohorts.items() if found},  # type: ignore[union-attr]
         split=canary / (canary + baseline) if canary + baseline else None,
     )
 

@@ -167,8 +167,6 @@ class Judge:
             return found
         if metric not in self._history.seen and self._progress.observed >= _NEVER_SEEN_AFTER:
             return NoData.METRIC_NEVER_SEEN
-        if window.incomplete:
-            return NoData.LATE_DATA
         idle = window.canary is not None and requests_of(window.canary) <= 0 and window.canary.requests is not None
         return NoData.NO_TRAFFIC if idle and window.baseline is not None else found
 
@@ -231,14 +229,12 @@ class Judge:
     ) -> WindowVerdict:  # fmt: skip
         spec, progress = self.spec, self._progress
         gates = self._gates(standings, readings, evidence) if self._report else ()
-        split = self._split.log_e >= LIMIT
-        late = window.late or window.incomplete
-        named = (("traffic_split", split), ("late", late), ("reset", bool(window.resets)), ("warm_up", warm))
+        named = (("traffic_split", self._split.log_e >= LIMIT), ("late", window.late), ("reset", bool(window.resets)))
         return WindowVerdict(
             word=decision.word,
             final=decision.final,
             reason=decision.reason,
-            flags=tuple(name for name, raised in named if raised),
+            flags=tuple(name for name, raised in (*named, ("warm_up", warm)) if raised),
             log10_f=decision.log_f / _LN10,
             log10_limit=-math.log10(spec.alpha),
             blamed=decision.blamed,

@@ -135,9 +135,7 @@ class Window:
     Attributes:
         canary, baseline: the two cohorts compared; None when nothing arrived from one.
         a, b: the two halves of the stable fleet (the permanent A/A split).
-        late: the window is not to be judged at all.
-        incomplete: it closed before some live source had reported: what is absent is late, not lost; what is there is
-            judged.
+        late: the window closed without some source's data.
         resets: metrics whose counters went backwards: they update nothing in this window.
         seconds: length, where it differs from the plan's.
         epoch: start of the window in seconds, where the source knows it (time of day, for own-history gates).
@@ -148,7 +146,6 @@ class Window:
     a: Cohort | None = None
     b: Cohort | None = None
     late: bool = False
-    incomplete: bool = False
     resets: frozenset[str] = frozenset()
     seconds: float | None = None
     epoch: float | None = None

@@ -108,13 +108,9 @@ class WindowClosed(Event):
         seconds: its length.
         measures: cohort -> gate name of the plan -> measure. What nobody reported is absent: absent is not
             measured, never zero.
-        requests: cohort -> its requests by the traffic gate's count; cohorts that reported none are absent.
-        split: share of requests that the canary got, None without requests.
+        split: share of requests (by the traffic gate's count) that the canary got, None without requests.
         late: points that arrived after their window had closed and were left out.
-        stragglers: live sources that had not reported past the window's end when it closed: what is absent may be
-            late, not lost.
         resets: counters that went backwards in this window; their interval was left out.
-        reset_gates: gates that read them; the other series of such a gate count as ever.
         export_interval: measured seconds between exports of the slowest source, None before it is known.
         first_sample_at: arrival of the window's first sample (for the latency histogram).
         halves: how `a` and `b` were told apart, None where there are none.
@@ -127,12 +123,9 @@ class WindowClosed(Event):
     end: Moment
     seconds: float = Field(gt=0)
     measures: dict[Cohort, dict[str, Measure]] = Field(default_factory=dict)
-    requests: dict[Cohort, NonNegativeFloat] = Field(default_factory=dict)
     split: float | None = Field(default=None, ge=0, le=1)
     late: NonNegativeInt = 0
-    stragglers: NonNegativeInt = 0
     resets: NonNegativeInt = 0
-    reset_gates: tuple[str, ...] = ()
     export_interval: float | None = None
     first_sample_at: Moment | None = None
     halves: Halves | None = None

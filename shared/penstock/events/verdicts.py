@@ -51,7 +51,6 @@ class GateVerdict(Value):
         kind: ratio, quantile, mean, gauge, count, slo, burn_rate.
         word, final: the verdict; `final: false` is still watching.
         authority: what its breach may do.
-        bad: the direction in which the metric degrades; tolerances are amounts, without a sign.
         canary, baseline: what was measured.
         estimate: relative difference of canary against baseline (0.1 is +10 %); `low`, `high` its anytime-valid band.
         absolute, absolute_low, absolute_high: the same in the metric's own unit, where that makes sense.
@@ -61,7 +60,7 @@ class GateVerdict(Value):
         threshold, threshold_pass: log10 limits of the two.
         windows_needed: further windows until a decision at the present rates; None when it cannot be told.
         no_data: why it could not be judged.
-        flags: `blamed`, and what is doubtful about its telemetry (a `Doubt` of the window).
+        flags: such as `traffic_split`, `counter_reset`, `warm_up`, `snapped`.
         detail: further numbers of this kind of gate.
     """
 
@@ -70,7 +69,6 @@ class GateVerdict(Value):
     word: Word
     final: bool = False
     authority: Authority = Authority.ROLLBACK
-    bad: Literal["up", "down", "both"] = "up"
     canary: Side = Side()
     baseline: Side = Side()
     estimate: float | None = None
@@ -103,7 +101,7 @@ class StageJudged(Event):
         word, final: worst of the gates with authority; a breach is final at once.
         blamed: gates that breached.
         blocked_by: highest authority among the blamed: `rollback` takes the release back, `hold` holds it.
-        flags: for the whole comparison: `traffic_split`, `late`, `reset`, `warm_up`, and the judge's reason.
+        flags: for the whole comparison, such as `traffic_split`.
         judge: version of the judge.
         plan_hash: the plan it judged by.
     """

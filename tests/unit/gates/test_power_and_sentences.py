@@ -74,15 +74,6 @@ def test_each_state_of_a_gate_has_its_words(change: dict[str, object], said: str
     assert said in explain_gate(GATE | change)
 
 
-@pytest.mark.parametrize(
-    ("bad", "limit"), [("up", "limit of +10 %"), ("down", "limit of -10 %"), ("both", "limit of ±10 %")]
-)
-def test_a_limit_has_the_sign_of_the_side_that_it_is_on(bad: str, limit: str) -> None:
-    gate = {"gate": "orders", "kind": "count", "word": "inconclusive", "estimate": -0.04, "bad": bad,
-            "tolerance_effective": 0.1, "windows_needed": 3}  # fmt: skip
-    assert limit in explain_gate(gate)
-
-
 def test_a_ratio_is_told_in_percentage_points_and_a_gauge_in_per_cent() -> None:
     ratio = {"gate": "errors", "kind": "ratio", "word": "inconclusive", "absolute": 0.0031, "absolute_low": -0.0002,
              "absolute_high": 0.0071, "tolerance": 0.1, "tolerance_effective": 0.1,
