@@ -1,5 +1,6 @@
 """The decider: windows become verdicts, rollout events say which stage they judge; between rollouts, windows teach."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -19,17 +20,20 @@ from penstock.events import (
     WindowClosed,
     to_json,
 )
-from penstock.plan import hash_of
+from penstock.plan import Plan, hash_of
 from penstock.rollout import Phase, RolloutState, evolve
 
 from . import evidence
-from .judge import History, MeasureError, Reason, Window, WindowVerdict, Word
+from .judge import Cohort, History, Reason, Window, WindowVerdict, Word
 from .reporting import report
-from .specs import judge_spec, judge_window
+from .specs import judge_spec
 from .state import TargetState, dump, load, pack, plan_of, unpack
+from .windows import admitted, judge_window, lost_its_instances
 
 _ACTS = frozenset({Phase.BAKING, Phase.SOAKING})
 _MOST_PARKED = 200
+_GONE_FOR = 2
+"""Windows without a live canary instance before that is a catastrophe: an instance may move to another machine."""
 
 
 def decide(target: str, document: Document, event: Event) -> Decision:
@@ -59,6 +63,7 @@ def _on_rollout_event(state: TargetState, event: RolloutEvent) -> TargetState:
     state = msgspec.structs.replace(state, rollout=after)
     if isinstance(event, RolloutAnnounced):
         judge = evidence.start(judge_spec(event.plan_text), state.history)
+        state = msgspec.structs.replace(state, owed=0, canary_seen=False, canary_gone=0)
         return _counted_anew(state, plan=event.plan_text, judge=evidence.keep(judge))
     if isinstance(event, StageEntered | RolloutResumed | StageExtended):
         return _restage(state, event, after)
@@ -97,11 +102,7 @@ def _on_window_closed(state: TargetState, window: WindowClosed, verdicts: list[S
     rollout = state.rollout
     if not state.plan:
         return state
-    try:
-        measured = judge_window(plan_of(state.plan), window)
-    except MeasureError:
-        # Measures that cannot be true are not measured: the gates say no data, and the bake does not count the window.
-        measured = Window(late=True)
+    measured = judge_window(plan_of(state.plan), window)
     state = msgspec.structs.replace(state, last=to_json(window)["end"])
     if rollout is None or not rollout.live or rollout.entry is None:
         return _learn(state, measured)
@@ -129,9 +130,9 @@ def _judge(
     plan = plan_of(state.plan)
     if state.seen < plan.windows.warm_up:
         return msgspec.structs.replace(state, seen=state.seen + 1)
+    state, measured = _attended(state, plan, window, measured)
     judge = evidence.take(judge_spec(state.plan), state.judge)
-    split = rollout.exposure if plan.cohorts.assigned_by == "request" and 0 < rollout.exposure < 1 else None
-    verdict = judge.observe(measured, split)
+    verdict = judge.observe(measured, _known_split(plan, rollout))
     blind = verdict.word is Word.NO_DATA
     state = msgspec.structs.replace(
         state, missing=state.missing + 1 if blind else 0, good=0 if blind else state.good + 1
@@ -145,6 +146,27 @@ def _judge(
         seen=state.seen + 1,
         waits=event.id if final else "",
     )
+
+
+def _attended(state: TargetState, plan: Plan, window: WindowClosed, measured: Window) -> tuple[TargetState, Window]:
+    """Return the window as it is judged: not left out for ever, and with a canary that has died told as such."""
+    if plan.cohorts.by == "service_version":
+        seen = state.canary_seen or (measured.canary is not None and bool(measured.canary.measures))
+        gone = state.canary_gone + 1 if seen and lost_its_instances(window) else 0
+        state = msgspec.structs.replace(state, canary_seen=seen, canary_gone=gone)
+    measured, owed = admitted(measured, state.owed, proven=window.late > 0)
+    if state.canary_gone >= _GONE_FOR:
+        canary = measured.canary if measured.canary is not None else Cohort()
+        measured = replace(measured, canary=replace(canary, live=0))
+    return msgspec.structs.replace(state, owed=owed), measured
+
+
+def _known_split(plan: Plan, rollout: RolloutState) -> float | None:
+    """Return the share of requests that the canary should have; None where users are assigned, or only an audience."""
+    if plan.cohorts.assigned_by != "request" or not 0 < rollout.exposure < 1:
+        return None
+    stage = plan.stages[rollout.index] if 0 <= rollout.index < len(plan.stages) else None
+    return None if stage is not None and stage.audience.all_of else rollout.exposure
 
 
 def _acts(state: TargetState, rollout: RolloutState, verdict: WindowVerdict) -> bool:

@@ -3,13 +3,21 @@
 from typing import Any
 
 from penstock import ids
-from penstock.events import Authority, GateVerdict, NoDataReason, Side, StageJudged, WindowClosed, Word
+from penstock.events import Authority, Doubt, GateVerdict, NoDataReason, Side, StageJudged, WindowClosed, Word
+from penstock.events.verdicts import Direction
 from penstock.plan import Plan, hash_of
-from penstock.plan.gates import GaugeGate, MeanGate, QuantileGate
+from penstock.plan.gates import CountGate, GaugeGate, MeanGate, QuantileGate, RatioGate
 from penstock.rollout import RolloutState
 
 from . import judge
 
+_REASON_OF = {
+    **dict.fromkeys(set(Doubt) - {Doubt.BAD_NEVER_SEEN}, NoDataReason.METRIC_NEVER_SEEN),
+    Doubt.NO_TRAFFIC: NoDataReason.NO_TRAFFIC,
+    Doubt.TOO_MANY_SERIES: NoDataReason.TOO_FEW_SAMPLES,
+    Doubt.MORE_BAD_THAN_ALL: NoDataReason.TOO_FEW_SAMPLES,
+}
+_ABSENT = {NoDataReason.TELEMETRY_OUTAGE, NoDataReason.METRIC_NEVER_SEEN}
 SOURCE = "/penstock/gate_evaluation"
 
 
@@ -19,7 +27,7 @@ def report(
     """Return the event; `final` says whether rollout control must act on it."""
     held = verdict.reason is judge.Reason.HELD
     breach = verdict.word is judge.Word.BREACH or held
-    flags = (*verdict.flags, str(verdict.reason))
+    flags = tuple(dict.fromkeys((*verdict.flags, str(verdict.reason))))
     return StageJudged(
         id=ids.derive("stage.judged", window.id, rollout.entry or ""),
         source=SOURCE,
@@ -34,7 +42,7 @@ def report(
         judged=verdict.stage_judged,
         word=Word.BREACH if breach else Word(verdict.word),
         final=final,
-        gates=tuple(_gate(plan, gate, verdict) for gate in verdict.gates),
+        gates=tuple(_gate(plan, gate, verdict, window) for gate in verdict.gates),
         blamed=verdict.blamed if breach else (),
         blocked_by=(Authority.HOLD if held else Authority.ROLLBACK) if breach else None,
         flags=flags,
@@ -45,9 +53,11 @@ def report(
     )
 
 
-def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict) -> GateVerdict:
+def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, window: WindowClosed) -> GateVerdict:
+    doubt = window.doubts.get(gate.name)
     planned = plan.gates[gate.name]
     unit = planned.unit if isinstance(planned, QuantileGate | MeanGate | GaugeGate) else None
+    direction = planned.direction if isinstance(planned, RatioGate | GaugeGate | CountGate) else Direction.UP
     detail: dict[str, Any] = {key: value for key, value in gate.detail.items() if _finite(value) is not None}
     detail |= {f"window_{name}": value for name, value in gate.counts.items()}
     for name in ("limit_absolute", "pass_asked", "pass_effective", "samples_needed", "weight"):
@@ -70,14 +80,24 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict) -> 
         unit=unit or None,
         tolerance=gate.tolerance_asked,
         tolerance_effective=_finite(gate.tolerance_effective),
+        direction=None if direction is Direction.UP else direction,
         evidence=_finite(gate.log10_f),
         evidence_pass=_finite(gate.log10_p),
         threshold=verdict.log10_limit,
         windows_needed=gate.windows_needed,
-        no_data=NoDataReason(gate.no_data) if gate.no_data is not None else None,
+        no_data=_no_data(gate, doubt),
+        doubt=doubt,
         flags=("blamed",) if gate.blamed else (),
         detail=detail,
     )
+
+
+def _no_data(gate: judge.GateVerdict, doubt: Doubt | None) -> NoDataReason | None:
+    """Return the judge's reason, or the one that ingestion's doubt gives where the metric came in an unusable form."""
+    if gate.no_data is None:
+        return None
+    reason = NoDataReason(gate.no_data)
+    return _REASON_OF.get(doubt, reason) if doubt is not None and reason in _ABSENT else reason
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,19 +1,9 @@
-"""From the plan's words to the judge's: gates, budgets, bakes; and from a window event to what the judge reads."""
+"""From the plan's words to the judge's: gates, budgets, bakes."""
 
 from dataclasses import replace
 from functools import lru_cache
 from typing import assert_never
 
-from penstock.events import (
-    Cohort,
-    Count,
-    ExplicitHistogram,
-    ExponentialHistogram,
-    Gauge,
-    Measure,
-    Ratio,
-    WindowClosed,
-)
 from penstock.plan import Gate, Plan, QuantileGate, load_plan
 from penstock.plan.gates import BurnRateGate, CountGate, GaugeGate, Margin, MeanGate, RatioGate, ShareMargin, SloGate
 
@@ -84,43 +74,3 @@ def metric_key(gate: Gate) -> str:
         return f"share|{gate.metric}|{where}|{bad}"
     kind = "histogram" if isinstance(gate, QuantileGate | MeanGate) else gate.kind
     return f"{kind}|{gate.metric}|{where}"
-
-
-def judge_window(plan: Plan, event: WindowClosed) -> j.Window:
-    """Return the window as the judge reads it.
-
-    Raises:
-        MeasureError: a measure contradicts itself; such a window is never judged.
-    """
-    keys = {name: metric_key(gate) for name, gate in plan.gates.items()}
-    cohorts = {cohort: _cohort(keys, measures) for cohort, measures in event.measures.items()}
-    return j.Window(
-        canary=cohorts.get(Cohort.CANARY),
-        baseline=cohorts.get(Cohort.BASELINE),
-        a=cohorts.get(Cohort.A),
-        b=cohorts.get(Cohort.B),
-        seconds=event.seconds,
-        epoch=event.start.timestamp(),
-    )
-
-
-def _cohort(keys: dict[str, str], measures: dict[str, Measure]) -> j.Cohort:
-    return j.Cohort({keys[gate]: _measure(measure) for gate, measure in measures.items() if gate in keys})
-
-
-def _measure(measure: Measure) -> j.Measure:
-    match measure:
-        case Ratio():
-            return j.Ratio(measure.events, measure.total)
-        case Count():
-            return j.Count(measure.value, measure.exposure)
-        case Gauge():
-            return j.Gauge(measure.count, measure.sum, measure.sumsq)
-        case ExplicitHistogram():
-            return j.ExplicitHistogram(measure.bounds, measure.counts, measure.sum)
-        case ExponentialHistogram():
-            return j.ExponentialHistogram(
-                measure.count, measure.sum, measure.scale, measure.zero_count, measure.offset, measure.counts
-            )
-        case _:
-            assert_never(measure)

@@ -25,6 +25,9 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
         history: what A/A windows taught, packed.
         seen: windows of the present stage, warm-up included; missing: consecutive ones without some gate's data;
             good: consecutive ones with all of it.
+        owed: tenths of a window left out, and not earned back, for want of sources or for counters that restarted.
+        canary_seen: whether this rollout has measured its canary; canary_gone: consecutive windows since in which no
+            instance of it was alive.
         waits: id of the final verdict that rollout control has not answered yet; parked: windows since, in order.
         last: end of the last window taken, RFC 3339.
     """
@@ -36,6 +39,9 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
     seen: int = 0
     missing: int = 0
     good: int = 0
+    owed: int = 0
+    canary_seen: bool = False
+    canary_gone: int = 0
     waits: str = ""
     parked: tuple[Document, ...] = ()
     last: str = ""

@@ -19,6 +19,7 @@ Kinds = Mapping[str, str]
 """Kind of each gate of the plan, by its name."""
 
 _RATIOS = {"ratio", "slo", "burn_rate"}
+_HALVES = {Cohort.A, Cohort.B}
 _DISTRIBUTIONS = {"quantile", "mean"}
 
 
@@ -60,6 +61,9 @@ def measures_of(
             if kind is None:
                 continue
             found = _measure(kind, cell, share, seconds)
+            if found is Doubt.MORE_BAD_THAN_ALL and name in _HALVES:
+                # Two counters of one process may fall into different halves; that says nothing of the whole.
+                continue
             if isinstance(found, Doubt):
                 doubts.setdefault(gate, found)
             elif found is not None:
@@ -73,7 +77,7 @@ def measures_of(
 
 def _measure(kind: str, cell: Cell, share: float | None, seconds: float) -> Measure | Doubt | None:
     if kind in _RATIOS:
-        return None if cell.total is None else Ratio(events=cell.bad or 0, total=cell.total)
+        return _ratio(cell)
     if kind in _DISTRIBUTIONS:
         return _distribution(cell)
     if kind == "gauge":
@@ -81,6 +85,13 @@ def _measure(kind: str, cell: Cell, share: float | None, seconds: float) -> Meas
     if cell.amount is None:
         return None
     return Doubt.NO_TRAFFIC if share is None else Count(value=cell.amount, exposure=share * seconds)
+
+
+def _ratio(cell: Cell) -> Ratio | Doubt | None:
+    if cell.total is None:
+        return None
+    bad = cell.bad or 0
+    return Doubt.MORE_BAD_THAN_ALL if bad > cell.total else Ratio(events=bad, total=cell.total)
 
 
 def _distribution(cell: Cell) -> Measure | Doubt | None:

@@ -1,5 +1,7 @@
 """What has been added up so far of one stretch of time: by cohort and gate, in the most exact form there is."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from .frames import Role
@@ -64,7 +66,8 @@ class Slot(msgspec.Struct, omit_defaults=True):
     Attributes:
         received: arrival of its first sample, Unix nanoseconds; trace: traceparent that came with it, or empty.
         cells: cohort -> gate -> what was added; doubts: gate -> what is wrong with its telemetry.
-        halves: the ways in which its A/A halves were told apart; resets: counters that went backwards.
+        halves: the ways in which its A/A halves were told apart.
+        resets: counters that went backwards; reset_gates: gate -> those that it reads.
     """
 
     received: int
@@ -73,6 +76,7 @@ class Slot(msgspec.Struct, omit_defaults=True):
     doubts: dict[str, str] = {}
     halves: list[str] = []
     resets: int = 0
+    reset_gates: dict[str, int] = {}
 
     def cell(self, cohort: str, gate: str) -> Cell:
         """Return the cell of a cohort and gate, made where there is none."""
@@ -81,6 +85,12 @@ class Slot(msgspec.Struct, omit_defaults=True):
         if found is None:
             found = gates[gate] = Cell()
         return found
+
+    def note_reset(self, gates: Iterable[str]) -> None:
+        """Count a series that went backwards, for each gate that reads it."""
+        self.resets += 1
+        for gate in set(gates):
+            self.reset_gates[gate] = self.reset_gates.get(gate, 0) + 1
 
     def note_halves(self, how: str) -> None:
         """Remember a way in which halves were told apart."""
@@ -98,6 +108,8 @@ class Slot(msgspec.Struct, omit_defaults=True):
         for how in other.halves:
             self.note_halves(how)
         self.resets += other.resets
+        for gate, count in other.reset_gates.items():
+            self.reset_gates[gate] = self.reset_gates.get(gate, 0) + count
 
 
 def _amount(value: Value) -> Number:

@@ -10,8 +10,12 @@ from penstock.events import Halves
 _KEPT_GAPS = 9
 _ENOUGH_GAPS = 3
 _MISSED_REPORTS = 3
+_JITTER = 0.25
 _SAME_REPORT_NS = 20_000_000
 """Some SDKs stamp each instrument of one export a little later; within this it is one report."""
+
+
+Attendance = dict[str, int]
 
 
 class Source(msgspec.Struct, array_like=True):
@@ -20,6 +24,9 @@ class Source(msgspec.Struct, array_like=True):
     Attributes:
         last, previous: times of its newest two reports, Unix nanoseconds (`previous` 0 before the second).
         reports: how many; gaps: the newest differences; half: `a` or `b`, empty outside the baseline.
+        cohorts: cohort -> time of its newest report that had points of it.
+        steady: whether it reports cumulative values, and so at every interval, idle or not.
+        tardy: event time when a point of it last came after its window had closed, 0 for never.
     """
 
     last: int
@@ -27,6 +34,9 @@ class Source(msgspec.Struct, array_like=True):
     reports: int = 1
     gaps: list[int] = []
     half: str = ""
+    cohorts: dict[str, int] = {}
+    steady: bool = False
+    tardy: int = 0
 
     def report(self, time: int, covered: int) -> None:
         """Take the time of a point; `covered` is how much of time it covers where it says so (delta), else 0.
@@ -51,6 +61,19 @@ class Source(msgspec.Struct, array_like=True):
         """Whether it has not missed three reports by now; `length` of a window stands in for an unknown interval."""
         return event_time - self.last <= _MISSED_REPORTS * (self.interval or length)
 
+    def serves(self) -> list[str]:
+        """Return the cohorts that its newest report had points of."""
+        return [cohort for cohort, time in self.cohorts.items() if time >= self.last - _SAME_REPORT_NS]
+
+    def owes(self, end: int, patience: int) -> bool:
+        """Whether a report was due before `end` that has not come, though it seems alive.
+
+        A delta source that has nothing to say skips reports, so its silence says nothing unless its points have come
+        late within `patience` nanoseconds.
+        """
+        due = self.interval is not None and (end - self.last) >= (1 + _JITTER) * self.interval
+        return due and (self.steady or (self.tardy > 0 and end - self.tardy <= patience))
+
     def since(self, time: int) -> int | None:
         """Return when it reported before the report of `time`; None where that is unknown or long ago."""
         before = self.previous if time <= self.last + _SAME_REPORT_NS else self.last
@@ -64,6 +87,25 @@ def slowest_interval(sources: Iterable[Source], event_time: int, length: int) ->
     """Return the nanoseconds between exports of the slowest live source, None before any is known."""
     known = [s.interval for s in sources if s.interval is not None and s.alive(event_time, length)]
     return max(known, default=None)
+
+
+def attendance(sources: Iterable[Source], end: int, length: int, patience: int) -> tuple[Attendance, Attendance]:
+    """Return by cohort the sources that are alive at `end`, and those of them that owe a report from before it.
+
+    A cohort has 0 alive only where all its sources would have reported even when idle.
+    """
+    alive: dict[str, int] = {}
+    owing: dict[str, int] = {}
+    gone: dict[str, bool] = {}
+    for source in sources:
+        for cohort in source.serves():
+            if not source.alive(end, length):
+                gone[cohort] = gone.get(cohort, True) and source.steady
+                continue
+            alive[cohort] = alive.get(cohort, 0) + 1
+            if source.owes(end, patience):
+                owing[cohort] = owing.get(cohort, 0) + 1
+    return {**{cohort: 0 for cohort, certain in gone.items() if certain}, **alive}, owing
 
 
 def assigned_half(key: str, sources: Mapping[str, Source]) -> str:

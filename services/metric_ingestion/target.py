@@ -79,11 +79,15 @@ class TargetState(msgspec.Struct):
         since = source.since(time) if state is None else None
         after, added, outcome = advance(state, series.temporality, start, time, value, since)
         self.series[series.key] = after
-        if outcome is Outcome.REPEAT or not self._is_open(time, outcome):
+        if outcome is Outcome.REPEAT:
+            return
+        missed = self.late
+        if not self._is_open(time, outcome):
+            source.tardy = self.event_time if self.late > missed else source.tardy
             return
         slot = self._slot(time, frame.received, frame.trace)
         if outcome is Outcome.RESET:
-            slot.resets += 1
+            slot.note_reset(part.gate for part in series.parts)
         elif added is not None:
             self._add(slot, series, source, time, added, instances)
 
@@ -94,6 +98,8 @@ class TargetState(msgspec.Struct):
         else:
             covered = time - start if series.temporality is Temporality.DELTA and start else 0
             source.report(time, covered)
+        source.cohorts[series.cohort] = max(source.cohorts.get(series.cohort, 0), time)
+        source.steady = source.steady or series.temporality is Temporality.CUMULATIVE
         if series.cohort == Cohort.BASELINE and not source.half:
             source.half = assigned_half(series.source, self.sources)
         return source

@@ -4,16 +4,17 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from penstock import ids
 from penstock.chain import Document
-from penstock.events import Closing, Doubt, Event, WindowClosed, WindowsRefused
+from penstock.events import Closing, Cohort, Doubt, Event, WindowClosed, WindowsRefused
 from penstock.plan import Plan
 
 from .measures import measures_of, requests_of, split_of
 from .slots import Slot
-from .sources import slowest_interval
-from .target import TargetState
+from .sources import attendance, slowest_interval
+from .target import PATIENT_WINDOWS, TargetState
 
 SOURCE = "/penstock/metric_ingestion"
 MOST_EMPTY_WINDOWS = 60
@@ -137,6 +138,8 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
     requests = requests_of(slot, document["traffic"], kinds)
     measures, doubts = measures_of(slot, kinds, requests, seconds)
     interval = slowest_interval(state.sources.values(), state.event_time, state.length)
+    patience = PATIENT_WINDOWS * document["window"]
+    alive, owing = attendance(state.sources.values(), end, state.length, patience)
     event = WindowClosed(
         id=ids.derive("window.closed", target, start, end),
         source=SOURCE,
@@ -147,8 +150,12 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
         seconds=seconds,
         measures=measures,
         split=split_of(requests),
+        requests=_by_cohort(requests),
         late=state.late,
+        sources=_by_cohort(alive),
+        unheard=_by_cohort(owing),
         resets=slot.resets,
+        reset_gates={gate: count for gate, count in slot.reset_gates.items() if gate in kinds},
         export_interval=None if interval is None else round(interval / 1e9, 3),
         first_sample_at=moment(slot.received) if slot.received else None,
         halves=slot.halves[0] if usable else None,  # type: ignore[arg-type]
@@ -167,6 +174,10 @@ def settled(state: TargetState, document: Document, events: tuple[str, ...]) -> 
         state.late = 0
         state.patience = max(0, state.patience - 1)
         state.forget()
+
+
+def _by_cohort(numbers: Mapping[str, float]) -> dict[Cohort, Any]:
+    return {Cohort(name): number for name, number in sorted(numbers.items())}
 
 
 def _end_of(document: Document) -> int:

@@ -1,11 +1,12 @@
 """Verdicts as sentences: pure functions from the numbers of a `stage.judged` event (its JSON form) to plain English."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 _NO_DATA = {
-    "no_traffic": "the canary served no requests",
+    "no_traffic": "one of the cohorts served no requests",
     "telemetry_outage": "no telemetry arrived",
     "metric_never_seen": "the metric has never been seen: check its name in the plan",
     "too_few_samples": "too few samples to judge",
@@ -16,6 +17,20 @@ _FLAGS = {
     "warm_up": "warm-up windows do not count",
     "late": "the window closed without some of its data",
     "reset": "counters were reset",
+    "catastrophe": "most canary requests fail, or no canary instance is alive",
+}
+_DOUBTS = {
+    "default_buckets": "it comes in the SDK's default buckets, which are made for milliseconds",
+    "mixed_buckets": "its sources send buckets that cannot be added up",
+    "no_buckets": "its histogram has no buckets",
+    "no_sum": "its histogram has no sum",
+    "negative_values": "it holds negative values",
+    "wrong_kind": "its instrument is of another kind than the gate needs",
+    "other_unit": "its unit is another than the gate says",
+    "no_traffic": "no gate counts the requests that it is to be compared by",
+    "too_many_series": "it has more series than are kept",
+    "more_bad_than_all": "it counts more bad events than events",
+    "bad_never_seen": "no bad event has ever been seen: no errors yet, or a selector that matches none",
 }
 
 
@@ -27,8 +42,8 @@ def explain_gate(gate: Mapping[str, Any]) -> str:
     """
     name = gate["gate"]
     if gate.get("no_data"):
-        return f"{name}: no data, {_NO_DATA.get(str(gate['no_data']), str(gate['no_data']))}"
-    return f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}: {_outcome(gate)}"
+        return f"{name}: no data, {_why_no_data(gate)}"
+    return f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}: {_outcome(gate)}{_warning(gate)}"
 
 
 def explain_verdict(event: Mapping[str, Any]) -> list[str]:
@@ -39,6 +54,19 @@ def explain_verdict(event: Mapping[str, Any]) -> list[str]:
     """
     gates = sorted(event.get("gates", ()), key=_rank)
     return [_headline(event), *(explain_gate(gate) for gate in gates)]
+
+
+def _why_no_data(gate: Mapping[str, Any]) -> str:
+    reason, doubt = str(gate["no_data"]), gate.get("doubt")
+    said = _NO_DATA.get(reason, reason)
+    if doubt is None or doubt == "bad_never_seen":
+        return said
+    return f"{_DOUBTS.get(doubt, doubt)} ({doubt})"
+
+
+def _warning(gate: Mapping[str, Any]) -> str:
+    doubt = gate.get("doubt")
+    return "" if doubt is None else f"; {_DOUBTS.get(doubt, doubt)}"
 
 
 def _headline(event: Mapping[str, Any]) -> str:
@@ -120,13 +148,21 @@ def _limit(gate: Mapping[str, Any]) -> str:
     if tolerance is None or gate["kind"] in ("slo", "burn_rate", "own_history"):
         return ""
     unit, limit = gate.get("unit"), (gate.get("detail") or {}).get("limit_absolute")
+    show: Callable[[float], str]
     if unit and limit is not None:
-        shown = amount(limit, unit, signed=True)
+        size, show = limit, partial(amount, unit=unit, signed=True)
     elif gate["kind"] == "ratio" and limit is not None:
-        shown = points(limit, signed=True)
+        size, show = limit, partial(points, signed=True)
     else:
-        shown = percent(tolerance)
-    return f" against a limit of {shown}{_snapped(gate, tolerance)}"
+        size, show = tolerance, percent
+    return f" against a limit of {_towards(gate.get('direction'), size, show)}{_snapped(gate, tolerance)}"
+
+
+def _towards(direction: str | None, size: float, show: Callable[[float], str]) -> str:
+    """Return a limit with the sign of the direction that is worse; both ways: ±10 %."""
+    if direction == "both":
+        return show(size).replace("+", "±")
+    return show(-size if direction == "down" else size)
 
 
 def _snapped(gate: Mapping[str, Any], effective: float) -> str:

@@ -13,7 +13,7 @@ from services.gate_evaluation.judge.catastrophe import Catastrophe
 from services.gate_evaluation.judge.codec import pack, unpack
 from services.gate_evaluation.judge.dispersion import Residual
 from services.gate_evaluation.judge.grids import Floats, onset_weight
-from services.gate_evaluation.judge.history import History, load, requests_of, without
+from services.gate_evaluation.judge.history import History, load, without
 from services.gate_evaluation.judge.layout import Layout, Placing, lay, place
 from services.gate_evaluation.judge.measures import Cohort, Window
 from services.gate_evaluation.judge.progress import Progress
@@ -167,8 +167,9 @@ class Judge:
             return found
         if metric not in self._history.seen and self._progress.observed >= _NEVER_SEEN_AFTER:
             return NoData.METRIC_NEVER_SEEN
-        idle = window.canary is not None and requests_of(window.canary) <= 0 and window.canary.requests is not None
-        return NoData.NO_TRAFFIC if idle and window.baseline is not None else found
+        both = (window.canary, window.baseline)
+        idle = any(each is not None and each.requests is not None and each.requests <= 0 for each in both)
+        return NoData.NO_TRAFFIC if idle and None not in both else found
 
     def _judge(self, readings: list[Reading], usable: list[bool]) -> None:
         bank, progress = self._bank, self._progress

@@ -29,6 +29,7 @@ class Doubt(StrEnum):
     OTHER_UNIT = "other_unit"
     NO_TRAFFIC = "no_traffic"
     TOO_MANY_SERIES = "too_many_series"
+    MORE_BAD_THAN_ALL = "more_bad_than_all"
     BAD_NEVER_SEEN = "bad_never_seen"
 
 
@@ -109,8 +110,13 @@ class WindowClosed(Event):
         measures: cohort -> gate name of the plan -> measure. What nobody reported is absent: absent is not
             measured, never zero.
         split: share of requests (by the traffic gate's count) that the canary got, None without requests.
+        requests: cohort -> requests by the traffic gate's count; cohorts that reported none of it are absent.
         late: points that arrived after their window had closed and were left out.
+        sources: cohort -> sources that were alive at the end. 0 is told only where all of a cohort's sources report
+            whether or not they are asked (cumulative values) and have missed three reports.
+        unheard: cohort -> those of them of which a report was due in the window and had not come when it closed.
         resets: counters that went backwards in this window; their interval was left out.
+        reset_gates: gate -> those of its series that did.
         export_interval: measured seconds between exports of the slowest source, None before it is known.
         first_sample_at: arrival of the window's first sample (for the latency histogram).
         halves: how `a` and `b` were told apart, None where there are none.
@@ -124,8 +130,12 @@ class WindowClosed(Event):
     seconds: float = Field(gt=0)
     measures: dict[Cohort, dict[str, Measure]] = Field(default_factory=dict)
     split: float | None = Field(default=None, ge=0, le=1)
+    requests: dict[Cohort, NonNegativeFloat] = Field(default_factory=dict)
     late: NonNegativeInt = 0
+    sources: dict[Cohort, NonNegativeInt] = Field(default_factory=dict)
+    unheard: dict[Cohort, NonNegativeInt] = Field(default_factory=dict)
     resets: NonNegativeInt = 0
+    reset_gates: dict[str, NonNegativeInt] = Field(default_factory=dict)
     export_interval: float | None = None
     first_sample_at: Moment | None = None
     halves: Halves | None = None

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from .base import Event, Moment, Value
+from .metrics import Doubt
 
 
 class Word(StrEnum):
@@ -23,6 +24,14 @@ class Authority(StrEnum):
     ROLLBACK = "rollback"
     HOLD = "hold"
     ADVISE = "advise"
+
+
+class Direction(StrEnum):
+    """Which way is worse."""
+
+    UP = "up"
+    DOWN = "down"
+    BOTH = "both"
 
 
 class NoDataReason(StrEnum):
@@ -57,9 +66,11 @@ class GateVerdict(Value):
         unit: unit of the absolute numbers.
         tolerance, tolerance_effective: the relative limit asked for, and the one that the buckets allow.
         evidence: log10 of the e-value against "within tolerance"; evidence_pass: against "beyond the pass margin".
+        direction: which way is worse, `up` (when absent), `down` or `both`: the sign of the limit.
         threshold, threshold_pass: log10 limits of the two.
         windows_needed: further windows until a decision at the present rates; None when it cannot be told.
         no_data: why it could not be judged.
+        doubt: what is wrong with its telemetry in this window, whether or not that left it unjudged.
         flags: such as `traffic_split`, `counter_reset`, `warm_up`, `snapped`.
         detail: further numbers of this kind of gate.
     """
@@ -80,12 +91,14 @@ class GateVerdict(Value):
     unit: str | None = None
     tolerance: float | None = None
     tolerance_effective: float | None = None
+    direction: Direction | None = None
     evidence: float | None = None
     evidence_pass: float | None = None
     threshold: float | None = None
     threshold_pass: float | None = None
     windows_needed: int | None = None
     no_data: NoDataReason | None = None
+    doubt: Doubt | None = None
     flags: tuple[str, ...] = ()
     detail: dict[str, Any] = Field(default_factory=dict)
 

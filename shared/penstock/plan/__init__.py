@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from penstock.events.verdicts import Direction
+
 from .gates import (
     BurnRateGate,
     CountGate,
-    Direction,
     Gate,
     GaugeGate,
     Margin,

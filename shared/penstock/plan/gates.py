@@ -1,11 +1,10 @@
 """What a plan says of a gate: which telemetry it reads, how it is compared, what its breach may do."""
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock.events.verdicts import Authority
+from penstock.events.verdicts import Authority, Direction
 
 from .units import Duration, Fraction
 
@@ -14,14 +13,6 @@ class Strict(BaseModel):
     """A part of a plan: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Direction(StrEnum):
-    """Which way is worse."""
-
-    UP = "up"
-    DOWN = "down"
-    BOTH = "both"
 
 
 class Margin(Strict):
