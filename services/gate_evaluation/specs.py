@@ -57,7 +57,8 @@ def _gate(name: str, gate: Gate) -> j.GateSpec:
         case SloGate():
             return replace(common, slo_max=gate.objective, pass_margin=_margin(gate.pass_margin))
         case BurnRateGate():
-            return replace(common, objective=gate.objective)
+            # The plan states the largest share of bad events, the judge the share of good ones.
+            return replace(common, objective=1.0 - gate.objective, period=gate.period)
         case _:
             assert_never(gate)
 

@@ -27,6 +27,7 @@ class Pair(NamedTuple):
 PAIRS = (Pair(14.4, 3600, 300), Pair(6, 21600, 1800), Pair(1, 259200, 21600))
 _FINE, _COARSE = 30.0, 300.0
 _FINE_KEPT, _COARSE_KEPT = 10, 864
+_MONTH = 30 * 86400.0
 _SPENDING = math.log(math.pi**2 / 6.0 * len(PAIRS))
 _LIMIT = math.log(1000.0)
 
@@ -81,6 +82,8 @@ class BurnComparison:
         self.fail_margin = gate.fail_at
         self.index = first_lane
         self.budget = 1.0 - gate.objective
+        # The factors spend 2 %, 5 % and 10 % of a budget of thirty days over their long spans.
+        self.pairs = tuple(pair._replace(factor=pair.factor * gate.period / _MONTH) for pair in PAIRS)
         self.spans = Spans(seconds)
         self.looks = 0
 
@@ -115,7 +118,7 @@ class BurnComparison:
             return Reading(NoData.NO_TRAFFIC)
         self.spans.add(measure.events, measure.total)
         self.looks += 1
-        best = max(self._certain(pair) for pair in PAIRS)
+        best = max(self._certain(pair) for pair in self.pairs)
         beyond = best - _SPENDING - 2.0 * math.log(self.looks) - _LIMIT
         return Reading(None, (), {"canary": measure.events, "canary_total": measure.total}, beyond=beyond)
 

@@ -74,7 +74,7 @@ class GateSpec:
         pass_margin: degradation that a pass excludes, d_p >= d_f; None takes the kind's default.
         weight: share of the rollback budget; None divides by kind (see `weights_of`).
         slo_max: SLO gates: largest allowed rate, or the largest latency at quantile q.
-        objective: burn-rate gates: the objective, such as 0.999.
+        objective: burn-rate gates: the objective, such as 0.999; period: seconds for which its budget is to last.
     """
 
     name: str
@@ -88,6 +88,7 @@ class GateSpec:
     weight: float | None = None
     slo_max: float | None = None
     objective: float | None = None
+    period: float = 30 * 86400.0
 
     @property
     def fail_at(self) -> Margin:

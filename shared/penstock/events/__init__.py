@@ -164,7 +164,7 @@ BY_TYPE: dict[str, type[Event]] = _classes()
 def problems_of(error: ValidationError) -> list[Problem]:
     """Return pydantic's findings as ours, without echoing input values (they may be secrets)."""
     return [
-        Problem(".".join(str(part) for part in entry["loc"]), entry["msg"])
+        Problem(".".join(str(part) for part in entry["loc"]), entry["msg"].removeprefix("Value error, "))
         for entry in error.errors(include_url=False, include_input=False, include_context=False)
     ]
 

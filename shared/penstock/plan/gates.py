@@ -1,8 +1,8 @@
 """What a plan says of a gate: which telemetry it reads, how it is compared, what its breach may do."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from penstock.events.verdicts import Authority, Direction
 
@@ -33,6 +33,12 @@ def _margin(relative: str) -> Margin:
     return Margin.model_validate({"relative": relative})
 
 
+def _shown(margin: Margin | ShareMargin) -> str:
+    if isinstance(margin, ShareMargin):
+        return f"{100 * margin.relative:g} % and {100 * margin.absolute:g} pp"
+    return f"{100 * margin.relative:g} % and {margin.absolute:g}"
+
+
 def _shares(relative: str, absolute: str = "0pp") -> ShareMargin:
     return ShareMargin.model_validate({"relative": relative, "absolute": absolute})
 
@@ -52,6 +58,22 @@ class GateBase(Strict):
     authority: Authority = Authority.ROLLBACK
     weight: float | None = Field(default=None, gt=0)
 
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Self:
+        tolerance, margin = self.margins()
+        if tolerance is None or margin is None:
+            return self
+        if not (tolerance.relative > 0 or tolerance.absolute > 0):
+            raise ValueError("the tolerance is zero: a change too small to matter would be a breach")
+        if margin.relative < tolerance.relative or margin.absolute < tolerance.absolute:
+            said = f"pass_margin is {_shown(margin)}, tolerance {_shown(tolerance)}"
+            raise ValueError(f"{said}: a pass margin must not be the smaller one in either part")
+        return self
+
+    def margins(self) -> "tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]":
+        """Return tolerance and pass margin as they apply; None where the kind has none to compare."""
+        return None, None
+
 
 class RatioGate(GateBase):
     """Share of bad events: `bad` attributes (`*` patterns) mark them among all points of the metric (a counter or the
@@ -64,6 +86,10 @@ class RatioGate(GateBase):
     tolerance: ShareMargin = _shares("10%", "0.05pp")
     pass_margin: ShareMargin = _shares("50%", "0.25pp")
 
+    def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
+        """Return tolerance and pass margin."""
+        return self.tolerance, self.pass_margin
+
 
 class QuantileGate(GateBase):
     """A latency quantile of a histogram; absolute margins are not offered: edges are relative."""
@@ -73,6 +99,10 @@ class QuantileGate(GateBase):
     unit: Literal["s", "ms"] = "s"
     tolerance: Margin = _margin("5%")
     pass_margin: Margin | None = None
+
+    def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
+        """Return tolerance and pass margin; without one it is 10 % below p90 and 20 % from there on."""
+        return self.tolerance, self.pass_margin or _margin("10%" if self.quantile < 0.9 else "20%")
 
 
 class MeanGate(GateBase):
@@ -84,6 +114,16 @@ class MeanGate(GateBase):
     tolerance: Margin = _margin("5%")
     pass_margin: Margin = _margin("20%")
 
+    @model_validator(mode="after")
+    def _only_upward(self) -> Self:
+        if self.direction is not Direction.UP:
+            raise ValueError("a mean is judged upward only, by its tail: direction must be up")
+        return self
+
+    def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
+        """Return tolerance and pass margin."""
+        return self.tolerance, self.pass_margin
+
 
 class GaugeGate(GateBase):
     """Saturation over instances, such as memory."""
@@ -94,6 +134,10 @@ class GaugeGate(GateBase):
     tolerance: Margin = _margin("5%")
     pass_margin: Margin = _margin("10%")
 
+    def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
+        """Return tolerance and pass margin."""
+        return self.tolerance, self.pass_margin
+
 
 class CountGate(GateBase):
     """Occurrences per exposure (throughput, usage), by default in both directions."""
@@ -103,6 +147,10 @@ class CountGate(GateBase):
     tolerance: Margin = _margin("10%")
     pass_margin: Margin = _margin("30%")
 
+    def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
+        """Return tolerance and pass margin."""
+        return self.tolerance, self.pass_margin
+
 
 class SloGate(GateBase):
     """An absolute objective on the canary alone: at most `objective` bad events."""
@@ -110,7 +158,7 @@ class SloGate(GateBase):
     kind: Literal["slo"]
     bad: dict[str, str] = Field(default_factory=dict)
     bad_metric: str | None = None
-    objective: Fraction
+    objective: Fraction = Field(gt=0)
     pass_margin: ShareMargin = _shares("50%")
 
 
@@ -120,8 +168,15 @@ class BurnRateGate(GateBase):
     kind: Literal["burn_rate"]
     bad: dict[str, str] = Field(default_factory=dict)
     bad_metric: str | None = None
-    objective: Fraction
+    objective: Fraction = Field(gt=0, lt=1)
     period: Duration = 30 * 86400.0
+    authority: Authority = Authority.HOLD
+
+    @model_validator(mode="after")
+    def _only_holds(self) -> Self:
+        if self.authority is Authority.ROLLBACK:
+            raise ValueError("a burn rate proves nothing against the canary: its authority is hold or advise")
+        return self
 
 
 Gate = Annotated[
