@@ -5,15 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.gate_evaluation.judge.counts import degradation
+from services.gate_evaluation.judge.comparisons import Comparison
+from services.gate_evaluation.judge.counts import CountsComparison, degradation
 from services.gate_evaluation.judge.grids import kl_inverse
+from services.gate_evaluation.judge.history import History
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, JudgeSpec, weights_of
 
 _MARGIN_NATS = 3.3
 _ERRORS_UNKNOWN = 0.005
 _TAIL_SLOPE = 4.0
 """Growth of a tail's log count for each unit of log latency: about what latencies of services show at p99."""
-_GAUGE_SD = 0.04
+_INSTANCES = 2.0
+"""Sum of 1/instances of both cohorts of a gauge, where each has one."""
+_LEAST_FLOOR = 0.4
 _VISIBLE_AT_MOST = 1e6
 
 
@@ -38,6 +42,8 @@ class GatePower:
         visible: smallest relative degradation found within the bake in about half of all rollouts.
         windows_for_margin: windows to find a degradation as large as the pass margin (None: never).
         windows_to_pass: windows until an unchanged release can pass (None: never).
+        noise: standard deviation of a window's log ratio beyond chance, over its long run; noise_windows: A/A windows
+            that taught it, 0 where it is assumed.
         sees_margin: whether the bake finds what the plan refuses to pass.
         helps: what would help, most effective first, each with the factor or number needed.
     """
@@ -49,51 +55,88 @@ class GatePower:
     visible: float
     windows_for_margin: float | None
     windows_to_pass: float | None
+    noise: float
+    noise_windows: float
     sees_margin: bool
     helps: tuple[tuple[Help, float], ...]
 
 
-def power(spec: JudgeSpec, traffic_per_s: float, split: float, rates: Mapping[str, float]) -> tuple[GatePower, ...]:
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """What divides a gate's evidence: long-run variance of a window's log ratio, for F (with its safety) and for P."""
+
+    fail: float
+    passing: float
+    windows: float
+
+
+def power(
+    spec: JudgeSpec, traffic_per_s: float, split: float, rates: Mapping[str, float], history: History | None = None
+) -> tuple[GatePower, ...]:
     """Return what every gate with a control group can see.
 
     Args:
         spec: gates, budgets and bake.
         traffic_per_s: requests a second of the whole service.
         split: canary share.
-        rates: baseline rate of each ratio metric (events a request), value of each gauge or count; unknown: 0.5 %.
+        rates: baseline rate of each ratio metric (events a request), value of each gauge or count; unknown: as the
+            history has it, or 0.5 %.
+        history: what A/A windows taught of the same gates; None: the noise that is assumed before any.
     """
     weights = weights_of(spec)
+    learned = history if history is not None else History(spec.gates, spec.window_seconds)
     return tuple(
-        _gate_power(spec, gate, weights[gate.name], traffic_per_s * spec.window_seconds, split, rates)
-        for gate in spec.gates
+        _gate_power(
+            spec, gate, weights[gate.name], traffic_per_s * spec.window_seconds, split,
+            _rate(gate, rates, comparison), _noise(gate, comparison, learned),
+        )
+        for gate, comparison in zip(spec.gates, learned.comparisons, strict=True)
         if gate.kind not in (GateKind.BURN_RATE, GateKind.OWN_HISTORY)
-    )
+    )  # fmt: skip
+
+
+def _noise(gate: GateSpec, comparison: Comparison, learned: History) -> _Noise:
+    # A mean has two lanes; the count of its tail, the second, is what its power is reckoned by.
+    lane = comparison.index + (gate.kind is GateKind.MEAN)
+    fail, passing = learned.dispersion.tau2[:, lane].tolist()
+    return _Noise(fail, passing, float(learned.dispersion.windows[lane]))
 
 
 def _gate_power(
-    spec: JudgeSpec, gate: GateSpec, weight: float, requests: float, split: float, rates: Mapping[str, float]
+    spec: JudgeSpec, gate: GateSpec, weight: float, requests: float, split: float, rate: float, noise: _Noise
 ) -> GatePower:
     need = math.log(1.0 / (spec.alpha * weight)) + _MARGIN_NATS
-    rate = _rate(gate, rates)
     events = 1.0 if gate.kind is GateKind.GAUGE else requests * split * rate
     tolerance, margin = degradation(gate.fail_at, rate), degradation(gate.pass_at, rate)
     per_window = events * (1.0 - split)
-    visible = _visible(gate, need, per_window, spec.max_bake, tolerance)
-    found = _windows(gate, need, per_window, tolerance, margin)
-    passing = _windows(gate, math.log(1.0 / spec.alpha_pass) + 1.0, per_window, 0.0, margin)
+    visible = _visible(gate, need * _phi(gate, noise.fail, per_window, rate), per_window, spec.max_bake, tolerance)
+    found = _windows(gate, need * _phi(gate, noise.fail, per_window, rate), per_window, tolerance, margin)
+    clear = math.log(1.0 / spec.alpha_pass) + 1.0
+    passing = _windows(gate, clear * _phi(gate, noise.passing, per_window, rate), per_window, 0.0, margin)
     sees = found is not None and found <= spec.max_bake
     return GatePower(
-        gate.name, str(gate.kind), events, tolerance, visible, found, passing, sees,
+        gate.name, str(gate.kind), events, tolerance, visible, found, passing,
+        math.sqrt(noise.passing), noise.windows, sees,
         () if sees else _helps(gate, found, spec.max_bake, split, requests),
     )  # fmt: skip
 
 
-def _rate(gate: GateSpec, rates: Mapping[str, float]) -> float:
+def _phi(gate: GateSpec, variance: float, events: float, rate: float) -> float:
+    """Return what divides the nats of a window: of a gauge, the variance of its log ratio itself."""
+    if gate.kind is GateKind.GAUGE:
+        return variance * _INSTANCES
+    return max(1.0 - rate, _LEAST_FLOOR) + events * variance
+
+
+def _rate(gate: GateSpec, rates: Mapping[str, float], comparison: Comparison) -> float:
     if gate.kind in (GateKind.QUANTILE, GateKind.MEAN):
         return 1.0 - (gate.q if gate.q is not None else 0.995)
     if gate.kind is GateKind.SLO:
         return 1.0 - gate.q if gate.q is not None else gate.slo_max or _ERRORS_UNKNOWN
-    return max(rates.get(gate.metric, _ERRORS_UNKNOWN), 1e-9)
+    known = _ERRORS_UNKNOWN
+    if isinstance(comparison, CountsComparison) and comparison.lane.seen >= 1:
+        known = comparison.lane.rate
+    return max(rates.get(gate.metric, known), 1e-9)
 
 
 def _slope(gate: GateSpec) -> float:
@@ -103,7 +146,7 @@ def _slope(gate: GateSpec) -> float:
 
 def _visible(gate: GateSpec, need: float, events: float, bake: int, tolerance: float) -> float:
     if gate.kind is GateKind.GAUGE:
-        return (1.0 + tolerance) * math.exp(_GAUGE_SD * math.sqrt(2.0 * need / bake)) - 1.0
+        return (1.0 + tolerance) * math.exp(math.sqrt(2.0 * need / bake)) - 1.0
     base = events * (1.0 + tolerance if _slope(gate) == 1.0 else 1.0)
     effect = kl_inverse(need / max(base * bake, 1e-12), top=14.0) / _slope(gate)
     return min((1.0 + tolerance) * math.exp(min(effect, 13.0)) - 1.0, _VISIBLE_AT_MOST)
@@ -115,7 +158,7 @@ def _windows(gate: GateSpec, need: float, events: float, null: float, effect: fl
     if not step > 0 or not events > 0:
         return None
     if gate.kind is GateKind.GAUGE:
-        return math.ceil(2.0 * need * (_GAUGE_SD / step) ** 2)
+        return math.ceil(2.0 * need / step**2)
     u = step * _slope(gate)
     base = events * (1.0 + null if _slope(gate) == 1.0 else 1.0)
     nats = base * (u * math.exp(u) - math.exp(u) + 1.0) if u < 13 else base * math.exp(13.0)
@@ -150,6 +193,8 @@ def rendered(found: Sequence[GatePower]) -> list[dict[str, object]]:
             "visible": gate.visible,
             "windows_for_margin": gate.windows_for_margin,
             "windows_to_pass": gate.windows_to_pass,
+            "noise": gate.noise,
+            "noise_windows": gate.noise_windows,
             "sees_margin": gate.sees_margin,
             "helps": [{"help": helped.value, "needs": needs} for helped, needs in gate.helps],
         }

@@ -17,6 +17,14 @@ app = typer.Typer(no_args_is_help=True, help="Lint, register, list plans; their 
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Plan files.")]
 Errors = Annotated[float | None, typer.Option(min=0, max=1, help="Share of requests that fail now, such as 0.005.")]
+Past = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        help="Past windows, to learn the noise and the rates from: `events list --types window.closed --jsonl`.",
+    ),
+]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A plan file.")]
 
 
@@ -28,6 +36,7 @@ def lint(
         typer.Option(min=0, help="Requests a second of the service: warn of gates that cannot see enough."),
     ] = None,
     errors: Errors = None,
+    history: Past = None,
     json: Json = False,
     jsonl: Jsonl = False,
 ) -> None:
@@ -41,7 +50,7 @@ def lint(
             findings += [_finding(file, "problem", problem) for problem in error.problems]
             continue
         if traffic is not None:
-            weak = warnings_of(power_of(text_of(file), traffic, errors))
+            weak = warnings_of(power_of(text_of(file), traffic, errors, history))
             findings += [_finding(file, "warning", warning) for warning in weak]
     out.rows("findings", findings, lambda: "\n".join(map(_line, findings)) or f"{len(files)} checked, no problems")
     if any(finding["kind"] == "problem" for finding in findings):
@@ -85,13 +94,14 @@ def power(
     file: File,
     traffic: Annotated[float, typer.Option(min=0, help="Requests a second of the service, all cohorts together.")],
     errors: Errors = None,
+    history: Past = None,
     json: Json = False,
     jsonl: Jsonl = False,
 ) -> None:
     """Say which effect each gate can see within its bake, and what would help."""
     text = text_of(file)
     load_plan(text, str(file))
-    rows = power_of(text, traffic, errors)
+    rows = power_of(text, traffic, errors, history)
     Output(json, jsonl).rows("power", rows, lambda: power_table(rows))
 
 

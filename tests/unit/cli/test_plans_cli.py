@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from penstock.cli.exits import Exits
+from penstock.events import to_json
 from penstock.plan import json_schema
 from tests.support.fake_console import FakeConsole
+from tests.support.windows import moment, window
 from tests.unit.cli.conftest import Run
 
 PLAN = Path(__file__).parents[3] / "deploy" / "plans" / "checkout.yaml"
@@ -60,3 +64,39 @@ def test_power_tells_each_stage_and_gate_what_it_can_see(run: Run) -> None:
         (stage, gate) for stage in ("canary", "half") for gate in ("errors", "p50", "p99")
     }
     assert "SEES" in run("plans", "power", str(PLAN), "--traffic", "200").out
+
+
+def history(tmp_path: Path, windows: int, *more: str) -> Path:
+    """Return a file of windows as `events list --jsonl` prints them, of the plan's target."""
+    rows = []
+    for number in range(windows):
+        closed = window("production/checkout/new-payment-form", number, moment(), baseline=400)
+        rows.append(json.dumps({"topic": "windows", "event": to_json(closed)}))
+    file = tmp_path / "windows.jsonl"
+    file.write_text("\n".join([*rows, *more]) + "\n")
+    return file
+
+
+def test_power_learns_the_noise_from_past_windows_and_says_so(run: Run, tmp_path: Path) -> None:
+    past = history(tmp_path, 40)
+    assumed = run("plans", "power", str(PLAN), "--traffic", "200")
+    learnt = run("plans", "power", str(PLAN), "--traffic", "200", "--history", str(past))
+    assert "assumed" in assumed.out
+    assert "learnt from 3" in learnt.out
+    warned = run("plans", "lint", str(PLAN), "--traffic", "2", "--history", str(past), "--json")
+    assert any("learnt from 3" in finding["what"] for finding in json.loads(warned.out)["findings"])
+
+
+@pytest.mark.parametrize("more", ["{", "[]", '{"event": 7}', '{"type": "window.closed"}'])
+def test_a_history_that_cannot_be_read_is_a_usage_error(run: Run, tmp_path: Path, more: str) -> None:
+    said = run("plans", "power", str(PLAN), "--traffic", "200", "--history", str(history(tmp_path, 1, more)))
+    assert said.code == 2
+    assert "windows.jsonl" in said.err
+
+
+def test_a_history_of_another_target_is_no_history(run: Run, tmp_path: Path) -> None:
+    file = history(tmp_path, 5)
+    file.write_text(file.read_text().replace("new-payment-form", "other"))
+    said = run("plans", "power", str(PLAN), "--traffic", "200", "--history", str(file))
+    assert said.code == 2
+    assert "holds no window of production/checkout/new-payment-form" in said.err

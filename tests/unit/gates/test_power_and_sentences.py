@@ -1,11 +1,13 @@
 """What a plan's gates can see, and verdicts as sentences with their numbers."""
 
+import numpy as np
 import pytest
 
+from penstock.events import Doubt
 from penstock.explain import explain_gate, explain_verdict
-from services.gate_evaluation.judge import GateKind, GateSpec, Judge, JudgeSpec
+from services.gate_evaluation.judge import GateKind, GateSpec, History, Judge, JudgeSpec, Window
 from services.gate_evaluation.power import Help, power, rendered
-from tests.support.judging import FOUR, errors_gate, window
+from tests.support.judging import FOUR, cohort, errors_gate, window
 
 SPEC = JudgeSpec(FOUR)
 
@@ -37,6 +39,44 @@ def test_more_traffic_a_larger_share_and_a_longer_bake_each_see_smaller_effects(
 def test_gates_without_a_control_have_no_power_to_state() -> None:
     gates = (errors_gate(), GateSpec("burn", "errors", GateKind.BURN_RATE, objective=0.99, authority="hold"))  # type: ignore[arg-type]
     assert [row["gate"] for row in rendered(power(JudgeSpec(gates), 10, 0.1, {}))] == ["errors"]
+
+
+def test_noise_beyond_chance_keeps_more_traffic_from_seeing_ever_smaller_effects() -> None:
+    calm, noisy = past(0.0), past(0.3)
+    few, many = (power(SPEC, traffic, 0.05, {}, noisy)[0] for traffic in (2_000.0, 200_000.0))
+    assert many.visible > 0.8 * few.visible
+    assert power(SPEC, 200_000.0, 0.05, {}, calm)[0].visible < 0.5 * many.visible
+
+
+def test_a_noisy_fleet_needs_more_windows_both_to_find_and_to_pass() -> None:
+    calm, noisy = (power(SPEC, 500.0, 0.05, {}, past(spread))[0] for spread in (0.0, 0.3))
+    assert noisy.windows_for_margin is not None
+    assert calm.windows_for_margin is not None
+    assert noisy.windows_for_margin > 2 * calm.windows_for_margin
+    assert (noisy.windows_to_pass or 0) > (calm.windows_to_pass or 0)
+
+
+def test_power_says_whether_the_noise_was_learnt_or_is_assumed() -> None:
+    assumed = power(SPEC, 200.0, 0.05, {})[0]
+    learnt = power(SPEC, 200.0, 0.05, {}, past(0.3))[0]
+    assert (assumed.noise, assumed.noise_windows) == (pytest.approx(0.1), 0)
+    assert learnt.noise_windows > 50
+    assert learnt.noise > 0.2
+
+
+def test_the_rate_of_errors_is_the_historys_unless_it_is_stated() -> None:
+    found = [power(SPEC, 200.0, 0.05, rates, past(0.0))[0].events_per_window for rates in ({}, {"errors": 0.05})]
+    assert found == [pytest.approx(600 * 0.02, rel=0.1), pytest.approx(600 * 0.05)]
+
+
+def past(spread: float) -> History:
+    """Return the history of halves whose error rates, 2 % in the mean, wander apart by `spread` a window."""
+    rng = np.random.default_rng(4)
+    found = History(FOUR)
+    for _ in range(80):
+        a, b = (cohort(float(rng.poisson(2000 * np.exp(spread * rng.normal()))), 100_000.0) for _ in range(2))
+        found.learn(Window(a=a, b=b))
+    return found
 
 
 GATE = {
@@ -82,6 +122,38 @@ def test_a_ratio_is_told_in_percentage_points_and_a_gauge_in_per_cent() -> None:
     gauge = {"gate": "memory", "kind": "gauge", "word": "passed", "estimate": 0.012, "low": -0.01, "high": 0.03,
              "tolerance_effective": 0.05}  # fmt: skip
     assert explain_gate(gauge) == "memory +1.2 % (band -1.0 to +3.0) against a limit of +5.0 %: passed"
+
+
+@pytest.mark.parametrize(
+    ("direction", "said"),
+    [
+        ("down", "-4.0 % (band -9.0 to +1.0) against a limit of -10 %"),
+        ("both", "-4.0 % (band -9.0 to +1.0) against a limit of ±10 %"),
+        (None, "-4.0 % (band -9.0 to +1.0) against a limit of +10 %"),
+    ],
+)
+def test_a_limit_has_the_sign_of_the_direction_that_is_worse(direction: str | None, said: str) -> None:
+    orders = {"gate": "orders", "kind": "count", "word": "inconclusive", "estimate": -0.04, "low": -0.09, "high": 0.01,
+              "tolerance_effective": 0.1, "direction": direction, "windows_needed": 5}  # fmt: skip
+    assert said in explain_gate(orders)
+    ratio = {"gate": "bought", "kind": "ratio", "word": "passed", "absolute": -0.001, "tolerance_effective": 0.1,
+             "direction": direction, "detail": {"limit_absolute": 0.002}}  # fmt: skip
+    sign = {"down": "-", "both": "±", None: "+"}[direction]
+    assert f"limit of {sign}0.20 pp" in explain_gate(ratio)
+    cpu = {"gate": "cpu", "kind": "gauge", "word": "passed", "absolute": 1.0, "unit": "cores", "direction": direction,
+           "tolerance_effective": 0.1, "detail": {"limit_absolute": 2.0}}  # fmt: skip
+    assert f"limit of {sign}2.0 cores" in explain_gate(cpu)
+
+
+@pytest.mark.parametrize("doubt", sorted(Doubt))
+def test_every_doubt_has_its_words(doubt: Doubt) -> None:
+    unmeasured = explain_gate(GATE | {"no_data": "metric_never_seen", "doubt": doubt.value})
+    if doubt is Doubt.BAD_NEVER_SEEN:
+        assert unmeasured == "p99: no data, the metric has never been seen: check its name in the plan"
+    else:
+        assert unmeasured.endswith(f"({doubt})")
+        assert len(unmeasured) > len(f"p99: no data, {doubt} ({doubt})")
+    assert explain_gate(GATE | {"doubt": doubt.value}).startswith(explain_gate(GATE) + "; ")
 
 
 def test_a_verdict_is_told_decision_first_and_worst_gate_next() -> None:
