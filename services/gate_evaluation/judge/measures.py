@@ -15,10 +15,20 @@ def _refuse(kind: str, where: str, what: str) -> MeasureError:
     return MeasureError(kind, [Problem(where, what)])
 
 
+_LEAST, _MOST = 1e-18, 1e18
+_LARGEST_SUM = 1e120
+"""Beyond these nothing is measured, and products of two measures would leave the range of a double."""
+
+
 def _amount(kind: str, **values: float) -> None:
     for name, value in values.items():
-        if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-            raise _refuse(kind, name, f"{value!r} is not a finite number >= 0")
+        if not (isinstance(value, (int, float)) and (value == 0 or _LEAST <= value <= _MOST)):
+            raise _refuse(kind, name, f"{value!r} is neither 0 nor between {_LEAST:g} and {_MOST:g}")
+
+
+def _total(kind: str, value: float) -> None:
+    if not (value == 0 or 1.0 / _LARGEST_SUM <= abs(value) <= _LARGEST_SUM):
+        raise _refuse(kind, "sum", f"{value!r} is no sum of measured values")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +64,12 @@ class Gauge:
     sumsq: float = 0.0
 
     def __post_init__(self) -> None:
-        _amount("gauge", count=self.count, sumsq=self.sumsq)
-        if not math.isfinite(self.sum):
-            raise _refuse("gauge", "sum", f"{self.sum!r} is not finite")
+        _amount("gauge", count=self.count)
+        _total("gauge", self.sum)
+        if 0 < self.count < 1:
+            raise _refuse("gauge", "count", f"{self.count!r} is less than one instance")
+        if not (math.isfinite(self.sumsq) and self.sumsq >= 0):
+            raise _refuse("gauge", "sumsq", f"{self.sumsq!r} is not a finite number >= 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +85,7 @@ class ExponentialHistogram:
 
     def __post_init__(self) -> None:
         _amount("histogram", count=self.count, zero_count=self.zero_count)
-        if not math.isfinite(self.sum):
-            raise _refuse("histogram", "sum", f"{self.sum!r} is not finite")
+        _total("histogram", self.sum)
         if not -10 <= self.scale <= 20 or len(self.counts) > 4096 or abs(self.offset) > 1 << 31:
             raise _refuse("histogram", "scale", "scale outside -10 .. 20, or more than 4096 buckets")
         _filled("histogram", self.counts, self.count - self.zero_count)
@@ -92,8 +104,9 @@ class ExplicitHistogram:
             raise _refuse("histogram", "counts", f"{len(self.counts)} counts for {len(self.bounds)} bounds")
         if any(not low < high for low, high in zip(self.bounds, self.bounds[1:], strict=False)):
             raise _refuse("histogram", "bounds", "bounds do not rise")
-        if not math.isfinite(self.sum) or not all(map(math.isfinite, self.bounds)):
-            raise _refuse("histogram", "sum", "sum and bounds must be finite")
+        _total("histogram", self.sum)
+        if not all(map(math.isfinite, self.bounds)):
+            raise _refuse("histogram", "bounds", "bounds must be finite")
         _filled("histogram", self.counts, None)
 
     @property
@@ -106,7 +119,7 @@ def _filled(kind: str, counts: Sequence[float], expected: float | None) -> None:
     if len(counts) and not min(counts) >= 0:
         raise _refuse(kind, "counts", "a bucket is negative or not a number")
     total = sum(counts)
-    if not math.isfinite(total) or (expected is not None and abs(total - expected) > 0.5 + 1e-9 * total):
+    if not total <= _MOST or (expected is not None and abs(total - expected) > 0.5 + 1e-9 * total):
         raise _refuse(kind, "counts", f"buckets hold {total}, count and zero_count say {expected}")
 
 

@@ -1,69 +1,49 @@
-"""One run of the protocol after another: start, windows, end; the first verdict other than `continue` is final."""
+"""The protocol's runs: start, windows in order, end; the first verdict other than `continue` is final."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from penstock.errors import InvalidError, Problem
 from services.gate_evaluation.judge import History, Judge, JudgeSpec, WindowVerdict, Word
-from services.gate_evaluation.protocol.parse import spec_of, window_of
+from services.gate_evaluation.protocol.parse import history_of, spec_of, whole, window_of
 
 _CONTINUE = "continue"
+_MOST_RUNS = 64
+
+RunId = str | int
 
 
-class Program:
-    """State of the run at hand; `feed` takes a message and returns the answer, or None for `start`."""
+class Run:
+    """One run: its judge, the newest window, the newest answer."""
 
-    def __init__(self, *, details: bool = False) -> None:
-        self._details = details
-        self._run: str | None = None
-        self._spec: JudgeSpec | None = None
-        self._judge: Judge | None = None
-        self._last_window = 0
-        self._split = 0.0
-        self._answer: dict[str, Any] = {}
+    def __init__(self, run: RunId, start: Mapping[str, Any], *, details: bool) -> None:
+        self._run, self._details = run, details
+        self._spec: JudgeSpec = spec_of(start)
+        history = History(self._spec.gates)
+        for window in history_of(start, self._spec.gates):
+            history.learn(window)
+        self._judge = Judge.start(self._spec, history, report=details)
+        self._windows = whole(start, "max_windows", least=1)
+        self._newest = -1
+        self.answer: dict[str, Any] = {"run": run, "verdict": _CONTINUE, "flags": []}
 
-    def feed(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Take one message.
+    def window(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Take the next window; after a final verdict it changes nothing.
 
         Raises:
-            InvalidError: a message out of turn, of unknown type, or a start that cannot be judged.
+            InvalidError: it is not later than the one before, or beyond `max_windows`; it is not judged.
         """
-        match message.get("type"):
-            case "start":
-                self._start(message)
-                return None
-            case "window":
-                return self._window(message)
-            case "end":
-                self._expect(message)
-                return self._answer
-            case other:
-                raise InvalidError("message", [Problem("type", f"unknown type {other!r}")])
-
-    def _start(self, message: Mapping[str, Any]) -> None:
-        self._spec = spec = spec_of(message)
-        history = History(spec.gates)
-        for window in message.get("history") or ():
-            history.learn(window_of(window, spec.gates))
-        self._run = message["run"]
-        self._judge = Judge.start(spec, history, report=self._details)
-        self._last_window = int(message["max_windows"]) - 1
-        self._split = float(message["split"])
-        self._answer = {"run": self._run, "verdict": _CONTINUE, "flags": []}
-
-    def _expect(self, message: Mapping[str, Any]) -> None:
-        if self._judge is None or message.get("run") != self._run:
-            raise InvalidError("message", [Problem("run", f"run {message.get('run')!r} was not started")])
-
-    def _window(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        self._expect(message)
-        assert self._judge is not None
-        assert self._spec is not None
-        if self._answer["verdict"] == _CONTINUE:
-            last = int(message.get("t", 0)) >= self._last_window
-            verdict = self._judge.observe(window_of(message, self._spec.gates), self._split, last=last)
-            self._answer = self._render(verdict)
-        return self._answer
+        t = whole(message, "t", least=0)
+        if not self._newest < t < self._windows:
+            what = f"window {t} after window {self._newest} of {self._windows}: each comes once, in order"
+            raise InvalidError("message", [Problem("t", what)])
+        window = window_of(message, self._spec.gates)
+        self._newest = t
+        if self.answer["verdict"] == _CONTINUE:
+            verdict = self._judge.observe(window, self._spec.splits[0], last=t == self._windows - 1)
+            self.answer = self._render(verdict)
+        return self.answer
 
     def _render(self, verdict: WindowVerdict) -> dict[str, Any]:
         word = _CONTINUE
@@ -76,5 +56,66 @@ class Program:
         answer["evidence"] = round(verdict.log10_f, 6)
         answer["blamed"] = list(verdict.blamed)
         if self._details:
-            answer["gates"] = verdict.to_doc()["gates"]
+            answer["gates"] = _finite(verdict.to_doc()["gates"])
         return answer
+
+
+class Program:
+    """The runs at hand; `feed` takes a message and returns the answer, or None for `start`."""
+
+    def __init__(self, *, details: bool = False) -> None:
+        self._details = details
+        self._runs: dict[RunId, Run] = {}
+
+    def feed(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Take one message. What is refused leaves every run as it was, but a refused start begins none.
+
+        Raises:
+            InvalidError: a message out of turn, of unknown type, or one that cannot be read.
+        """
+        match message.get("type"):
+            case "start":
+                self._start(message)
+                return None
+            case "window":
+                return self._of(message).window(message)
+            case "end":
+                return self._of(message).answer
+            case other:
+                raise InvalidError("message", [Problem("type", f"unknown type {other!r}")])
+
+    def standing(self, message: Mapping[str, Any]) -> str:
+        """Return the verdict that the run of a refused message has so far."""
+        run = message.get("run")
+        found = self._runs.get(run) if isinstance(run, (str, int)) else None
+        return found.answer["verdict"] if found is not None else _CONTINUE
+
+    def _start(self, message: Mapping[str, Any]) -> None:
+        run = _id_of(message)
+        # A run that begins anew has nothing of the one before, even where it cannot begin.
+        self._runs.pop(run, None)
+        self._runs[run] = Run(run, message, details=self._details)
+        while len(self._runs) > _MOST_RUNS:
+            del self._runs[next(iter(self._runs))]
+
+    def _of(self, message: Mapping[str, Any]) -> Run:
+        run = _id_of(message)
+        if run not in self._runs:
+            raise InvalidError("message", [Problem("run", f"run {run!r} was not started")])
+        return self._runs[run]
+
+
+def _id_of(message: Mapping[str, Any]) -> RunId:
+    run = message.get("run")
+    if isinstance(run, bool) or not isinstance(run, (str, int)):
+        raise InvalidError("message", [Problem("run", "a run has a name")])
+    return run
+
+
+def _finite(value: Any) -> Any:
+    """Return JSON values with None where a number is not finite: such numbers are not JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list) else value

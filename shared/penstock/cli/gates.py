@@ -2,13 +2,14 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from penstock.cli.local import load
-from penstock.errors import InvalidError
+from penstock.errors import InvalidError, Problem
 
 app = typer.Typer(no_args_is_help=True, help="Judge windows, and measure the judge.")
 
@@ -18,21 +19,36 @@ def gates() -> None:
     """Judge windows, and measure the judge."""
 
 
-def _answer(program: Any, line: str) -> dict[str, Any] | None:
+def _message(line: bytes) -> dict[str, Any]:
+    """Return the message of one line.
+
+    Raises:
+        ValueError: it is none. RecursionError: it is nested beyond reading.
+    """
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError("a message is a JSON object")
+    return message
+
+
+def _unjudged(run: Any, problem: Exception, standing: str = "continue") -> dict[str, Any]:
+    what = f"{type(problem).__name__}: {problem}"
+    return {"run": run, "verdict": standing, "flags": [], "error": what.replace("\n", "; ")}
+
+
+def _answer(program: Any, line: bytes) -> dict[str, Any] | None:
     """Return the answer to one line; what cannot be read is answered, never judged."""
     try:
-        message = json.loads(line)
-        if not isinstance(message, dict):
-            raise ValueError("a message is a JSON object")
-    except ValueError as problem:
-        return {"run": None, "verdict": "continue", "error": f"not a JSON message: {problem}"}
+        message = _message(line)
+    except (ValueError, RecursionError) as problem:
+        return _unjudged(None, problem)
     try:
         answer: dict[str, Any] | None = program.feed(message)
-    except (InvalidError, KeyError, TypeError, ValueError) as problem:
+    except InvalidError as problem:
         if message.get("type") == "start":
-            print(f"start refused: {problem!r}", file=sys.stderr)
+            print(f"start refused: {problem}", file=sys.stderr)
             return None
-        return {"run": message.get("run"), "verdict": "continue", "error": f"{type(problem).__name__}: {problem}"}
+        return _unjudged(message.get("run"), problem, program.standing(message))
     return answer
 
 
@@ -42,7 +58,7 @@ def judge(
 ) -> None:
     """Read windows as JSON lines on standard input and answer a verdict line to each."""
     program = load("gate_evaluation.protocol").Program(details=details)
-    for line in sys.stdin:
+    for line in sys.stdin.buffer:
         if not line.strip():
             continue
         answer = _answer(program, line)
@@ -92,13 +108,10 @@ def calibrate(
 ) -> None:
     """Show what A/A windows teach about each gate's noise, and judge one half of the fleet against the other."""
     parse, engine = load("gate_evaluation.protocol.parse"), load("gate_evaluation.judge.calibrate")
-    for line in file.read_text(encoding="utf-8").splitlines():
-        message = json.loads(line) if line.strip() else {}
-        if message.get("type") != "start":
-            continue
+    for message in _starts(file):
         spec = parse.spec_of(message)
-        found = engine.calibrate(spec, [parse.window_of(window, spec.gates) for window in message.get("history", ())])
-        typer.echo(f"run {message['run']}")
+        found = engine.calibrate(spec, list(parse.history_of(message, spec.gates)))
+        typer.echo(f"run {message.get('run')}")
         for gate in found.gates:
             typer.echo(
                 f"  {gate.name}: {gate.windows:.0f} A/A windows; beyond chance a window's log ratio varies by "
@@ -108,3 +121,13 @@ def calibrate(
             f"  half a against half b over {found.replay_windows} windows: {found.replay_word}, "
             f"evidence of harm 10^{found.replay_log10:.2f}"
         )
+
+
+def _starts(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        for line in file.read_bytes().splitlines():
+            message = _message(line) if line.strip() else {}
+            if message.get("type") == "start":
+                yield message
+    except (OSError, ValueError, RecursionError) as problem:
+        raise InvalidError(f"windows {file}", [Problem("", f"cannot be read: {problem}")]) from None
