@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 from penstock import explain
 from penstock.events import GateVerdict
+from penstock.events.verdicts import Direction
 
 
 class Difference(NamedTuple):
     """Canary minus control after one window, its anytime-valid band, and the limit.
 
     Attributes:
+        direction: which way is worse, `up` where None; the limit lies on that side.
         in_points: differences of shares, shown in percentage points; otherwise relative to control.
     """
 
@@ -18,12 +20,16 @@ class Difference(NamedTuple):
     high: float | None
     limit: float | None
     in_points: bool
+    direction: Direction | None = None
 
     def words(self, value: float | None, missing: str = "–") -> str:
         """Return one of the numbers with its sign and unit."""
-        if value is None:
-            return missing
-        return explain.points(value, signed=True) if self.in_points else explain.percent(value)
+        return missing if value is None else self._show(value)
+
+    @property
+    def limit_words(self) -> str:
+        """The limit with the sign of its side; a dash where there is none."""
+        return "–" if self.limit is None else explain.towards(self.direction, abs(self.limit), self._show)
 
     @property
     def band(self) -> str:
@@ -32,6 +38,9 @@ class Difference(NamedTuple):
             return "–"
         return f"{self.words(self.low, '−∞')} … {self.words(self.high, '∞')}"
 
+    def _show(self, value: float) -> str:
+        return explain.points(value, signed=True) if self.in_points else explain.percent(value)
+
 
 def difference_of(gate: GateVerdict) -> Difference:
     """Return a gate's difference in the measure that its readers think in.
@@ -39,9 +48,15 @@ def difference_of(gate: GateVerdict) -> Difference:
     A share of 0.001 % in control makes every relative difference enormous, and its limit with it: percentage points
     say the same without alarming anybody.
     """
-    limit = gate.detail.get("limit_absolute")
+    limit, side = gate.detail.get("limit_absolute"), gate.direction
     measured = gate.no_data is None and gate.absolute is not None
     if gate.kind == "ratio" and measured and isinstance(limit, int | float):
-        return Difference(gate.absolute, gate.absolute_low, gate.absolute_high, float(limit), in_points=True)
+        points = _towards(side, float(limit))
+        return Difference(gate.absolute, gate.absolute_low, gate.absolute_high, points, True, side)
     relative = gate.tolerance_effective if gate.tolerance_effective is not None else gate.tolerance
-    return Difference(gate.estimate, gate.low, gate.high, relative, in_points=False)
+    return Difference(gate.estimate, gate.low, gate.high, _towards(side, relative), False, side)
+
+
+def _towards(direction: Direction | None, size: float | None) -> float | None:
+    # Of a limit on both sides the chart draws the upper one; the words name both.
+    return -size if size is not None and direction is Direction.DOWN else size

@@ -155,10 +155,10 @@ def _limit(gate: Mapping[str, Any]) -> str:
         size, show = limit, partial(points, signed=True)
     else:
         size, show = tolerance, percent
-    return f" against a limit of {_towards(gate.get('direction'), size, show)}{_snapped(gate, tolerance)}"
+    return f" against a limit of {towards(gate.get('direction'), size, show)}{_snapped(gate, tolerance)}"
 
 
-def _towards(direction: str | None, size: float, show: Callable[[float], str]) -> str:
+def towards(direction: str | None, size: float, show: Callable[[float], str]) -> str:
     """Return a limit with the sign of the direction that is worse; both ways: ±10 %."""
     if direction == "both":
         return show(size).replace("+", "±")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from penstock.events import GateVerdict, Word
+from penstock.events.verdicts import Direction
 from services.console.book import Book, GatePoint, Point
 from services.console.differences import Difference
 from services.console.views import worst_first
@@ -144,7 +145,7 @@ def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoin
         ],
         zero=scale.y(0.0),
         limit=scale.y(last.limit) if last.limit is not None else None,
-        limit_label=f"limit {last.words(last.limit)}" if last.limit is not None else "",
+        limit_label=f"limit {last.limit_words}" if last.limit is not None else "",
         ticks=_ticks(scale, last),
         times=_times(scale, points),
         marks=_marks(book, scale, points),
@@ -159,8 +160,9 @@ def _domain(differences: Sequence[Difference]) -> tuple[float, float]:
     limit = abs(last.limit or 0.0)
     least = _LEAST_POINTS if last.in_points else _LEAST_RELATIVE
     reach = max(limit * 2.5, 1.3 * max(abs(value) for value in estimates), 2.0 * least)
-    high = max(*estimates, limit * 1.5, min(last.high if last.high is not None else 0.0, reach), least)
-    low = min(*estimates, -limit * 0.5, max(last.low if last.low is not None else 0.0, -reach), -least)
+    above, below = (0.5, 1.5) if last.direction is Direction.DOWN else (1.5, 0.5)
+    high = max(*estimates, limit * above, min(last.high if last.high is not None else 0.0, reach), least)
+    low = min(*estimates, -limit * below, max(last.low if last.low is not None else 0.0, -reach), -least)
     room = (high - low) * 0.06
     return low - room, high + room
 

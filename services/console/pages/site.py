@@ -138,7 +138,7 @@ def gate_words(gate: GateVerdict) -> dict[str, str]:
         "baseline": words.value_of(gate, "baseline"),
         "difference": difference.words(difference.estimate),
         "band": difference.band,
-        "limit": difference.words(difference.limit),
+        "limit": difference.limit_words,
         "clause": words.clause(gate),
     }
 

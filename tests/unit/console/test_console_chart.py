@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+from penstock.events.verdicts import Direction
+from services.console.differences import difference_of
 from services.console.pages.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts_of
 from services.console.projection import Projection
 from tests.support.story import baking, held, rolled_back
@@ -70,3 +72,13 @@ def test_windows_without_the_newest_measure_are_left_out_of_the_chart():
     gates["errors"] = errors._replace(difference=errors.difference._replace(in_points=False, estimate=400.0))
     drawn = next(chart for chart in charts_of(book) if chart.gate == "errors")
     assert len(drawn.rows) == len(book.points) - 1
+
+
+def test_a_limit_lies_on_the_side_that_is_worse():
+    gate = next(gate for gate in book_of(baking()).gates if gate.gate == "p99")
+    sides = {side: difference_of(gate.model_copy(update={"direction": side})) for side in (None, *Direction)}
+    limit = sides[None].limit
+    assert {side: found.limit for side, found in sides.items()} == {
+        None: limit, Direction.UP: limit, Direction.DOWN: -limit, Direction.BOTH: limit
+    }  # fmt: skip
+    assert [sides[side].limit_words[0] for side in (None, Direction.DOWN, Direction.BOTH)] == ["+", "-", "±"]
