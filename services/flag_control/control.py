@@ -38,6 +38,10 @@ class Controls(Protocol):
         """Return every flag, briefly."""
         ...
 
+    def staleness(self) -> View | None:
+        """Return why what is served may be behind the log, None where it is not."""
+        ...
+
     def export(self, name: str) -> View:
         """Return a set (all of them without a name) as flagd JSON; raises NotFoundError."""
         ...
@@ -98,7 +102,8 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
 
     async def list_(request: Request) -> JSONResponse:
         _may_read(tokens, request)
-        return JSONResponse({"flags": controls.flags()})
+        stale = controls.staleness()
+        return JSONResponse({"flags": controls.flags(), **({"stale": stale} if stale else {})})
 
     async def export(request: Request) -> JSONResponse:
         _may_read(tokens, request)

@@ -13,7 +13,7 @@ from aiokafka.structs import RecordMetadata
 from faststream.kafka import KafkaBroker
 
 import penstock
-from penstock.chain import Accepted, Decide, Document, Fold, Item, Participant, Record, genesis
+from penstock.chain import Accepted, Cursor, Decide, Document, Fold, Item, Participant, Record, genesis
 from penstock.chain.participant import Proposal
 from penstock.errors import AppendError
 from penstock.events import Event
@@ -131,6 +131,10 @@ class DeciderShell:
     def documents(self) -> dict[str, Document]:
         """Return the accepted state of all targets."""
         return {t: d for worker in self._workers for t, d in worker.participant.fold.documents.items()}
+
+    def cursor(self, partition: int) -> Cursor:
+        """Return how far the accepted log has consumed each input, empty before the restore."""
+        return self._workers[partition].participant.fold.cursor if self._workers else {}
 
     def parked(self) -> dict[str, int]:
         """Return targets behind a record that this version cannot read, with its offset."""

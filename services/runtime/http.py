@@ -78,14 +78,16 @@ class HttpServer:
         return self._task is None or not self._task.done()
 
 
-def health_routes(ready: Callable[[], bool], alive: Callable[[], bool]) -> list[Route]:
-    """Return `GET /health/live` and `GET /health/ready`: 200 or 503."""
+def health_routes(
+    ready: Callable[[], bool], alive: Callable[[], bool], more: Callable[[], dict[str, Any]] = dict
+) -> list[Route]:
+    """Return `GET /health/live` and `GET /health/ready`: 200 or 503; `more` is said with the readiness."""
 
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"alive": alive()}, 200 if alive() else 503)
 
     async def readiness(_: Request) -> JSONResponse:
-        return JSONResponse({"ready": ready()}, 200 if ready() else 503)
+        return JSONResponse({"ready": ready(), **more()}, 200 if ready() else 503)
 
     return [Route("/health/live", live), Route("/health/ready", readiness)]
 

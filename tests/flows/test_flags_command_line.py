@@ -56,7 +56,7 @@ class Memory:
         self.publisher.settle(event.target, frozenset({event.id}))
         inputs = (Input("observation", -1, (to_json(event),)),)
         said = tuple(to_json(fact) for fact in decision.events)
-        self.controls.settle(event.target, Record("", {}, event.target, inputs=inputs, events=said))
+        self.controls.settle(Record("", {}, event.target, inputs=inputs, events=said))
 
 
 @pytest.fixture
