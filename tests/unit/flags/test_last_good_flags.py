@@ -180,13 +180,14 @@ def test_flags_that_the_log_does_not_know_are_served_no_more_and_no_set_turns_em
     world = World()
     world.publisher.hold({TARGET: EXPOSED, OTHER: EXPOSED})
     world.publisher.publish(TARGET, OTHER)
-    with world.store.subscribed(f"flagSetId={set_of(OTHER)}") as mailbox:
+    with world.store.subscribed(set_of(OTHER)) as mailbox:
         mailbox._newest = None
         world.documents[TARGET] = EXPOSED
         world.publisher.release(world.documents, lambda target, offset: False)
         assert mailbox._newest is None, "its readers keep what they have"
     assert world.flag(TARGET) is not None
     assert world.store.get(f"flagSetId={set_of(OTHER)}") is None
+    assert world.store.get(set_of(OTHER)) is None
     everything = world.store.get()
     assert everything is not None
     assert len(everything.flags) == 1
