@@ -16,7 +16,7 @@ from penstock.events import (
     UndoRequested,
 )
 
-from .change import Change
+from .change import Change, definition_of
 from .definitions import parse_definition
 from .state import Definition, Kill
 
@@ -124,13 +124,15 @@ def _archive(change: Change, request: ArchiveRequested) -> None:
     else:
         change.put(archived=request.variant)
         change.settle(request.type)
-        change.say_version(FlagArchived, variant=request.variant, reason=request.reason)
+        after = definition_of(change.state)
+        change.say_version(FlagArchived, variant=request.variant, reason=request.reason, definition=after)
 
 
 def _edited(change: Change, request: FlagRequest, what: str) -> None:
     diff = change.diff()
     change.settle(request.type)
-    change.say_version(FlagEdited, what=what, reason=request.reason, diff=diff)
+    after = definition_of(change.state)
+    change.say_version(FlagEdited, what=what, reason=request.reason, diff=diff, definition=after)
 
 
 def _same_cohorts(one: Definition, other: Definition) -> bool:

@@ -286,3 +286,36 @@ def test_history_keeps_fifty_versions():
     versions = sorted(map(int, flag.state.history))
     assert len(versions) == 50
     assert versions[-1] == flag.state.version
+
+
+def defined(kind: str, expires: str, **more: object) -> FlagSubmitted:
+    lifecycle = {"type": kind, "expires": expires, "owner": "team-a"}
+    definition = {"variants": {"on": "new", "off": "old"}, "lifecycle": lifecycle, **more}
+    return an(FlagSubmitted, id=f"defined-{kind}", target=TARGET, definition=definition)
+
+
+def test_every_edit_says_how_the_flag_is_defined_from_there_on_and_an_undo_says_the_earlier_one():
+    flag = Flag(defined("experiment", "2027-01-31"))
+    (first,) = flag.said
+    assert first.definition.variants == {"on": "new", "off": "old"}
+    assert (first.definition.lifecycle.kind, first.definition.lifecycle.owner) == ("experiment", "team-a")
+    assert first.definition.lifecycle.expires == datetime(2027, 1, 31, tzinfo=UTC)
+    (second,) = flag.hear(defined("operational", "2028-01-31", off="off", on="on", metadata={"x": 1}))
+    assert second.definition.lifecycle.kind == "operational"
+    (opted,) = flag.hear(an(OptOutRequested, target=TARGET))
+    assert opted.definition == second.definition
+    (back,) = flag.hear(an(UndoRequested, id="undo", target=TARGET, kill=None, version=1))
+    assert back.definition == first.definition
+    (archived,) = flag.hear(an(ArchiveRequested, id="archive", target=TARGET, variant="off"))
+    assert archived.definition == first.definition
+
+
+def test_a_rollout_that_takes_a_flag_over_says_how_it_is_defined_once_and_expiry_follows_from_the_kind():
+    flag = Flag(ANNOUNCED, HALF, BACK)
+    made, taken, back = flag.said
+    assert made.definition.lifecycle.kind == "release"
+    assert made.definition.lifecycle.expires == datetime.fromisoformat(made.definition.lifecycle.created).replace(
+        tzinfo=UTC
+    ) + timedelta(days=40)
+    assert taken.definition == made.definition
+    assert back.definition is None
