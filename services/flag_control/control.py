@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from penstock.depth import JsonObject
 from penstock.errors import (
     InvalidError,
     NotFoundError,
@@ -85,7 +86,7 @@ class _Archive(_Body):
 
 
 class _Definition(_Body):
-    definition: dict[str, Any]
+    definition: JsonObject
 
 
 VERBS: dict[str, tuple[str, type[_Body]]] = {
@@ -208,7 +209,7 @@ async def _json(request: Request) -> Any:
             raise InvalidError("request", [Problem("", f"is larger than {_MAX_BODY} bytes")])
     try:
         return json.loads(bytes(body))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidError("request", [Problem("", f"is not JSON: {error}")]) from None
 
 

@@ -129,6 +129,16 @@ async def test_flags_are_imported_exported_opted_out_of_and_archived(server: str
     assert "no-such" in said
 
 
+@pytest.mark.parametrize("levels", [150, 900, 20_000])
+async def test_a_definition_nested_without_end_is_refused_and_the_service_goes_on(server: str, levels: int) -> None:
+    deep = "[" * levels + "]" * levels
+    body = '{"reason": "r", "definition": {"targeting": {"!": ' + deep + "}}}"
+    async with httpx.AsyncClient(base_url=server, headers={"authorization": f"Bearer {TOKEN}"}) as client:
+        answer = await client.post(f"/flags/{TARGET}/definition", content=body)
+        assert answer.status_code == 422, answer.text
+        assert (await client.get(f"/flags/{TARGET}")).status_code == 200
+
+
 async def test_references_name_the_lines_and_the_flags_that_nothing_names(server: str, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text('enabled("new-payment-form")\n')
     assert "app.py:1" in await penstock(server, "references", str(tmp_path))
