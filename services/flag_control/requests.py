@@ -75,10 +75,10 @@ def _lift(change: Change, request: UndoRequested, kill: str) -> None:
 
 
 def _go_back(change: Change, request: UndoRequested, version: int) -> None:
-    known = change.state.history.get(str(version))
+    known = change.state.as_of(version) if version <= change.state.version else None
     if known is None:
-        there = ", ".join(sorted(change.state.history, key=int))
-        change.refuse(request, "unknown", f"version {version} is not remembered; there are {there}")
+        oldest, newest = min(map(int, change.state.history)), change.state.version
+        change.refuse(request, "unknown", f"version {version} is not remembered; there are {oldest} to {newest}")
     elif change.state.live and not _same_cohorts(known.definition, change.state.definition):
         change.refuse(request, "not_allowed", _under_way(change))
     else:

@@ -139,6 +139,34 @@ async def test_a_definition_nested_without_end_is_refused_and_the_service_goes_o
         assert (await client.get(f"/flags/{TARGET}")).status_code == 200
 
 
+async def test_an_import_takes_the_good_flags_and_names_every_one_that_is_refused(server: str, tmp_path: Path) -> None:
+    wrong = boolean(targeting={"no-such": 1})
+    path = written(tmp_path / "flags.json", {"flags": {"one": wrong, "two": boolean(), "three": wrong}})
+    said = await penstock(server, "import", str(path), "--set", "production/shop", "--reason", "r", status=2)
+    assert "1 of 3 flags imported" in said
+    assert "flags.one" in said
+    assert "flags.three" in said
+    assert set(json.loads(await penstock(server, "export", "production/shop"))["flags"]) == {"two"}
+
+
+async def test_what_is_exported_and_imported_again_is_served_alike_and_changes_nothing(
+    server: str, tmp_path: Path
+) -> None:
+    good = {key: flag for key, flag in EVERY_KIND["flags"].items() if "/" not in key and flag.get("defaultVariant")}
+    path = written(tmp_path / "flags.json", {"flags": good})
+    await penstock(server, "import", str(path), "--set", "production/shop", "--reason", "moved")
+    first = await penstock(server, "export", "production/shop")
+    (tmp_path / "again.json").write_text(first)
+    await penstock(server, "import", str(tmp_path / "again.json"), "--set", "production/shop", "--reason", "again")
+    assert await penstock(server, "export", "production/shop") == first
+    await penstock(server, "import", str(tmp_path / "again.json"), "--set", "staging/shop", "--reason", "copied")
+    copied = json.loads(await penstock(server, "export", "staging/shop"))["flags"]
+    served = json.loads(first)["flags"]
+    for flag in (*copied.values(), *served.values()):
+        flag.pop("metadata")
+    assert json.dumps(copied, sort_keys=True) == json.dumps(served, sort_keys=True)
+
+
 async def test_references_name_the_lines_and_the_flags_that_nothing_names(server: str, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text('enabled("new-payment-form")\n')
     assert "app.py:1" in await penstock(server, "references", str(tmp_path))

@@ -279,13 +279,46 @@ def test_a_timer_that_was_armed_anew_says_nothing():
     assert flag.document == before
 
 
-def test_history_keeps_fifty_versions():
+def ramped(flag: Flag, times: int, name: str) -> None:
+    for number in range(times):
+        flag.hear(an(StageEntered, id=f"{name}{number}", exposure=(number % 90 + 1) / 100, audience={}))
+
+
+def test_history_keeps_fifty_versions_and_of_older_ones_those_that_defined_the_flag():
     flag = Flag(ANNOUNCED)
-    for number in range(60):
-        flag.hear(an(StageEntered, id=f"s{number}", exposure=(number + 1) / 100, audience={}))
+    ramped(flag, 60, "a")
+    opted = an(OptOutRequested, target=TARGET)
+    (edited,) = flag.hear(opted)
+    ramped(flag, 120, "b")
     versions = sorted(map(int, flag.state.history))
-    assert len(versions) == 50
+    assert versions[:2] == [1, edited.version]
+    assert len(versions) == 52
     assert versions[-1] == flag.state.version
+
+
+def test_undo_goes_back_to_any_version_also_one_that_only_changed_the_exposure_long_ago():
+    flag = Flag(ANNOUNCED)
+    ramped(flag, 30, "a")
+    flag.hear(an(OptOutRequested, target=TARGET))
+    ramped(flag, 120, "b")
+    flag.hear(BACK)
+    assert flag.state.opted_out
+    (back,) = flag.hear(an(UndoRequested, id="undo-20", target=TARGET, kill=None, version=20))
+    assert isinstance(back, FlagEdited)
+    assert not flag.state.opted_out
+    (again,) = flag.hear(an(UndoRequested, id="undo-60", target=TARGET, kill=None, version=60))
+    assert isinstance(again, FlagEdited)
+    assert flag.state.opted_out
+    (refused,) = flag.hear(an(UndoRequested, id="undo-999", target=TARGET, kill=None, version=999))
+    assert isinstance(refused, EditRefused)
+    assert "there are 1 to" in refused.detail
+
+
+def test_a_flag_that_is_edited_without_end_forgets_its_oldest_versions():
+    flag = Flag(ANNOUNCED, HALF)
+    for number in range(400):
+        flag.hear(an(OptOutRequested, id=f"o{number}", target=TARGET, values=(f"user-{number}",)))
+    assert len(flag.state.history) == 250
 
 
 def defined(kind: str, expires: str, **more: object) -> FlagSubmitted:

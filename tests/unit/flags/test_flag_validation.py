@@ -162,7 +162,7 @@ def test_a_rule_nested_without_end_is_refused():
 def test_a_set_nested_so_deep_that_reading_it_would_run_out_of_stack_is_refused(levels: int, lenient: bool):
     rule = '{"!":[' * levels + "true" + "]}" * levels
     flag = '{"state":"ENABLED","variants":{"on":true},"defaultVariant":"on","targeting":' + rule + "}"
-    with pytest.raises(InvalidError, match="deep|depth"):
+    with pytest.raises(InvalidError, match=r"deep|depth"):
         check_text("set", '{"flags":{"f":' + flag + "}}", lenient=lenient)
 
 
