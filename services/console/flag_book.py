@@ -5,11 +5,11 @@ from penstock.events import (
     Event,
     ExposureChanged,
     FlagArchived,
+    FlagDefinition,
     FlagEdited,
     FlagKilled,
     FlagServed,
     FlagStale,
-    FlagSubmitted,
     KillLifted,
 )
 
@@ -26,7 +26,7 @@ class FlagBook:
         exposure: share of the audience that is served the release, None before it was said.
         kills: those in force, by id.
         stale: as it was last said; None once what made it so has changed.
-        submitted: definitions asked for, by request; defined: the last that was granted.
+        defined: as flag control last said it is defined, whoever asked for that.
         served: the newest report of each instance.
         history: its changes and refusals, oldest first.
     """
@@ -37,8 +37,7 @@ class FlagBook:
         self.kills: dict[str, FlagKilled] = {}
         self.archived: FlagArchived | None = None
         self.stale: FlagStale | None = None
-        self.submitted: dict[str, FlagSubmitted] = {}
-        self.defined: FlagSubmitted | None = None
+        self.defined: FlagDefinition | None = None
         self.served: dict[str, FlagServed] = {}
         self.history: list[Entry] = []
 
@@ -50,9 +49,7 @@ class FlagBook:
     def hear(self, entry: Entry) -> None:
         """Take one event of the flag's target."""
         event = entry.event
-        if isinstance(event, FlagSubmitted):
-            self.submitted[event.id] = event
-        elif isinstance(event, FlagServed):
+        if isinstance(event, FlagServed):
             known = self.served.get(event.instance)
             if known is None or event.version >= known.version:
                 self.served[event.instance] = event
@@ -72,16 +69,13 @@ class FlagBook:
                 self.exposure = event.exposure
             case FlagEdited():
                 self.stale = None
-                self.defined = self.submitted.get(event.cause or "") or self._kept(event)
             case FlagArchived():
                 self.archived, self.stale = event, None
             case FlagStale():
                 self.stale = event
             case _:
                 pass
+        if isinstance(event, ExposureChanged | FlagEdited | FlagArchived) and event.definition is not None:
+            self.defined = event.definition
         if not isinstance(event, FlagStale | EditRefused):
             self.version = max(self.version, getattr(event, "version", 0))
-
-    def _kept(self, edit: FlagEdited) -> FlagSubmitted | None:
-        # Going back to an earlier version leaves the definition to flag control: it is unknown here, not guessed.
-        return None if edit.what == "undo" else self.defined

@@ -29,6 +29,9 @@ from .cors import parse_origins
 from .credentials import server_credentials
 from .decide import EXPOSING, decide
 from .families import parse_bucketings
+from .following import FlagLog
+from .keeper import Keeper
+from .last_good import Kept, LastGood, Stale, kept_of
 from .ofrep import Ofrep
 from .peers import Peers
 from .publishing import Publisher
@@ -41,6 +44,7 @@ from .usage import Usage
 from .view import RedisView
 
 NAME = "flag_control"
+_ROLLOUT_LOG = "rollout-log"
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +56,17 @@ class FlagControl:
         self.name = NAME
         self._settings = settings
         self._store = FlagStore()
-        self._shell = DeciderShell(
-            Spec(
-                NAME,
-                decide,
-                plain=("commands",),
-                chained=("rollout-log",),
-                heard=self._on_heard,
-                accepted=self._on_accepted,
-                restored=self._on_restored,
-            ),
-            settings,
-            clock,
-        )
-        self._publisher = Publisher(self._store, self._shell.document, parse_bucketings(settings.bucketing))
-        self._spool = Spool(instance_folder(settings, NAME) / "kills.jsonl")
+        self._clock = clock
+        self._appender = Appender(settings)
+        self._log = FlagLog(settings, self._shell, self._appender, self._on_followed)
+        self._publisher = Publisher(self._store, self._log.document, parse_bucketings(settings.bucketing))
+        folder = instance_folder(settings, NAME)
+        self._spool = Spool(folder / "kills.jsonl")
+        self._last_good = LastGood(folder / "last-good")
+        self._keeper = Keeper(self._last_good, self._kept, lambda flags: self._controls.saved(flags))
+        self._on_disk: frozenset[str] = frozenset()
+        self._stale: Stale | None = None
+        self._restored = False
         self._peers = Peers(settings.peers)
         self._usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
         self._sync = SyncServer(
@@ -74,10 +74,10 @@ class FlagControl:
         )
         self._reports = Reports(settings.instance, self._sync.streams, self._report, clock)
         self._controls = FlagControls(
-            self._store, self._publisher, self._spool, self._peers, self._reports, self._usage, self._shell, clock
+            self._store, self._publisher, self._spool, self._peers, self._reports, self._usage, self._log, clock
         )
+        self._controls.stale = lambda: self._stale
         self._http = self._http_server()
-        self._appender = Appender(settings)
         self._telemetry = Telemetry.of(NAME, settings)
         self._view = RedisView(settings.redis, self._flag_of) if settings.redis else None
         self._heard: dict[str, float] = {}
@@ -97,24 +97,31 @@ class FlagControl:
         """Take kills from the first moment on; restore; serve."""
         # The core logs every context that a rule cannot use: a client must not be able to fill our disk.
         logging.getLogger("openfeature.contrib").setLevel(logging.CRITICAL)
-        kills = self._spool.load()
+        self._publisher.hold({})
+        for kill in self._spool.load():
+            self._publisher.put_ahead(kill)
+        kept = await asyncio.to_thread(self._last_good.load)
+        self._on_disk = frozenset(kept)
+        for flag in kept.values():
+            for event, offset in flag.events:
+                self._publisher.put_ahead(event, offset)
         await self._http.start()
         await self._sync.start()
-        await self._shell.start()
-        await self._appender.start()
-        for kill in kills:
-            self._controls.hand_in(kill)
+        self._keeper.start()
         if self._view is not None:
             self._view.start()
-            self._view.changed(*self._publisher.targets)
+        if not await self._log.start() and not self._restored:
+            self._serve_last_good(kept)
 
     async def stop(self) -> None:
         """Let clients go, then stop."""
         await self._sync.stop()
         await self._http.stop()
-        await self._shell.stop()
+        await self._log.stop()
         if self._sending:
             await asyncio.wait(self._sending, timeout=1)
+        await self._reports.stop()
+        await self._keeper.stop()
         await self._appender.stop()
         if self._view is not None:
             await self._view.stop()
@@ -122,20 +129,47 @@ class FlagControl:
         self._telemetry.close()
 
     def ready(self) -> bool:
-        """Whether what is served is what the log says."""
-        return self._shell.ready()
+        """Whether there is something to serve: what the log says, or, while Kafka is away, the last that it said."""
+        return self._log.ready() or self._stale is not None
 
     def alive(self) -> bool:
         """Whether its loops move."""
-        return self._shell.alive() and self._http.alive()
+        return self._log.alive() and self._http.alive()
+
+    def _shell(self) -> DeciderShell:
+        spec = Spec(
+            NAME,
+            decide,
+            plain=("commands",),
+            chained=(_ROLLOUT_LOG,),
+            heard=self._on_heard,
+            accepted=self._on_accepted,
+            restored=self._on_restored,
+        )
+        return DeciderShell(spec, self._settings, self._clock)
+
+    def _serve_last_good(self, kept: Mapping[str, Kept]) -> None:
+        """Serve what was served last, with what was ahead of the log then and the kills since on top."""
+        self._publisher.hold({target: flag.document for target, flag in kept.items()})
+        self._publisher.publish(*kept)
+        if not self._publisher.targets:
+            log.warning("Kafka is away and there are no last good flags: nothing is served until it is back")
+            return
+        self._stale = Stale(self._clock(), max(flag.at for flag in kept.values()))
+        log.warning(
+            "Kafka is away: serving %d flags as they were at %s, with every kill since; only kills are taken",
+            len(self._publisher.targets),
+            self._stale.newest,
+        )
 
     def parked(self) -> Iterable[Parked]:
         """Return the targets that are held back."""
-        return self._shell.parked()
+        return self._log.parked()
 
     def _http_server(self) -> HttpServer:
         settings, tokens = self._settings, load_tokens(self._settings.tokens)
-        control = control_app(self._controls, tokens, health_routes(self.ready, self.alive, self.parked))
+        health = health_routes(self.ready, self.alive, self.parked, self._more_health)
+        control = control_app(self._controls, tokens, health)
         access = Access(tokens) if settings.ofrep_auth else None
         ofrep = Ofrep(
             self._store,
@@ -143,7 +177,7 @@ class FlagControl:
             control,
             access=access,
             origins=parse_origins(settings.ofrep_origins),
-            ready=self._shell.ready,
+            ready=self.ready,
         )
         return http_server(ofrep, settings.host, settings.ofrep_port)
 
@@ -153,17 +187,30 @@ class FlagControl:
             if isinstance(event, EXPOSING):
                 self._heard[event.id] = time.monotonic()
                 if isinstance(event, RollbackStarted | RolloutSuperseded) and self._publisher.knows(item.target):
-                    self._publisher.lower(event)
+                    self._publisher.lower(event, item.offset)
+                    self._keeper.changed(item.target)
 
     def _on_restored(self, documents: Mapping[str, Document]) -> None:
+        self._restored = True
+        self._publisher.release(documents, lambda target, offset: self._log.covers(target, _ROLLOUT_LOG, offset))
+        if self._stale is not None:
+            log.warning("the flag log is read: what is served follows it again")
+            self._stale = None
+        served = [target for target in documents if self._publisher.knows(target)]
+        self._keeper.changed(*served, *(self._on_disk - documents.keys()))
+        self._reports.restored({target: self._publisher.state(target) for target in served})
+
+    def _on_followed(self) -> None:
         for kill in self._spool.load():
-            self._publisher.lower(kill)
-        self._publisher.publish(*documents)
+            self._controls.hand_in(kill)
+        if self._view is not None:
+            self._view.changed(*self._publisher.targets)
 
     def _on_accepted(self, target: str, record: Record, _: Document) -> None:
         decided = [event["id"] for consumed in record.inputs for event in consumed.events]
         self._publisher.settle(target, frozenset(decided))
-        self._controls.settle(target, record)
+        self._controls.settle(record)
+        self._keeper.changed(target)
         state = self._publisher.state(target)
         since = min((self._heard.pop(event, time.monotonic()) for event in decided), default=time.monotonic())
         # A refusal names no version: nothing that clients are served has changed.
@@ -171,6 +218,13 @@ class FlagControl:
             self._reports.changed(target, state, record.events[-1]["id"], since)
             if self._view is not None:
                 self._view.changed(target)
+
+    def _kept(self, target: str) -> Kept | None:
+        good = self._publisher.good(target)
+        return kept_of(target, *good, self._clock().isoformat()) if good is not None else None
+
+    def _more_health(self) -> Document:
+        return {"stale": self._stale.view} if self._stale is not None else {}
 
     def _flag_of(self, target: str) -> tuple[int, Document] | None:
         state = self._publisher.state(target)

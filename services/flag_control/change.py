@@ -6,10 +6,10 @@ import msgspec
 
 from penstock import ids
 from penstock.chain import Document
-from penstock.events import EditRefused, Event, FlagDiff, FlagRequest
+from penstock.events import EditRefused, Event, FlagDefinition, FlagDiff, FlagLifecycle, FlagRequest
 
 from .exposure import flag_document
-from .lifecycle import armed
+from .lifecycle import armed, expires_at
 from .state import FlagState, Revision, content_hash
 
 SOURCE = "/penstock/flag_control"
@@ -36,6 +36,13 @@ class Change:
     def exposure(self) -> float:
         """Share that clients are served now: nothing where a kill or the archive stands above the ramp."""
         return effective_exposure(self.state)
+
+    @property
+    def taken_over(self) -> FlagDefinition | None:
+        """The definition, where another rollout has the flag now than before; it may have made or changed it."""
+        after, before = self.state, self._before
+        known = before.version > 0 and after.reach.rollout == before.reach.rollout
+        return None if known else definition_of(after)
 
     @property
     def exposure_before(self) -> float:
@@ -96,6 +103,24 @@ class Change:
         """Return what clients are served otherwise, path by path."""
         before = flag_document(self.target, self._before)
         return tuple(_differences("", before, flag_document(self.target, self.state))[:_MOST_PATHS])
+
+
+def definition_of(state: FlagState) -> FlagDefinition:
+    """Return what the events say of a flag's definition."""
+    definition, lifecycle = state.definition, state.definition.lifecycle
+    return FlagDefinition(
+        variants=definition.variants,
+        on=definition.on,
+        off=definition.off,
+        segments=tuple(sorted(definition.segments)),
+        lifecycle=FlagLifecycle(
+            kind=lifecycle.type,
+            owner=lifecycle.owner or None,
+            created=lifecycle.created or None,
+            expires=expires_at(lifecycle),
+            ticket=lifecycle.ticket or None,
+        ),
+    )
 
 
 def effective_exposure(state: FlagState) -> float:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from penstock.depth import JsonObject
 from penstock.errors import (
     InvalidError,
     NotFoundError,
@@ -36,6 +37,10 @@ class Controls(Protocol):
 
     def flags(self) -> list[View]:
         """Return every flag, briefly."""
+        ...
+
+    def staleness(self) -> View | None:
+        """Return why what is served may be behind the log, None where it is not."""
         ...
 
     def export(self, name: str) -> View:
@@ -81,7 +86,7 @@ class _Archive(_Body):
 
 
 class _Definition(_Body):
-    definition: dict[str, Any]
+    definition: JsonObject
 
 
 VERBS: dict[str, tuple[str, type[_Body]]] = {
@@ -98,7 +103,8 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
 
     async def list_(request: Request) -> JSONResponse:
         _may_read(tokens, request)
-        return JSONResponse({"flags": controls.flags()})
+        stale = controls.staleness()
+        return JSONResponse({"flags": controls.flags(), **({"stale": stale} if stale else {})})
 
     async def export(request: Request) -> JSONResponse:
         _may_read(tokens, request)
@@ -203,7 +209,7 @@ async def _json(request: Request) -> Any:
             raise InvalidError("request", [Problem("", f"is larger than {_MAX_BODY} bytes")])
     try:
         return json.loads(bytes(body))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidError("request", [Problem("", f"is not JSON: {error}")]) from None
 
 

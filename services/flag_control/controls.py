@@ -1,6 +1,7 @@
 """What the write endpoint does: kills in force before they are recorded, requests answered with what came of them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from penstock import ids
@@ -11,6 +12,7 @@ from penstock.tokens import Identity
 from services.runtime.service import Clock
 
 from .change import SOURCE, effective_exposure
+from .last_good import Kept, Stale
 from .lifecycle import expires_at, stale_at
 from .peers import Peers
 from .publishing import Publisher
@@ -62,6 +64,12 @@ class FlagControls:
         self._decider = decider
         self._clock = clock
         self._waiting: dict[str, asyncio.Future[tuple[Document, ...]]] = {}
+        self.stale: Callable[[], Stale | None] = lambda: None
+
+    def staleness(self) -> View | None:
+        """Return since when, and why, what is served may be behind the log; None while it follows it."""
+        stale = self.stale()
+        return stale.view if stale is not None else None
 
     def flags(self) -> list[View]:
         """Return every flag, briefly."""
@@ -137,7 +145,8 @@ class FlagControls:
         told = None if peer else await self._peers.kill(kill, authorization)
         # A kill asked for again, under the same key, may have been lifted since.
         in_force = kill.id in {known.id for known in self._publisher.state(kill.target).kills}
-        answer: View = {"kill": kill.id, "target": kill.target, "in_force": in_force or not self._decider.ready()}
+        waits = not self._decider.ready() and not self._publisher.knows(kill.target)
+        answer: View = {"kill": kill.id, "target": kill.target, "in_force": in_force or waits}
         if told is not None:
             answer |= {
                 "instances": {"killed": 1 + told.reached, "of": 1 + told.peers, "unreached": list(told.unreached)},
@@ -168,14 +177,21 @@ class FlagControls:
         """Give a request to the decider; asking twice is once."""
         self._decider.observe(request)
 
-    def settle(self, target: str, record: Record) -> None:
-        """Take an accepted record: answer who waits for it, and forget the kills that it holds."""
+    def settle(self, record: Record) -> None:
+        """Take an accepted record: answer who waits for it."""
         decided = [event["id"] for consumed in record.inputs for event in consumed.events]
         for request in decided:
             future = self._waiting.pop(request, None)
             if future is not None and not future.done():
                 future.set_result(tuple(record.events))
-        self._spool.remove(self._publisher.recorded(target))
+
+    def saved(self, flags: tuple[Kept, ...]) -> None:
+        """Forget the kills that the accepted state of these flags holds, which is on the disk.
+
+        Not before: an instance that starts without Kafka would serve the flag as it was, and know of no kill.
+        """
+        for flag in flags:
+            self._spool.remove(flag.document.get("requests", ()))
 
     async def _reached(self, target: str) -> Count:
         """Return how many streams were sent the flag as it is now; gives them a moment, not more."""

@@ -72,13 +72,20 @@ def _on_announced(change: Change, event: RolloutAnnounced) -> None:
     fresh = change.state.version == 0
     change.settle(event.type)
     if fresh:
-        change.say_version(ExposureChanged, entry=event.id, exposure=0.0, previous=0.0)
+        after = change.taken_over
+        change.say_version(ExposureChanged, entry=event.id, exposure=0.0, previous=0.0, definition=after)
 
 
 def _expose(change: Change, reach: Reach, event: Event, live: bool) -> None:
     change.put(reach=reach, live=live)
     change.settle(event.type)
-    change.say_version(ExposureChanged, entry=event.id, exposure=change.exposure, previous=change.exposure_before)
+    change.say_version(
+        ExposureChanged,
+        entry=event.id,
+        exposure=change.exposure,
+        previous=change.exposure_before,
+        definition=change.taken_over,
+    )
 
 
 def _on_timer_fired(change: Change, event: TimerFired) -> None:

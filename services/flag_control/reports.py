@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from penstock import ids
 from penstock.events import FlagServed
@@ -11,12 +12,19 @@ from services.runtime.service import Clock
 
 from .change import SOURCE
 from .exposure import key_of, set_of
+from .lifecycle import moment
 from .source import set_id_of
 from .state import FlagState
 from .sync import Stream, Streams
 
 PARTIAL_AFTER_SECONDS = 1.0
+RECONNECT_SECONDS = 5.0
+"""In-process clients come back within it, by their own default. Until then nobody can say how many there are."""
+
+SAID_AGAIN = timedelta(days=1)
+"""Changes up to this age are reported again after a restart; whatever waited for an older one has long escalated."""
 _LOOK_AFTER_SECONDS = 0.002
+_BETWEEN_BREATHS = 20
 
 
 @dataclass
@@ -25,8 +33,8 @@ class _Open:
 
     target: str
     state: FlagState
-    cause: str
-    since: float
+    cause: str | None
+    since: float | None
     timer: asyncio.TimerHandle | None = None
 
 
@@ -52,15 +60,37 @@ class Reports:
         self._clock = clock
         self._open: dict[str, _Open] = {}
         self._looking = False
+        self._again: dict[str, FlagState] = {}
+        self._settling: asyncio.Task[None] | None = None
         streams.on_change = self._look_soon
 
     def changed(self, target: str, state: FlagState, cause: str, since: float) -> None:
         """Watch a version reach the streams; `since` is when its decision was heard, monotonic."""
         self._close(target)
+        self._again.pop(target, None)
         opened = _Open(target, state, cause, since)
         self._open[target] = opened
         opened.timer = asyncio.get_running_loop().call_later(PARTIAL_AFTER_SECONDS, self._partial, opened)
         self._finish(opened)
+
+    def restored(self, flags: Mapping[str, FlagState]) -> None:
+        """Say of the flags that changed lately who has them: the instance may have died before it could."""
+        if not flags:
+            return
+        oldest = self._clock() - SAID_AGAIN
+        recent = {target: at for target, state in flags.items() if (at := _changed_at(state)) and at >= oldest}
+        self._again = {
+            target: flags[target] for target in sorted(recent, key=lambda target: recent[target], reverse=True)
+        }
+        self._settling = asyncio.create_task(self._settle())
+
+    async def stop(self) -> None:
+        """Say no more."""
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.gather(self._settling, return_exceptions=True)
+        for target in list(self._open):
+            self._close(target)
 
     def count(self, target: str, version: int) -> Count:
         """Return how many streams read the flag, and how many were sent that version or a newer one."""
@@ -82,14 +112,34 @@ class Reports:
         for opened in list(self._open.values()):
             self._finish(opened)
 
+    async def _settle(self) -> None:
+        # Whoever was connected before the restart may still have the old version, and is not counted yet.
+        await asyncio.sleep(RECONNECT_SECONDS)
+        self._settling = None
+        for opened in list(self._open.values()):
+            self._tell(opened)
+        for number, target in enumerate(list(self._again), start=1):
+            state = self._again.pop(target, None)
+            if state is not None:
+                self._open[target] = _Open(target, state, None, None)
+                self._tell(self._open[target])
+            if number % _BETWEEN_BREATHS == 0:
+                await asyncio.sleep(0)
+
+    def _tell(self, opened: _Open) -> None:
+        self._finish(opened)
+        self._partial(opened)
+
     def _finish(self, opened: _Open) -> None:
+        if self._settling is not None:
+            return
         count = self.count(opened.target, opened.state.version)
         if count.served >= count.streams:
             self._close(opened.target)
             self._say(opened, count)
 
     def _partial(self, opened: _Open) -> None:
-        if self._open.get(opened.target) is opened:
+        if self._settling is None and self._open.get(opened.target) is opened:
             self._say(opened, self.count(opened.target, opened.state.version))
 
     def _close(self, target: str) -> None:
@@ -98,14 +148,20 @@ class Reports:
             before.timer.cancel()
 
     def _say(self, opened: _Open, count: Count) -> None:
-        state = opened.state
-        until = max(opened.since, count.last) if count.served else time.monotonic()
+        state, now = opened.state, self._clock()
+        elapsed = None
+        if opened.since is not None:
+            until = max(opened.since, count.last) if count.served else time.monotonic()
+            elapsed = round((until - opened.since) * 1000, 3)
+        # What is said again after a restart is another fact: it says nothing of how long it took.
+        again = () if opened.since is not None else (now.isoformat(),)
+        about = (self._instance, opened.target, state.version, count.streams, count.served, *again)
         self._emit(
             FlagServed(
-                id=ids.derive("flag.served", self._instance, opened.target, state.version, count.streams, count.served),
+                id=ids.derive("flag.served", *about),
                 source=SOURCE,
                 target=opened.target,
-                time=self._clock(),
+                time=now,
                 rollout=state.reach.rollout or None,
                 cause=opened.cause,
                 instance=self._instance,
@@ -113,9 +169,14 @@ class Reports:
                 revision=state.revision,
                 streams=count.streams,
                 served=count.served,
-                elapsed_ms=round((until - opened.since) * 1000, 3),
+                elapsed_ms=elapsed,
             )
         )
+
+
+def _changed_at(state: FlagState) -> datetime | None:
+    latest = state.history.get(str(state.version))
+    return moment(latest.at) if latest is not None else None
 
 
 def _reads(stream: Stream, key: str, name: str) -> bool:

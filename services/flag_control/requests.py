@@ -16,7 +16,7 @@ from penstock.events import (
     UndoRequested,
 )
 
-from .change import Change
+from .change import Change, definition_of
 from .definitions import parse_definition
 from .state import Definition, Kill
 
@@ -75,10 +75,10 @@ def _lift(change: Change, request: UndoRequested, kill: str) -> None:
 
 
 def _go_back(change: Change, request: UndoRequested, version: int) -> None:
-    known = change.state.history.get(str(version))
+    known = change.state.as_of(version) if version <= change.state.version else None
     if known is None:
-        there = ", ".join(sorted(change.state.history, key=int))
-        change.refuse(request, "unknown", f"version {version} is not remembered; there are {there}")
+        oldest, newest = min(map(int, change.state.history)), change.state.version
+        change.refuse(request, "unknown", f"version {version} is not remembered; there are {oldest} to {newest}")
     elif change.state.live and not _same_cohorts(known.definition, change.state.definition):
         change.refuse(request, "not_allowed", _under_way(change))
     else:
@@ -124,13 +124,15 @@ def _archive(change: Change, request: ArchiveRequested) -> None:
     else:
         change.put(archived=request.variant)
         change.settle(request.type)
-        change.say_version(FlagArchived, variant=request.variant, reason=request.reason)
+        after = definition_of(change.state)
+        change.say_version(FlagArchived, variant=request.variant, reason=request.reason, definition=after)
 
 
 def _edited(change: Change, request: FlagRequest, what: str) -> None:
     diff = change.diff()
     change.settle(request.type)
-    change.say_version(FlagEdited, what=what, reason=request.reason, diff=diff)
+    after = definition_of(change.state)
+    change.say_version(FlagEdited, what=what, reason=request.reason, diff=diff, definition=after)
 
 
 def _same_cohorts(one: Definition, other: Definition) -> bool:

@@ -8,6 +8,7 @@ from penstock.chain import Document, digest_of
 
 _MOST_REMEMBERED = 100
 _MOST_VERSIONS = 50
+_MOST_EDITS = 200
 
 
 class Slice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -99,6 +100,11 @@ class Revision(msgspec.Struct, frozen=True, omit_defaults=True):
     definition: Definition = Definition()
     opted_out: dict[str, tuple[str, ...]] = {}
 
+    @property
+    def content(self) -> bytes:
+        """What going back to it brings back, as JSON: to Python, 1 == 1.0 == True."""
+        return msgspec.json.encode((self.definition, self.opted_out))
+
 
 class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A flag.
@@ -110,7 +116,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
         archived: the variant served for good; empty while the flag lives.
         live: a rollout is under way.
         requests: ids of the requests heard lately.
-        history: latest versions, by number.
+        history: the latest versions by number, and of the older ones those that changed the definition or opt-outs.
         settled: since when everyone gets one variant without a rollout under way; empty otherwise.
         timers: due times, RFC 3339, by name.
     """
@@ -133,10 +139,20 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, requests=(*self.requests[-(_MOST_REMEMBERED - 1) :], request))
 
     def with_revision(self, revision: Revision) -> "FlagState":
-        """Return the state at a new version; the oldest versions are forgotten."""
+        """Return the state at a new version; of old ones, those are forgotten that only changed the exposure."""
         history = {**self.history, str(revision.version): revision}
-        history.pop(str(revision.version - _MOST_VERSIONS), None)
+        old = str(revision.version - _MOST_VERSIONS)
+        before = self.as_of(revision.version - _MOST_VERSIONS - 1)
+        if old in history and before is not None and before.content == history[old].content:
+            del history[old]
+        if len(history) > _MOST_VERSIONS + _MOST_EDITS:
+            del history[min(history, key=int)]
         return msgspec.structs.replace(self, version=revision.version, revision=revision.revision, history=history)
+
+    def as_of(self, version: int) -> Revision | None:
+        """Return the revision that says how the flag was defined at a version, None where that is forgotten."""
+        known = [number for number in map(int, self.history) if number <= version]
+        return self.history[str(max(known))] if known else None
 
 
 def load(document: Document) -> FlagState:

@@ -110,6 +110,19 @@ class FlagStore:
         touched = source.set_ids | (before.set_ids if before else frozenset())
         self._refresh(EVERYTHING, f"source={source.name}", *(f"flagSetId={name}" for name in touched))
 
+    def withdraw(self, name: str) -> None:
+        """Forget a source: its readers keep what they have, for an empty set would make clients drop their flags."""
+        before = self._sources.pop(name, None)
+        if before is None:
+            return
+        self._sets.pop(f"source={name}", None)
+        for set_id in before.set_ids:
+            self._sets.pop(f"flagSetId={set_id}", None)
+        if self._sources:
+            self._refresh(EVERYTHING, *(f"flagSetId={set_id}" for set_id in before.set_ids))
+        else:
+            self._sets.pop(EVERYTHING, None)
+
     def get(self, selector: str = EVERYTHING) -> FlagSet | None:
         """Return what the selector sees; None where nothing is, or was, there to see."""
         known = self._sets.get(selector)
@@ -153,7 +166,8 @@ class FlagStore:
             if after is None:
                 continue
             if before is not None and before.revision == after.revision:
-                self._sets[selector] = before
+                # Its metadata may say something new, such as that it is no longer stale; its readers need not know.
+                self._sets[selector] = before if before.metadata == after.metadata else after
                 continue
             for mailbox in readers or ():
                 mailbox.put(after)

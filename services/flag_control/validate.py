@@ -9,6 +9,7 @@ from typing import Any
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import OpenFeatureError
 
+from penstock.depth import MOST_LEVELS, too_deep
 from penstock.errors import InvalidError, Problem
 
 from .bucketing import WARNINGS, Bucketing, Document, splits
@@ -20,6 +21,7 @@ _KEY = re.compile(r"[A-Za-z0-9._/-]{1,200}")
 _FIELDS = ("state", "variants", "defaultVariant", "targeting", "metadata")
 _TOP = frozenset({"flags", "metadata", "$evaluators", "$schema"})
 _STATES = frozenset({"ENABLED", "DISABLED"})
+_MOST_PARTS = 100_000
 _PROBE = EvaluationContext("penstock-check", {})
 
 
@@ -66,6 +68,8 @@ def check(name: str, document: Any, *, lenient: bool = False, bucketing: Bucketi
     """
     if not isinstance(document, dict) or not isinstance(document.get("flags"), dict):
         raise InvalidError(f"flags of {name}", [Problem("flags", "must be an object of flags by key")])
+    if too_deep(document):
+        raise InvalidError(f"flags of {name}", [Problem("", f"is nested deeper than {MOST_LEVELS} levels")])
     hard: list[Problem] = []
     soft = hard if not lenient else []
     soft += [Problem(key, "is unknown at the top of a flag set") for key in sorted(set(document) - _TOP)]
@@ -112,7 +116,14 @@ def _flag(
     if "metadata" in served:
         served["metadata"] = _metadata(served["metadata"], f"{where}.metadata", soft, hard)
     if "targeting" in served:
-        served["targeting"] = _resolved(served["targeting"], evaluators, ())
+        references = _References(evaluators)
+        served["targeting"] = references.resolved(served["targeting"])
+        if references.boundless:
+            hard.append(Problem(f"{where}.targeting", f"grows beyond {_MOST_PARTS:,} parts by its `$ref`s"))
+            return None
+        if too_deep(served["targeting"]):
+            hard.append(Problem(f"{where}.targeting", f"is nested deeper than {MOST_LEVELS} levels by its `$ref`s"))
+            return None
         if not isinstance(served["targeting"], dict):
             hard.append(Problem(f"{where}.targeting", "must be an object (a JsonLogic rule)"))
             return served
@@ -169,16 +180,32 @@ def _metadata(metadata: Any, where: str, soft: list[Problem], hard: list[Problem
     return {name: value for name, value in metadata.items() if name not in bad}
 
 
-def _resolved(rule: Any, evaluators: Mapping[str, Any], within: tuple[str, ...]) -> Any:
-    """Replace `{"$ref": name}`; one to nothing, or to itself, stays and fails the evaluation that meets it."""
-    if isinstance(rule, list):
-        return [_resolved(item, evaluators, within) for item in rule]
-    if not isinstance(rule, dict):
-        return rule
-    name = rule.get("$ref")
-    if len(rule) == 1 and isinstance(name, str) and name in evaluators and name not in within:
-        return _resolved(evaluators[name], evaluators, (*within, name))
-    return {key: _resolved(value, evaluators, within) for key, value in rule.items()}
+class _References:
+    """Replaces `{"$ref": name}`; one to nothing, or to itself, stays and fails the evaluation that meets it.
+
+    Attributes:
+        boundless: the rule became too large or too deep, and is not whole.
+    """
+
+    def __init__(self, evaluators: Mapping[str, Any]) -> None:
+        self._evaluators = evaluators
+        self._parts = 0
+        self.boundless = False
+
+    def resolved(self, rule: Any, within: tuple[str, ...] = (), level: int = 0) -> Any:
+        """Return the rule with the evaluators in place of their names."""
+        self._parts += 1
+        if self.boundless or self._parts > _MOST_PARTS or level > 2 * MOST_LEVELS:
+            self.boundless = True
+            return None
+        if isinstance(rule, list):
+            return [self.resolved(item, within, level + 1) for item in rule]
+        if not isinstance(rule, dict):
+            return rule
+        name = rule.get("$ref")
+        if len(rule) == 1 and isinstance(name, str) and name in self._evaluators and name not in within:
+            return self.resolved(self._evaluators[name], (*within, name), level + 1)
+        return {key: self.resolved(value, within, level + 1) for key, value in rule.items()}
 
 
 def _loaded(source: Source, soft: list[Problem], hard: list[Problem]) -> None:

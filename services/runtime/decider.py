@@ -13,7 +13,7 @@ from aiokafka.structs import RecordMetadata
 from faststream.kafka import KafkaBroker
 
 import penstock
-from penstock.chain import Accepted, Decide, Document, Fold, Item, Participant, Record
+from penstock.chain import Accepted, Cursor, Decide, Document, Fold, Item, Participant, Record
 from penstock.chain.participant import Proposal
 from penstock.errors import AppendError
 from penstock.events import Event
@@ -145,6 +145,10 @@ class DeciderShell:
     def parked(self) -> tuple[Parked, ...]:
         """Return the targets behind a record that this version cannot read, in the own log or in a chained input."""
         return tuple(parked for worker in self._workers for parked in worker.parked())
+
+    def cursor(self, partition: int) -> Cursor:
+        """Return how far the accepted log has consumed each input, empty before the restore."""
+        return self._workers[partition].participant.fold.cursor if self._workers else {}
 
     def observe(self, event: Event, headers: Mapping[str, str] | None = None) -> None:
         """Feed something that this copy saw itself."""

@@ -82,19 +82,23 @@ class HttpServer:
 
 
 def health_routes(
-    ready: Callable[[], bool], alive: Callable[[], bool], parked: Callable[[], Iterable[Parked]] = tuple
+    ready: Callable[[], bool],
+    alive: Callable[[], bool],
+    parked: Callable[[], Iterable[Parked]] = tuple,
+    more: Callable[[], dict[str, Any]] = dict,
 ) -> list[Route]:
     """Return `GET /health/live` and `GET /health/ready`: 200 or 503.
 
     Args:
         parked: targets that are held back; the readiness answer names them, and stays what it is.
+        more: is said with the readiness.
     """
 
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"alive": alive()}, 200 if alive() else 503)
 
     async def readiness(_: Request) -> JSONResponse:
-        document: dict[str, Any] = {"ready": ready()}
+        document: dict[str, Any] = {"ready": ready(), **more()}
         held = [asdict(one) for one in parked()]
         return JSONResponse({**document, "parked": held} if held else document, 200 if document["ready"] else 503)
 

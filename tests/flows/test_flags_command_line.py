@@ -56,7 +56,7 @@ class Memory:
         self.publisher.settle(event.target, frozenset({event.id}))
         inputs = (Input("observation", -1, (to_json(event),)),)
         said = tuple(to_json(fact) for fact in decision.events)
-        self.controls.settle(event.target, Record("", {}, event.target, inputs=inputs, events=said))
+        self.controls.settle(Record("", {}, event.target, inputs=inputs, events=said))
 
 
 @pytest.fixture
@@ -127,6 +127,44 @@ async def test_flags_are_imported_exported_opted_out_of_and_archived(server: str
     bad = written(tmp_path / "bad.json", {"flags": {"f": boolean(targeting={"no-such": 1})}})
     said = await penstock(server, "import", str(bad), "--set", "production/shop", "--reason", "r", status=2)
     assert "no-such" in said
+
+
+@pytest.mark.parametrize("levels", [150, 900, 20_000])
+async def test_a_definition_nested_without_end_is_refused_and_the_service_goes_on(server: str, levels: int) -> None:
+    deep = "[" * levels + "]" * levels
+    body = '{"reason": "r", "definition": {"targeting": {"!": ' + deep + "}}}"
+    async with httpx.AsyncClient(base_url=server, headers={"authorization": f"Bearer {TOKEN}"}) as client:
+        answer = await client.post(f"/flags/{TARGET}/definition", content=body)
+        assert answer.status_code == 422, answer.text
+        assert (await client.get(f"/flags/{TARGET}")).status_code == 200
+
+
+async def test_an_import_takes_the_good_flags_and_names_every_one_that_is_refused(server: str, tmp_path: Path) -> None:
+    wrong = boolean(targeting={"no-such": 1})
+    path = written(tmp_path / "flags.json", {"flags": {"one": wrong, "two": boolean(), "three": wrong}})
+    said = await penstock(server, "import", str(path), "--set", "production/shop", "--reason", "r", status=2)
+    assert "1 of 3 flags imported" in said
+    assert "flags.one" in said
+    assert "flags.three" in said
+    assert set(json.loads(await penstock(server, "export", "production/shop"))["flags"]) == {"two"}
+
+
+async def test_what_is_exported_and_imported_again_is_served_alike_and_changes_nothing(
+    server: str, tmp_path: Path
+) -> None:
+    good = {key: flag for key, flag in EVERY_KIND["flags"].items() if "/" not in key and flag.get("defaultVariant")}
+    path = written(tmp_path / "flags.json", {"flags": good})
+    await penstock(server, "import", str(path), "--set", "production/shop", "--reason", "moved")
+    first = await penstock(server, "export", "production/shop")
+    (tmp_path / "again.json").write_text(first)
+    await penstock(server, "import", str(tmp_path / "again.json"), "--set", "production/shop", "--reason", "again")
+    assert await penstock(server, "export", "production/shop") == first
+    await penstock(server, "import", str(tmp_path / "again.json"), "--set", "staging/shop", "--reason", "copied")
+    copied = json.loads(await penstock(server, "export", "staging/shop"))["flags"]
+    served = json.loads(first)["flags"]
+    for flag in (*copied.values(), *served.values()):
+        flag.pop("metadata")
+    assert json.dumps(copied, sort_keys=True) == json.dumps(served, sort_keys=True)
 
 
 async def test_references_name_the_lines_and_the_flags_that_nothing_names(server: str, tmp_path: Path) -> None:

@@ -95,3 +95,38 @@ async def test_a_kill_is_in_force_before_the_answer_and_is_recorded_and_lifted_b
             shown = (await client.get(f"/flags/{TARGET}", headers=AS_OPERATOR)).json()
             assert shown["killed"] == []
             assert shown["exposure"] == 0.0, "the rollout was taken back meanwhile"
+
+
+async def test_an_instance_that_died_before_it_could_report_reports_after_its_restart_and_counts_only_who_has_it(
+    flag_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.flag_control.reports.RECONNECT_SECONDS", 2.0)
+    async with world(flag_settings) as around:
+        async with flag_control(flag_settings) as service:
+            await around.publish("deploys", deploy())
+            await eventually(lambda: len(around.said("exposure.changed")) >= 2, "the first stage is exposed")
+            await eventually(
+                lambda: any(one.version == 2 for one in around.said("flag.served")), "the first stage is reported"
+            )
+            # What dies between the accepted record and its report says nothing more.
+            monkeypatch.setattr(service._reports, "_emit", lambda _: None)
+            request = RollbackRequested(
+                id="back", source="/console", target=TARGET, time=moment(1), actor="ann", reason="looks wrong"
+            )
+            await around.publish("commands", request)
+            await eventually(lambda: around.said("exposure.changed")[-1].exposure == 0.0, "the rollback is applied")
+            safe = around.said("exposure.changed")[-1].version
+        assert all(one.version < safe for one in around.said("flag.served"))
+        async with flag_control(flag_settings) as again:
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{again.sync_port}")
+            stream = sync_pb2_grpc.FlagSyncServiceStub(channel).SyncFlags(
+                sync_pb2.SyncFlagsRequest(selector="flagSetId=staging/shop")
+            )
+            await stream.read()
+            await eventually(
+                lambda: [one.version for one in around.said("flag.served")][-1:] == [safe], "the safe version is said"
+            )
+            last = around.said("flag.served")[-1]
+            assert (last.streams, last.served, last.elapsed_ms) == (1, 1, None)
+            stream.cancel()
+            await channel.close()

@@ -31,8 +31,8 @@ def flag(known: Projection, target: str) -> Page:
         "line": _line(book),
         "kills": sorted(book.flag.kills.values(), key=lambda kill: kill.time),
         "history": [_change(entry.event) for entry in reversed(book.flag.history)],
-        "variants": _definition(book.flag).get("variants"),
-        "segments": _definition(book.flag).get("segments"),
+        "variants": book.flag.defined.variants if book.flag.defined else None,
+        "segments": book.flag.defined.segments if book.flag.defined else (),
     }
     heard = Wanted(types=_HEARD.types, target=target)
     parts = {name: f"parts/{name}.html" for name in ("flag_state", "flag_facts", "flag_history")}
@@ -43,7 +43,7 @@ def _line(target: TargetBook) -> Document:
     book = target.flag
     rollout = target.rollouts[-1] if target.rollouts else None
     announced = rollout.announced if rollout is not None else None
-    life = _definition(book).get("lifecycle") or {}
+    life = book.defined.lifecycle if book.defined is not None else None
     plan = rollout.plan if rollout is not None else None
     state = rollout.state if rollout is not None else None
     stale = book.stale
@@ -53,10 +53,10 @@ def _line(target: TargetBook) -> Document:
         "state": _state(book),
         "killed": bool(book.kills),
         "stale": {"rule": stale.rule, "since": stale.since} if stale is not None else None,
-        "owner": (stale.owner if stale else None) or life.get("owner") or (plan.owners[0] if plan else UNKNOWN),
-        "type": life.get("type", UNKNOWN),
-        "created": life.get("created", UNKNOWN),
-        "expires": "never" if life.get("permanent") else life.get("expires", UNKNOWN),
+        "owner": (life and life.owner) or (stale and stale.owner) or (plan.owners[0] if plan else UNKNOWN),
+        "type": life.kind if life else UNKNOWN,
+        "created": (life and life.created) or UNKNOWN,
+        "expires": (life.expires.date().isoformat() if life.expires else "never") if life else UNKNOWN,
         "exposure": book.exposure,
         "version": book.version,
         "served": served_words(book),
@@ -88,10 +88,6 @@ def served_words(book: FlagBook) -> str:
     behind = len(book.served) - len(reports)
     silent = f"; {behind} instance{'s' if behind > 1 else ''} not heard of since" if behind else ""
     return f"{sent} of {streams} streams have version {book.version}{after}; OFREP at once{silent}"
-
-
-def _definition(book: FlagBook) -> Document:
-    return book.defined.definition if book.defined is not None else {}
 
 
 def _change(event: Any) -> Document:

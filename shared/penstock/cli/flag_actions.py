@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from penstock.errors import InvalidError, Problem, RefusedError
+
 from .flag_client import connect
 from .flag_files import definitions_of
 from .output import Json, Output, plain
@@ -65,11 +67,19 @@ def import_(
 ) -> None:
     """Take over the flags of a flagd file; each is checked before any client sees it."""
     found = definitions_of(file, lenient)
-    answers = []
+    answers, problems = {}, []
     with connect() as client:
         for key, definition in found.items():
-            answers.append(client.act(f"{to}/{key}", "definition", reason=reason, definition=definition))
-    Output(json).result({"imported": list(found), "answers": answers}, lambda: f"{len(found)} flags imported to {to}")
+            try:
+                answers[key] = client.act(f"{to}/{key}", "definition", reason=reason, definition=definition)
+            except (InvalidError, RefusedError) as error:
+                problems += [Problem(f"flags.{key}", str(one)) for one in getattr(error, "problems", None) or [error]]
+    if problems:
+        raise InvalidError(
+            f"{file} ({len(answers)} of {len(found)} flags imported; the others stay as they were)", problems
+        )
+    imported = {"imported": list(found), "answers": list(answers.values())}
+    Output(json).result(imported, lambda: f"{len(found)} flags imported to {to}")
 
 
 def export(

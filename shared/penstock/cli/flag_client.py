@@ -30,8 +30,12 @@ class FlagClient:
 
     def flags(self) -> list[Document]:
         """Return every flag, briefly."""
-        found: list[Document] = self._asked("GET", "/flags")["flags"]
+        found: list[Document] = self.listing()["flags"]
         return found
+
+    def listing(self) -> Document:
+        """Return `{"flags": [...]}`, with `stale` where the instance started without Kafka and its flags may be old."""
+        return self._asked("GET", "/flags")
 
     def flag(self, target: str) -> Document:
         """Return one flag whole."""

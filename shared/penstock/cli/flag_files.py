@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from penstock.depth import MOST_LEVELS, too_deep
 from penstock.errors import InvalidError, Problem
 
 Document = dict[str, Any]
@@ -20,8 +21,10 @@ def definitions_of(path: Path, lenient: bool) -> dict[str, Document]:
     """
     try:
         document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidError(str(path), [Problem("", f"cannot be read: {error}")]) from None
+    if too_deep(document):
+        raise InvalidError(str(path), [Problem("", f"is nested deeper than {MOST_LEVELS} levels")])
     flags = document.get("flags") if isinstance(document, dict) else None
     if isinstance(flags, list):
         flags = {str(flag.get("key")): flag for flag in flags if isinstance(flag, dict)}

@@ -29,7 +29,10 @@ def list_(
 ) -> None:
     """List flags: what they expose, who owns them, and whether they have outlived their purpose."""
     with connect() as client:
-        found = [flag for flag in client.flags() if flag["stale"] or not stale]
+        listing = client.listing()
+    found = [flag for flag in listing["flags"] if flag["stale"] or not stale]
+    if old := listing.get("stale"):
+        typer.echo(plain(f"as of {old['newest']}: {old['why']}, and it has not come back yet"), err=True)
     headings = ("TARGET", "EXPOSURE", "VERSION", "STATE", "OWNER", "STALE", "LAST EVALUATED (OFREP)")
     Output(json, jsonl).rows("flags", found, lambda: table(headings, [_row(flag) for flag in found]))
 

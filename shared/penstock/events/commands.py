@@ -1,8 +1,10 @@
 """What people ask for. A request is a fact; whether it is granted is another one, on `rollouts` or `flag-changes`."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
+
+from penstock.depth import JsonObject
 
 from .base import Event, Value
 
@@ -112,7 +114,7 @@ class FlagSubmitted(FlagRequest):
     """Define the flag: variants, segments, split, lifecycle (docs/flags.md)."""
 
     type: Literal["flag.submitted"] = "flag.submitted"
-    definition: dict[str, Any]
+    definition: JsonObject
 
 
 class ArchiveRequested(FlagRequest):

@@ -7,6 +7,35 @@ from pydantic import Field
 from .base import Event, Moment, Value
 
 
+class FlagLifecycle(Value):
+    """Whose the flag is and when it should go.
+
+    Attributes:
+        kind: release, experiment, operational, kill-switch or permission.
+        created: ISO 8601 day or moment; expires: as it was set or as it follows from the kind, absent for never.
+    """
+
+    kind: str
+    owner: str | None = None
+    created: str | None = None
+    expires: Moment | None = None
+    ticket: str | None = None
+
+
+class FlagDefinition(Value):
+    """What the flag is from here on.
+
+    Attributes:
+        variants: value by name; on, off: those of the release and of the baseline; segments: their names.
+    """
+
+    variants: dict[str, Any]
+    on: str
+    off: str
+    segments: tuple[str, ...] = ()
+    lifecycle: FlagLifecycle
+
+
 class ExposureChanged(Event):
     """The flag now exposes another share; said once the flag log has it.
 
@@ -15,6 +44,7 @@ class ExposureChanged(Event):
         exposure: share of the audience, 0 to 1; previous: the share before.
         version: the flag's own version, rising by one with every change of its document.
         revision: content hash of the flag's document.
+        definition: where a rollout takes the flag over, which may have made or changed it.
     """
 
     type: Literal["exposure.changed"] = "exposure.changed"
@@ -23,6 +53,7 @@ class ExposureChanged(Event):
     previous: float = Field(ge=0, le=1)
     version: int = Field(ge=1)
     revision: str
+    definition: FlagDefinition | None = None
 
 
 class FlagServed(Event):
@@ -84,6 +115,7 @@ class FlagEdited(Event):
 
     Attributes:
         what: `definition`, `opt_out` or `undo`; diff: what clients are served otherwise, path by path.
+        definition: as it is after the change, whoever asked for it and by whichever door.
     """
 
     type: Literal["flag.edited"] = "flag.edited"
@@ -92,6 +124,7 @@ class FlagEdited(Event):
     diff: tuple[FlagDiff, ...] = ()
     version: int = Field(ge=1)
     revision: str
+    definition: FlagDefinition | None = None
 
 
 class FlagArchived(Event):
@@ -102,6 +135,7 @@ class FlagArchived(Event):
     reason: str
     version: int = Field(ge=1)
     revision: str
+    definition: FlagDefinition | None = None
 
 
 class FlagStale(Event):

@@ -1,11 +1,12 @@
-"""A kill leaves the disk only when the log has it: what is merely in force ahead of the log can still be lost."""
+"""A kill leaves the disk only when the accepted state on the disk has it: a start without Kafka reads nothing else."""
 
 from pathlib import Path
 
-from penstock.chain import Document, Record
+from penstock.chain import Document
 from penstock.events import Event, FlagSubmitted, KillRequested
 from services.flag_control.controls import FlagControls
 from services.flag_control.decide import decide
+from services.flag_control.last_good import kept_of
 from services.flag_control.peers import Peers
 from services.flag_control.publishing import Publisher
 from services.flag_control.reports import Reports
@@ -48,14 +49,16 @@ def world(folder: Path) -> tuple[SlowLog, Spool, FlagControls, KillRequested]:
     return log, spool, controls, kill
 
 
-async def test_a_record_of_something_else_leaves_the_kill_on_disk(tmp_path: Path) -> None:
+async def test_the_state_before_the_kill_leaves_it_on_disk_and_the_state_with_it_takes_its_place(
+    tmp_path: Path,
+) -> None:
     log, spool, controls, kill = world(tmp_path)
     answer = await controls.kill(kill, "", False)
     assert (answer["in_force"], answer["recorded"]) == (True, False)
-    controls.settle(kill.target, Record("", {}, kill.target))
+    controls.saved((kept_of(kill.target, log.documents[kill.target], (), ""),))
     assert spool.load() == (kill,)
     log.record(kill)
-    controls.settle(kill.target, Record("", {}, kill.target))
+    controls.saved((kept_of(kill.target, log.documents[kill.target], (), ""),))
     assert Spool(tmp_path / "kills").load() == ()
 
 

@@ -279,10 +279,76 @@ def test_a_timer_that_was_armed_anew_says_nothing():
     assert flag.document == before
 
 
-def test_history_keeps_fifty_versions():
+def ramped(flag: Flag, times: int, name: str) -> None:
+    for number in range(times):
+        flag.hear(an(StageEntered, id=f"{name}{number}", exposure=(number % 90 + 1) / 100, audience={}))
+
+
+def test_history_keeps_fifty_versions_and_of_older_ones_those_that_defined_the_flag():
     flag = Flag(ANNOUNCED)
-    for number in range(60):
-        flag.hear(an(StageEntered, id=f"s{number}", exposure=(number + 1) / 100, audience={}))
+    ramped(flag, 60, "a")
+    opted = an(OptOutRequested, target=TARGET)
+    (edited,) = flag.hear(opted)
+    ramped(flag, 120, "b")
     versions = sorted(map(int, flag.state.history))
-    assert len(versions) == 50
+    assert versions[:2] == [1, edited.version]
+    assert len(versions) == 52
     assert versions[-1] == flag.state.version
+
+
+def test_undo_goes_back_to_any_version_also_one_that_only_changed_the_exposure_long_ago():
+    flag = Flag(ANNOUNCED)
+    ramped(flag, 30, "a")
+    flag.hear(an(OptOutRequested, target=TARGET))
+    ramped(flag, 120, "b")
+    flag.hear(BACK)
+    assert flag.state.opted_out
+    (back,) = flag.hear(an(UndoRequested, id="undo-20", target=TARGET, kill=None, version=20))
+    assert isinstance(back, FlagEdited)
+    assert not flag.state.opted_out
+    (again,) = flag.hear(an(UndoRequested, id="undo-60", target=TARGET, kill=None, version=60))
+    assert isinstance(again, FlagEdited)
+    assert flag.state.opted_out
+    (refused,) = flag.hear(an(UndoRequested, id="undo-999", target=TARGET, kill=None, version=999))
+    assert isinstance(refused, EditRefused)
+    assert "there are 1 to" in refused.detail
+
+
+def test_a_flag_that_is_edited_without_end_forgets_its_oldest_versions():
+    flag = Flag(ANNOUNCED, HALF)
+    for number in range(400):
+        flag.hear(an(OptOutRequested, id=f"o{number}", target=TARGET, values=(f"user-{number}",)))
+    assert len(flag.state.history) == 250
+
+
+def defined(kind: str, expires: str, **more: object) -> FlagSubmitted:
+    lifecycle = {"type": kind, "expires": expires, "owner": "team-a"}
+    definition = {"variants": {"on": "new", "off": "old"}, "lifecycle": lifecycle, **more}
+    return an(FlagSubmitted, id=f"defined-{kind}", target=TARGET, definition=definition)
+
+
+def test_every_edit_says_how_the_flag_is_defined_from_there_on_and_an_undo_says_the_earlier_one():
+    flag = Flag(defined("experiment", "2027-01-31"))
+    (first,) = flag.said
+    assert first.definition.variants == {"on": "new", "off": "old"}
+    assert (first.definition.lifecycle.kind, first.definition.lifecycle.owner) == ("experiment", "team-a")
+    assert first.definition.lifecycle.expires == datetime(2027, 1, 31, tzinfo=UTC)
+    (second,) = flag.hear(defined("operational", "2028-01-31", off="off", on="on", metadata={"x": 1}))
+    assert second.definition.lifecycle.kind == "operational"
+    (opted,) = flag.hear(an(OptOutRequested, target=TARGET))
+    assert opted.definition == second.definition
+    (back,) = flag.hear(an(UndoRequested, id="undo", target=TARGET, kill=None, version=1))
+    assert back.definition == first.definition
+    (archived,) = flag.hear(an(ArchiveRequested, id="archive", target=TARGET, variant="off"))
+    assert archived.definition == first.definition
+
+
+def test_a_rollout_that_takes_a_flag_over_says_how_it_is_defined_once_and_expiry_follows_from_the_kind():
+    flag = Flag(ANNOUNCED, HALF, BACK)
+    made, taken, back = flag.said
+    assert made.definition.lifecycle.kind == "release"
+    assert made.definition.lifecycle.expires == datetime.fromisoformat(made.definition.lifecycle.created).replace(
+        tzinfo=UTC
+    ) + timedelta(days=40)
+    assert taken.definition == made.definition
+    assert back.definition is None

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from penstock.errors import InvalidError
+from penstock.events import FlagSubmitted, from_json, to_json
 from services.flag_control.bucketing import Bucketing
 from services.flag_control.validate import check, check_text
+from tests.support.builders import an
 from tests.support.flags import EVERY_KIND, boolean
 
 
@@ -153,3 +155,27 @@ def test_a_rule_nested_without_end_is_refused():
     for _ in range(200):
         deep = {"!": deep}
     assert any("nested deeper" in problem for problem in rule({"if": [deep, "on", "off"]}))
+
+
+@pytest.mark.parametrize("levels", [80, 200, 450, 5000])
+@pytest.mark.parametrize("lenient", [False, True])
+def test_a_set_nested_so_deep_that_reading_it_would_run_out_of_stack_is_refused(levels: int, lenient: bool):
+    rule = '{"!":[' * levels + "true" + "]}" * levels
+    flag = '{"state":"ENABLED","variants":{"on":true},"defaultVariant":"on","targeting":' + rule + "}"
+    with pytest.raises(InvalidError, match=r"deep|depth"):
+        check_text("set", '{"flags":{"f":' + flag + "}}", lenient=lenient)
+
+
+def test_references_that_multiply_are_refused_before_they_fill_the_memory():
+    evaluators = {f"e{level}": {"or": [{"$ref": f"e{level + 1}"}] * 10} for level in range(12)}
+    flag = boolean(targeting={"if": [{"$ref": "e0"}, "on", "off"]})
+    assert any("grows beyond" in said for said in problems({"flags": {"f": flag}, "$evaluators": evaluators}))
+
+
+def test_a_definition_nested_too_deep_is_no_event_at_all_so_that_no_service_meets_it():
+    deep: dict[str, object] = {}
+    for _ in range(150):
+        deep = {"x": [deep]}
+    document = to_json(an(FlagSubmitted, definition={"targeting": {}}))
+    with pytest.raises(InvalidError, match="nested deeper"):
+        from_json({**document, "definition": {"targeting": deep}})

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from services.flag_control import reports as module
 from services.flag_control.exposure import flag_document
 from services.flag_control.reports import Reports
 from services.flag_control.source import Source
-from services.flag_control.state import FlagState
+from services.flag_control.state import FlagState, Revision
 from services.flag_control.store import FlagSet, FlagStore
 from services.flag_control.sync import Stream, Streams
 from services.runtime.service import system_clock
@@ -102,3 +103,59 @@ async def test_streams_of_other_sets_do_not_count() -> None:
     world.clients[0].selector = "flagSetId=production/other"
     world.reports.changed(TARGET, state, "cause", time.monotonic())
     assert await world.counts() == [(2, 0, 0)]
+
+
+NOW = system_clock()
+
+
+def changed(version: int, ago: timedelta) -> FlagState:
+    revision = Revision(version, f"r{version}", (NOW - ago).isoformat(), "kill.requested")
+    return FlagState(version=version, revision=f"r{version}", history={str(version): revision})
+
+
+class Restarted(World):
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, flags: dict[str, FlagState], *sent: FlagSet | None) -> None:
+        monkeypatch.setattr(module, "RECONNECT_SECONDS", 0.1)
+        super().__init__(*sent)
+        self.reports.restored(flags)
+
+
+async def test_after_a_restart_what_changed_lately_is_said_again_once_clients_had_time_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, new = at(2)
+    flags = {TARGET: changed(2, timedelta(minutes=1)), "production/shop/old": changed(9, timedelta(days=2))}
+    world = Restarted(monkeypatch, flags)
+    assert await world.counts() == [], "nobody can say yet who is connected"
+    world.clients.append(Stream("flagSetId=production/shop", sent=new))
+    world.streams.connected.update(world.clients)
+    await asyncio.sleep(0.15)
+    assert await world.counts() == [(2, 1, 1)]
+    assert (world.said[0].target, world.said[0].elapsed_ms) == (TARGET, None)
+
+
+async def test_after_a_restart_a_stream_without_the_version_does_not_count_and_is_told_of_when_it_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (_, old), (_, new) = at(1), at(2)
+    world = Restarted(monkeypatch, {TARGET: changed(2, timedelta(0))}, old)
+    await asyncio.sleep(0.15)
+    assert await world.counts() == [(2, 0, 1)]
+    world.send(0, new)
+    assert await world.counts() == [(2, 0, 1), (2, 1, 1)]
+
+
+async def test_a_change_right_after_a_restart_waits_too_and_the_older_one_is_not_said_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = Restarted(monkeypatch, {TARGET: changed(2, timedelta(0))})
+    world.reports.changed(TARGET, at(3)[0], "cause", time.monotonic())
+    assert await world.counts() == []
+    await asyncio.sleep(0.15)
+    assert await world.counts() == [(3, 0, 0)]
+
+
+async def test_where_nothing_was_served_before_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Restarted(monkeypatch, {})
+    world.reports.changed(TARGET, at(1)[0], "cause", time.monotonic())
+    assert await world.counts() == [(1, 0, 0)]

@@ -1,0 +1,82 @@
+"""Brings every change of a flag to disk, behind the serving: soon, in batches, and never in its way."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from .last_good import Kept, LastGood
+
+_BATCH = 100
+_AGAIN_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Writes the newest of each flag that changed; what changes twice meanwhile is written once."""
+
+    def __init__(
+        self, last_good: LastGood, kept: Callable[[str], Kept | None], saved: Callable[[tuple[Kept, ...]], None]
+    ) -> None:
+        """Take the files; `kept` gives a target's flag (None: there is none), `saved` hears of those on the disk.
+
+        `saved` is called in a thread.
+        """
+        self._last_good = last_good
+        self._kept = kept
+        self._saved = saved
+        self._dirty: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failed = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Write what is left, if the disk takes it, and stop."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        while self._dirty and not self._failed:
+            await self._write()
+
+    def changed(self, *targets: str) -> None:
+        """Take note of targets whose flag changed; returns at once."""
+        self._dirty.update(dict.fromkeys(targets))
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._dirty:
+                await self._write()
+                if self._failed:
+                    await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _write(self) -> None:
+        batch = list(self._dirty)[:_BATCH]
+        for target in batch:
+            del self._dirty[target]
+        found = {target: self._kept(target) for target in batch}
+        try:
+            await asyncio.to_thread(self._to_disk, found)
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                log.warning("the last good flags are not kept on disk (%s); serving goes on without them", error)
+            self._failed = True
+            self._dirty.update(dict.fromkeys(batch))
+        except asyncio.CancelledError:
+            # The thread may not have finished; writing again does no harm.
+            self._dirty.update(dict.fromkeys(batch))
+            raise
+
+    def _to_disk(self, found: dict[str, Kept | None]) -> None:
+        flags = tuple(kept for kept in found.values() if kept is not None)
+        self._last_good.write(flags)
+        self._last_good.forget(target for target, kept in found.items() if kept is None)
+        self._saved(flags)

@@ -1,0 +1,166 @@
+"""The flags as they were last served, on disk: what an instance serves that starts while Kafka is away."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.chain import Document
+from penstock.errors import InvalidError
+from penstock.events import Event, from_json, to_json
+from penstock.targets import parse_target
+
+FORMAT = 1
+_SUFFIX = ".flag"
+
+log = logging.getLogger(__name__)
+
+
+class Ahead(msgspec.Struct, frozen=True):
+    """A rollback in force before the flag log had it, and its offset in the log that it was heard in."""
+
+    event: dict[str, Any]
+    offset: int
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One flag.
+
+    Attributes:
+        document: its accepted state, without the history; ahead: what was in force on top of it.
+        at: when this was accepted or heard, RFC 3339.
+    """
+
+    target: str
+    document: Document
+    ahead: tuple[Ahead, ...] = ()
+    at: str = ""
+    format: int = FORMAT
+
+    @property
+    def events(self) -> tuple[tuple[Event, int], ...]:
+        """What is in force ahead of the log, each with its offset."""
+        return tuple((from_json(one.event), one.offset) for one in self.ahead)
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Kafka was away at the start: since when this is served, and when the newest of it was accepted (RFC 3339)."""
+
+    since: datetime
+    newest: str
+
+    @property
+    def view(self) -> Document:
+        """As people and programs are told."""
+        return {
+            "since": self.since.isoformat(),
+            "newest": self.newest,
+            "why": "Kafka was away when this instance started",
+        }
+
+
+class LastGood:
+    """A folder with a file for each flag: a change writes one small file, and a broken file costs one flag."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._digests: dict[str, str] = {}
+
+    def load(self) -> dict[str, Kept]:
+        """Return every flag that can be read, by target; the rest is named in the service's log and left out."""
+        found: dict[str, Kept] = {}
+        try:
+            paths = sorted(self._folder.glob(f"*{_SUFFIX}"))
+        except OSError as error:
+            log.warning("the last good flags cannot be read: %s", error)
+            return {}
+        for path in paths:
+            try:
+                kept = _decoded(path.read_bytes())
+            except (OSError, ValueError, InvalidError) as error:
+                log.warning("%s is no last good flag and is ignored: %s", path, error)
+                continue
+            found[kept.target] = kept
+            self._digests[kept.target] = _digest(kept)
+        return found
+
+    def write(self, flags: Iterable[Kept]) -> None:
+        """Replace the files of these flags; they are on the disk when the call returns. Equal ones are not written.
+
+        Raises:
+            OSError: the disk does not take them; each is whole, as it was or as it is.
+        """
+        changed = [(kept, digest) for kept in flags if self._digests.get(kept.target) != (digest := _digest(kept))]
+        if not changed:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for kept, _ in changed:
+            _replace(self._path(kept.target), _encoded(kept))
+        _sync_folder(self._folder)
+        self._digests.update({kept.target: digest for kept, digest in changed})
+
+    def forget(self, targets: Iterable[str]) -> None:
+        """Remove the files of these flags."""
+        for target in targets:
+            self._path(target).unlink(missing_ok=True)
+            self._digests.pop(target, None)
+
+    def _path(self, target: str) -> Path:
+        # File systems that do not tell capitals apart would lose one of two flags under their own names.
+        return self._folder / (hashlib.sha256(target.encode()).hexdigest()[:40] + _SUFFIX)
+
+
+def kept_of(target: str, document: Document, ahead: Iterable[tuple[Event, int]], at: str) -> Kept:
+    """Return what is kept of a flag; its history stays with the log, which is needed to go back to it."""
+    rest = {name: value for name, value in document.items() if name != "history"}
+    return Kept(target, rest, tuple(Ahead(to_json(event), offset) for event, offset in ahead), at)
+
+
+def _digest(kept: Kept) -> str:
+    return hashlib.sha256(msgspec.json.encode((kept.document, kept.ahead), order="sorted")).hexdigest()
+
+
+def _encoded(kept: Kept) -> bytes:
+    body = msgspec.json.encode(kept)
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def _decoded(raw: bytes) -> Kept:
+    """Return the flag of a file.
+
+    Raises:
+        ValueError: it is cut short, damaged, or of another format; InvalidError: an event in it cannot be read.
+    """
+    checksum, _, body = raw.partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != checksum:
+        raise ValueError("it is cut short or damaged")
+    kept = msgspec.json.decode(body, type=Kept)
+    if kept.format != FORMAT:
+        raise ValueError(f"its format is {kept.format}, not {FORMAT}")
+    parse_target(kept.target)
+    _ = kept.events
+    return kept
+
+
+def _replace(path: Path, content: bytes) -> None:
+    aside = path.with_suffix(".new")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
