@@ -75,4 +75,9 @@ async def _run(names: tuple[str, ...], settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    # Everything is closed by now; taking the interpreter apart would take twice as long as all of that.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from penstock.local.interrupts import stop_by_signals
+from penstock.local.interrupts import INTERRUPTED, stop_by_signals
+from penstock.local.progress import Narrator
 from penstock.settings import load_settings
 
 from . import local
@@ -32,5 +33,7 @@ def demo(
     try:
         code: int = director.run(load_settings(os.environ), check, quiet)
     except KeyboardInterrupt:
-        raise typer.Exit(1 if check else 0) from None
+        # Nothing was shown to the end, so this is no success; the children have ended with the director's context.
+        Narrator(quiet).say("stopped before its end; nothing is left running")
+        raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)

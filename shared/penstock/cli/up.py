@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from penstock.local.interrupts import SIGNALS, stop_by_signals
+from penstock.local.interrupts import INTERRUPTED, SIGNALS, stop_by_signals
 from penstock.local.preflight import KAFKA_PORT
 from penstock.local.progress import Narrator
 from penstock.local.stack import LocalStack
@@ -15,9 +15,6 @@ from penstock.local.state import Note
 from penstock.settings import load_settings
 
 from .output import Json, Output, Quiet
-
-_INTERRUPTED = 130
-"""As shells have it: Ctrl-C before there was anything to use."""
 
 app = typer.Typer(help="Start Kafka, the flag store and every service here.")
 
@@ -54,7 +51,7 @@ def up(
             stack.stop()
             narrator.say(f"stopped ({time.monotonic() - began:.1f} s); the data stays in {stack.folder}")
     if not ready:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _hurry_by_signals(stack: LocalStack) -> None:

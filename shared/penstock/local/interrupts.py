@@ -8,6 +8,9 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 
+INTERRUPTED = 130
+"""Exit code, as shells have it, of what was ended before it had done its work."""
+
 _asked = False
 
 
