@@ -63,14 +63,27 @@ _core_targeting.OPERATORS[_OPERATOR] = fractional_v2
 
 
 def for_core(targeting: Any, bucketing: Bucketing) -> Any:
-    """Return the targeting as the core evaluates it: under v2, `fractional` names the operator above."""
-    if bucketing is Bucketing.V3:
-        return targeting
+    """Return the targeting as the core evaluates it, once for each set.
+
+    Under v2, `fractional` names the operator above. Buckets are tuples, which both operators take like lists, but which
+    the interpreter hands on whole: it would take a list for a rule, and go through its name and weight every time.
+    """
     if isinstance(targeting, list):
         return [for_core(item, bucketing) for item in targeting]
-    if isinstance(targeting, dict):
-        return {_OPERATOR if k == "fractional" else k: for_core(v, bucketing) for k, v in targeting.items()}
-    return targeting
+    if not isinstance(targeting, dict):
+        return targeting
+    prepared: Document = {}
+    for operator, arguments in targeting.items():
+        inner = for_core(arguments, bucketing)
+        if operator == "fractional" and isinstance(inner, list):
+            inner = [_bucket(one) for one in inner]
+        prepared[_OPERATOR if operator == "fractional" and bucketing is Bucketing.V2 else operator] = inner
+    return prepared
+
+
+def _bucket(argument: Any) -> Any:
+    literal = isinstance(argument, list) and not any(isinstance(part, list | dict) for part in argument)
+    return tuple(argument) if literal else argument
 
 
 def splits(targeting: Any) -> bool:

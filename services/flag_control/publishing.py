@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from penstock.chain import Document
+from penstock.chain.document import canonical
 from penstock.errors import InvalidError, PermanentError
 from penstock.events import Event, FlagRequest
 
@@ -122,7 +123,7 @@ class Publisher:
             document = self._document(target)
             state = self._state_of(target, document)
             flag = document_of(target, state)
-            if flag is None or not _holds(target, flag, state.definition.lenient):
+            if flag is None or not (self._serves(target, flag) or _holds(target, flag, state.definition.lenient)):
                 continue
             self._served[target] = state
             heard = [event for event in self._ahead.get(target, ()) if not isinstance(event, FlagRequest)]
@@ -142,6 +143,11 @@ class Publisher:
         if self._held is not None:
             metadata["stale"] = True
         self._store.publish(Source(name, flags, metadata, self._bucketings.get(name, self._bucketings[""])))
+
+    def _serves(self, target: str, flag: Document) -> bool:
+        # Compared as JSON: to Python, 1 == 1.0 == True.
+        present = self._store.sources.get(set_of(target))
+        return present is not None and canonical(present.flags.get(key_of(target), {})) == canonical(flag)
 
     def _decided(self, event: Event, covered: Callable[[str, int], bool]) -> bool:
         if isinstance(event, FlagRequest):

@@ -1,7 +1,6 @@
 """flagd files served over OFREP and flagd sync by the production code, without Kafka or Redis."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import time
@@ -48,6 +47,7 @@ class Served:
     usage: Usage
     http: HttpServer
     sync: SyncServer
+    following: asyncio.Task[None]
 
 
 def bucketing_of(name: str) -> Bucketing:
@@ -87,11 +87,10 @@ async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator
         await sync.start()
         following = asyncio.create_task(files.follow())
         try:
-            yield Served(store, usage, http, sync)
+            yield Served(store, usage, http, sync, following)
         finally:
             following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
+            await asyncio.gather(following, return_exceptions=True)
             await sync.stop()
     finally:
         await http.stop()
@@ -112,4 +111,9 @@ async def _until_stopped(options: Options, say: Callable[[str], None]) -> None:
         say(f"OFREP        http://{options.host}:{served.http.port}")
         say(f"flagd sync   {options.host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
         say("Ctrl-C stops")
-        await stopped.wait()
+        asked = asyncio.create_task(stopped.wait())
+        await asyncio.wait({asked, served.following}, return_when=asyncio.FIRST_COMPLETED)
+        if served.following.done():
+            # To serve on without following the files would look well and be wrong.
+            await served.following
+        asked.cancel()

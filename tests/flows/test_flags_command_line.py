@@ -19,12 +19,14 @@ from penstock.tokens import Identity, Tokens, digest_of
 from services.flag_control.control import control_app
 from services.flag_control.controls import FlagControls
 from services.flag_control.decide import decide
+from services.flag_control.files import Files
 from services.flag_control.ofrep import Ofrep
 from services.flag_control.peers import Peers
 from services.flag_control.publishing import Publisher
 from services.flag_control.reports import Reports
 from services.flag_control.serving import http_server
 from services.flag_control.spool import Spool
+from services.flag_control.standalone import Options, _until_stopped
 from services.flag_control.store import FlagStore
 from services.flag_control.sync import Streams
 from services.flag_control.usage import Usage
@@ -198,3 +200,15 @@ async def test_a_bad_file_is_refused_with_every_problem_and_status_2(tmp_path: P
     said = await penstock("http://unused", "serve", str(path), status=2)
     assert "flags.f.state" in said
     assert "flags.g.variants" in said
+
+
+async def test_a_standalone_server_that_can_no_longer_follow_its_files_ends_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(Files, "follow", fails)
+    options = Options([written(tmp_path / "flags.json", EVERY_KIND)], ofrep_port=0, sync_port=0)
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        await asyncio.wait_for(_until_stopped(options, lambda _: None), 30)
