@@ -1,7 +1,7 @@
-"""Who is told of an event: whom the subscribers file names, whom the rollout's plan names, whom an escalation calls."""
+"""Who is told of an event: whom the subscribers file names, whom the rollout's plan names, whom the event calls."""
 
 from penstock.errors import PlanError
-from penstock.events import Event, RollbackEscalated, RolloutAnnounced
+from penstock.events import Event, RollbackEscalated, RolloutAnnounced, RolloutHeld
 from penstock.plan import load_plan
 from penstock.plan.model import Message
 from penstock.subscribers import Subscribers, matches
@@ -28,6 +28,6 @@ class Audience:
         names = [subscriber.name for subscriber in self._subscribers.all() if subscriber.wants(event)]
         messages = self._messages.get(event.rollout, ()) if event.rollout else ()
         names += [message.to for message in messages if matches(message.events, event.type)]
-        if isinstance(event, RollbackEscalated):
+        if isinstance(event, RollbackEscalated | RolloutHeld):
             names += event.to
         return tuple(dict.fromkeys(names))

@@ -147,9 +147,9 @@ class Course:
         self.move(StagePassed, ground, stage=self.rollout.stage, override=override)
         self.advance(ground)
 
-    def hold(self, ground: Ground) -> None:
-        """Stay at the present exposure."""
-        self.move(RolloutHeld, ground, stage=self.rollout.stage or self.rollout.awaited or "")
+    def hold(self, ground: Ground, to: tuple[str, ...] = ()) -> None:
+        """Stay at the present exposure; `to` are called."""
+        self.move(RolloutHeld, ground, stage=self.rollout.stage or self.rollout.awaited or "", to=to)
         self.put(timers={})
 
     def roll_back(self, ground: Ground) -> None:

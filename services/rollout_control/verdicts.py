@@ -2,7 +2,17 @@
 
 from datetime import timedelta
 
-from penstock.events import Authority, Ground, NoDataReason, RolloutResumed, StageExtended, StageJudged, Why, Word
+from penstock.events import (
+    Authority,
+    GateVerdict,
+    Ground,
+    NoDataReason,
+    RolloutResumed,
+    StageExtended,
+    StageJudged,
+    Why,
+    Word,
+)
 from penstock.plan import NoDataAction, OnInconclusive
 from penstock.rollout import LIVE, Phase
 
@@ -64,17 +74,27 @@ def _undecided(course: Course, ground: Ground, action: str) -> None:
         more = stage.bake.max if stage is not None else course.rollout.bake_max
         course.move(StageExtended, ground, stage=course.rollout.stage, bake_max=course.rollout.bake_max + more)
     else:
-        course.hold(ground)
+        course.hold(ground, course.plan.rollback.escalate_to if action == NoDataAction.PAGE else ())
 
 
 def _no_data_action(course: Course, verdict: StageJudged) -> str:
     stage = course.stage
-    reasons = [gate.no_data for gate in verdict.gates if gate.no_data is not None]
-    actions = [_policy(stage.on_no_data if stage is not None else {}, reason) for reason in reasons]
-    for action in (NoDataAction.ROLLBACK, NoDataAction.HOLD, NoDataAction.PAGE, NoDataAction.EXTEND):
+    policies = stage.on_no_data if stage is not None else {}
+    actions = [_policy(policies, gate.no_data) for gate in _binding(course, verdict) if gate.no_data is not None]
+    for action in (NoDataAction.ROLLBACK, NoDataAction.PAGE, NoDataAction.HOLD, NoDataAction.EXTEND):
         if action in actions:
             return action.value
     return NoDataAction.HOLD.value
+
+
+def _binding(course: Course, verdict: StageJudged) -> list[GateVerdict]:
+    """Return the gates without which the stage does not pass; what only advises, or only guards, decides nothing."""
+    named = course.stage.gates if course.stage is not None else None
+    return [
+        gate
+        for gate in verdict.gates
+        if gate.authority is not Authority.ADVISE and (named is None or gate.gate in named)
+    ]
 
 
 def _policy(policies: dict[NoDataReason, NoDataAction], reason: NoDataReason) -> NoDataAction:

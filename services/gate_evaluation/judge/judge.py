@@ -138,6 +138,7 @@ class Judge:
         evidence = self._bank.evidence()
         fired = self._catastrophe.observe(canary, baseline) and not warm
         standings = standings_of(self.spec, self._weights, self._layout.gates, readings, evidence)
+        standings = self._fed(standings, last=last)
         decision = self._decide(standings, fired, warm=warm, last=last)
         self._absorb(window, canary, baseline, readings, judged=judged)
         verdict = self._verdict(window, decision, standings, readings, evidence, warm=warm)
@@ -188,15 +189,20 @@ class Judge:
             progress.missing[index] = 0 if usable[index] else progress.missing[index] + 1
             progress.samples[index] += reading.counts.get("canary_total", 0.0)
 
+    def _fed(self, standings: list[Standing], *, last: bool) -> list[Standing]:
+        """Return the standings, at the end of the bake without data where next to nothing was seen."""
+        bake = self._progress.bake(last=last)
+        if bake.judged < bake.most:
+            return standings
+        triples = zip(standings, self.spec.gates, self._progress.samples, strict=True)
+        return [enough(standing, gate, samples, self.spec.alpha_pass) for standing, gate, samples in triples]
+
     def _decide(self, standings: list[Standing], fired: bool, *, warm: bool, last: bool) -> Decision:
         progress, spec = self._progress, self.spec
         bake = progress.bake(last=last)
         if spec.sensitivity is Sensitivity.ESTIMATE:
             seen = [comparison.describe(self._bank) for comparison in self._history.comparisons]
             standings = [gated(*each) for each in zip(standings, spec.gates, seen, strict=True)]
-        if bake.judged >= bake.most:
-            pairs = zip(standings, spec.gates, progress.samples, strict=True)
-            standings = [enough(standing, gate, samples, spec.alpha_pass) for standing, gate, samples in pairs]
         decision = decide(
             standings, bake, alpha=spec.alpha, alpha_pass=spec.alpha_pass,
             split_ok=self._split.log_e < LIMIT, catastrophe=fired, must_pass=progress.must_pass,

@@ -136,10 +136,15 @@ class StagePassed(RolloutEvent):
 
 
 class RolloutHeld(RolloutEvent):
-    """The rollout stays at its exposure; guards watch."""
+    """The rollout stays at its exposure; guards watch.
+
+    Attributes:
+        to: whom the plan calls because of it (`on_no_data: page`).
+    """
 
     type: Literal["rollout.held"] = "rollout.held"
     stage: str
+    to: tuple[str, ...] = ()
 
 
 class RolloutResumed(RolloutEvent):

@@ -121,6 +121,7 @@ def _crossings(data: dict[str, Any]) -> Iterator[Problem]:
     names: set[str] = set()
     for place, stage in enumerate(stages):
         yield from _stage(stage, f"stages.{place}", gates if isinstance(gates, dict) else {}, names)
+        yield from _pages(stage, f"stages.{place}", data)
     yield from _steps(data)
     yield from _gates(gates if isinstance(gates, dict) else {})
 
@@ -141,6 +142,13 @@ def _stage(stage: dict[str, Any], where: str, gates: dict[str, Any], names: set[
         low, high = bake.get("min"), bake.get("max")
         if isinstance(low, int) and isinstance(high, int) and high < low:
             yield Problem(f"{where}.bake", f"max ({high}) is below min ({low})")
+
+
+def _pages(stage: dict[str, Any], where: str, data: dict[str, Any]) -> Iterator[Problem]:
+    rollback, policies = data.get("rollback"), stage.get("on_no_data")
+    called = rollback.get("escalate_to") if isinstance(rollback, dict) else None
+    if isinstance(policies, dict) and "page" in policies.values() and not called:
+        yield Problem(f"{where}.on_no_data", "`page` calls `rollback.escalate_to`, which names nobody")
 
 
 def _steps(data: dict[str, Any]) -> Iterator[Problem]:

@@ -1,50 +1,21 @@
 """What ingestion tells of a window beside its measures reaches the verdict: requests, lateness, resets, doubts."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from penstock.events import Cohort, Doubt, Ratio, StageJudged, WindowClosed, Word
+from penstock.events import Cohort, Doubt, Ratio, StageJudged, Word
 from penstock.events.verdicts import NoDataReason
 from penstock.explain import explain_gate
 from penstock.plan import load_plan
 from services.gate_evaluation.judge import Window
 from services.gate_evaluation.windows import admitted, is_late, judge_window
-from tests.support.pipeline import Pipeline
 from tests.support.plans import SHORT, TARGET
-from tests.support.slice import deploy, pipeline
+from tests.support.telling import HALVES, judged, rolled_out, told
 from tests.support.windows import moment, window
 
 BY_REQUEST = SHORT.replace("windows:", "cohorts: {assigned_by: request}\nwindows:", 1)
 BY_VERSION = SHORT.replace("windows:", "cohorts: {by: service_version}\nwindows:", 1)
-HALVES = {Cohort.A: 150.0, Cohort.B: 150.0}
-Told = Callable[[int], dict[str, Any]]
-
-
-def told(number: int, **changes: Any) -> WindowClosed:
-    """Return a calm window of 100 canary and 300 baseline requests, with what else ingestion tells."""
-    calm = window(TARGET, number, moment(), canary=100, baseline=300)
-    known = {
-        "requests": {Cohort.CANARY: 100.0, Cohort.BASELINE: 300.0, **HALVES},
-        "sources": {Cohort.CANARY: 2, Cohort.BASELINE: 6},
-    }
-    return calm.model_copy(update=known | changes)
-
-
-def judged(told_of: Told, plan: str = SHORT, windows: int = 20) -> list[StageJudged]:
-    """Return the verdicts of a rollout over such windows."""
-    return [event for event in rolled_out(told_of, plan, windows).said if isinstance(event, StageJudged)]
-
-
-def rolled_out(told_of: Told, plan: str = SHORT, windows: int = 20) -> Pipeline:
-    world = pipeline()
-    world.publish("deploys", deploy(plan))
-    world.settle()
-    for number in range(windows):
-        world.close_window(told(number, **told_of(number)))
-        world.settle()
-    return world
 
 
 def reasons(verdict: StageJudged) -> dict[str, NoDataReason | None]:

@@ -14,6 +14,7 @@ from penstock.events import (
     RollbackEscalated,
     RollbackStarted,
     RolloutAnnounced,
+    RolloutHeld,
     StageEntered,
 )
 from penstock.subscribers import Subscribers, load_subscribers
@@ -96,6 +97,12 @@ communication:
 def test_an_escalation_reaches_those_whom_it_calls(tmp_path: Path) -> None:
     audience = Audience(subscribers(tmp_path))
     assert audience.of(an(RollbackEscalated, to=["pager", "payments-on-call"])) == ("chat", "pager", "payments-on-call")
+
+
+def test_a_hold_reaches_those_whom_the_plan_calls_for_missing_data(tmp_path: Path) -> None:
+    audience = Audience(subscribers(tmp_path))
+    assert audience.of(an(RolloutHeld)) == ()
+    assert audience.of(an(RolloutHeld, to=["pager"])) == ("pager",)
 
 
 def test_a_plan_that_cannot_be_read_names_nobody_and_harms_nobody(tmp_path: Path) -> None:

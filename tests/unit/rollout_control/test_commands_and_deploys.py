@@ -26,6 +26,7 @@ from penstock.events import (
     ResumeRequested,
     RollbackExecuted,
     RollbackRequested,
+    RolloutHeld,
     StageJudged,
     TimerFired,
     Word,
@@ -204,6 +205,35 @@ def test_no_data_does_what_the_plan_says_and_holds_where_it_says_nothing(policy:
     desk = Desk(deploy(plan_text=text))
     gate = GateVerdict(gate="p99", kind="quantile", word=Word.NO_DATA, no_data=NoDataReason.NO_TRAFFIC)
     assert desk.hear(verdict(desk, Word.NO_DATA, gates=(gate,)))[0].type == expected
+
+
+def test_a_gate_that_only_advises_or_only_guards_has_no_say_about_missing_data() -> None:
+    policy = "on_no_data: {metric_never_seen: rollback, no_traffic: extend}, gates: [p99]"
+    desk = Desk(deploy(plan_text=SHORT.replace("exposure: 25%,", f"exposure: 25%, {policy},")))
+    p99 = GateVerdict(gate="p99", kind="quantile", word=Word.NO_DATA, no_data=NoDataReason.NO_TRAFFIC)
+    never = {"word": Word.NO_DATA, "no_data": NoDataReason.METRIC_NEVER_SEEN}
+    guard = GateVerdict(gate="errors", kind="ratio", **never)
+    advice = GateVerdict(gate="p99", kind="quantile", authority=Authority.ADVISE, **never)
+    assert desk.hear(verdict(desk, Word.NO_DATA, gates=(guard, advice, p99)))[0].type == "stage.extended"
+
+
+def test_of_several_policies_the_most_careful_is_taken_and_a_call_is_not_lost_in_a_hold() -> None:
+    policy = "on_no_data: {no_traffic: page, late_data: extend}"
+    text = SHORT.replace("exposure: 25%,", f"exposure: 25%, {policy},")
+    text = text.replace("rollback:\n", "rollback:\n  escalate_to: [on-call]\n")
+    reasons = (NoDataReason.NO_TRAFFIC, NoDataReason.TELEMETRY_OUTAGE, NoDataReason.LATE_DATA)
+    gates = tuple(GateVerdict(gate="p99", kind="quantile", word=Word.NO_DATA, no_data=reason) for reason in reasons)
+    desk = Desk(deploy(plan_text=text))
+    (held,) = desk.hear(verdict(desk, Word.NO_DATA, gates=gates))
+    assert isinstance(held, RolloutHeld)
+    assert held.to == ("on-call",)
+
+
+def test_a_page_that_would_call_nobody_is_refused_with_the_plan() -> None:
+    text = SHORT.replace("exposure: 25%,", "exposure: 25%, on_no_data: {no_traffic: page},")
+    (refused,) = Desk(deploy(plan_text=text)).said
+    assert isinstance(refused, DeployRefused)
+    assert "names nobody" in refused.detail
 
 
 def test_a_verdict_that_is_still_watching_moves_nothing() -> None:
