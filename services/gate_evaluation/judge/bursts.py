@@ -21,7 +21,10 @@ _FORGET = 0.9998
 _STEPS = 14
 _LEAST = 1.0 / 64.0
 _LARGE = 60.0
-_PRIOR_STAYS, _PRIOR_BURSTS = 0.1, 3.0
+_PRIOR_STAYS, _PRIOR_BURSTS = 0.3, 4.0
+"""How often a burst goes on in the next window, and the bursts that this is worth."""
+_UNSEEN = 2.0
+"""Bursts added once any was seen: a history with a few of them may well have been a lucky one."""
 
 
 class Bursts:
@@ -63,7 +66,7 @@ class Bursts:
         if not used.any() or not events > 0:
             return np.ones(effects.size)
         bursts = float(counts.sum())
-        chance = min(bursts / float(self.windows[lane]), 0.5)
+        chance = min((bursts + _UNSEEN) / float(self.windows[lane]), 0.5)
         weights = counts[used] / bursts
         sizes = np.concatenate(([1.0], 1.0 + _SIZES[used]))
         sizes /= (1.0 - chance) + chance * float(weights @ sizes[1:])

@@ -69,7 +69,7 @@ class CountsComparison:
     def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
         """Return this gate's rows."""
         rate, total, rare_fail, rare_pass = anchor
-        effects = context.effects(rate, 10, total)
+        effects = context.effects(rate, grids.POINTS, total)
         sides = _SIDES[self.gate.bad]
         margin = self.gate.pass_at
         backs = grids.pass_effects(margin.relative or degradation(margin, rate), grids.PASS_RATIO)

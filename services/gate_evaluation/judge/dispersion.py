@@ -93,11 +93,10 @@ class Dispersion:
         share = _ROLLOUT_WEIGHT if rollout else 1.0
         newest: list[list[float]] = [[], []]
         chance: list[float] = []
-        keep: list[float] = []
+        known = 0
         for lane, found in enumerate(residuals):
             if found is None:
                 value = weight = sampling = 0.0
-                keep.append(1.0)
             else:
                 value, sampling = found.value, found.sampling
                 weight = 1.0 / (found.expected_sampling + self._priors[lane])
@@ -105,14 +104,17 @@ class Dispersion:
                     most = _CLIP * math.sqrt(sampling + self._v0[lane])
                     value = min(max(value, -most), most)
                 self.windows[lane] += share
-                keep.append(_FORGET)
+                known += 1
             newest[0].append(weight * value)
             newest[1].append(weight)
             chance.append(share * weight * weight * sampling)
         ring = self._rings[rollout].push(newest)
         products = ring * (share * ring[:, :, :1])
         products[0, :, 0] -= chance
-        self.sums *= np.array(keep)[:, None]
+        if known == len(residuals):
+            self.sums *= _FORGET
+        elif known:
+            self.sums *= np.array([1.0 if found is None else _FORGET for found in residuals])[:, None]
         self.sums += products
         self._tau2 = self._estimate()
 
@@ -121,13 +123,14 @@ class Dispersion:
             (_PRIOR_WINDOWS_ALONE if seen < _KNOWN else _PRIOR_WINDOWS) / (36.0 * prior * prior)
             for seen, prior in zip(self.windows, self._priors, strict=True)
         ]
-        below = self.sums[1] + np.array(weights).reshape(-1, 1)
-        lags = self.sums[0] / below
-        first, later = lags[:, :2].tolist(), (lags @ _TAPER).tolist()
-        of_prior = zip(weights, self._priors, below[:, 0].tolist(), strict=True)
-        pulled = [weight * prior / total for weight, prior, total in of_prior]
-        self._v0 = [max(v[0] + pull, 0.0) for v, pull in zip(first, pulled, strict=True)]
-        found = [_long_run(v0, v[1], tail) for v0, v, tail in zip(self._v0, first, later, strict=True)]
+        lags = self.sums[0] / (self.sums[1] + np.array(weights).reshape(-1, 1))
+        first, later, squares = lags[:, :2].tolist(), (lags @ _TAPER).tolist(), self.sums[1, :, 0].tolist()
+        found: list[float] = []
+        self._v0 = []
+        for v, tail, square, weight, prior in zip(first, later, squares, weights, self._priors, strict=True):
+            v0 = max(v[0] + weight * prior / (square + weight), 0.0)
+            self._v0.append(v0)
+            found.append(_long_run(v0, v[1], tail))
         tau2: Floats = _SAFETIES * np.array(found)
         return tau2
 

@@ -8,15 +8,20 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-ONSET_FIRST = 0.65
+ONSET_FIRST = 0.77
 """Weight of a regression that is there from the first window."""
-_ONSET_BAKE = 0.15
-_ONSET_LATER = 0.20
+_ONSET_BAKE = 0.10
+_ONSET_LATER = 0.13
 _Z = 2.1097428012368919744  # sum over t >= 2 of 1 / (t ln^2 t)
 
+POINTS = 8
+"""Effects in a grid of counts: nearer ones would only share each other's evidence."""
+_BELL_AT, _BELL_SPREAD = 0.42, 0.20
+"""Middle and spread of the bell of their weights, in shares of the grid."""
+
 TAIL_FAMILIES: tuple[tuple[float, tuple[float, ...]], ...] = (
-    (0.7, (0.65, 0.85, 1.1, 1.35)),
-    (0.3, (0.1, 0.4, 1.0, 2.0)),
+    (0.8, (0.65, 0.85, 1.1, 1.35)),
+    (0.2, (0.1, 0.4, 1.0, 2.0)),
 )
 """Shapes of a tail's growth in its zones, with their weights: nearly alike, and far out alone; never decreasing."""
 TAIL_SHARES = (1.0, 0.5, 0.25, 0.125)
@@ -76,6 +81,18 @@ def effects(power: Power, share: float, horizon: int, points: int) -> list[float
     high = kl_inverse(need / max(power.least, 1e-300))
     high = min(max(high, 3.0 * low, 0.5), 3.0)
     return [low * (high / low) ** (i / (points - 1)) for i in range(points)]
+
+
+def effect_weights(count: int) -> tuple[float, ...]:
+    """Return the weights of `count` effects of a grid, least first: a bell, a little below the grid's middle.
+
+    Nats of prior are worth most there: the least effects take the whole bake whatever their weight, the largest are
+    found within a few windows.
+    """
+    places = (i / max(count - 1, 1) for i in range(count))
+    bell = [math.exp(-0.5 * ((place - _BELL_AT) / _BELL_SPREAD) ** 2) for place in places]
+    whole = sum(bell)
+    return tuple(height / whole for height in bell)
 
 
 GAUGE_POINTS = [0.02 * (6.0 / 0.02) ** (i / 9) for i in range(10)]

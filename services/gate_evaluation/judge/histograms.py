@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from penstock.errors import Problem
 from services.gate_evaluation.judge.grids import Floats
@@ -131,12 +130,14 @@ class Frame:
         cells[::-1].cumsum(out=out[1:])
         return out
 
-    def edges_at(self, tails: Floats, shares: Floats) -> NDArray[np.intp]:
+    def edges_at(self, tails: Floats, shares: Floats) -> list[int]:
         """Return the edge whose upper tail is nearest each share of the total (as `tails` counts them)."""
         wanted = shares * tails[-1]
-        above = np.minimum(np.maximum(tails.searchsorted(wanted), 1), self.size)
-        nearer = wanted - tails[above - 1] < tails[above] - wanted
-        edges: NDArray[np.intp] = np.maximum(self.size - (above - nearer), 0).astype(np.intp)
+        edges = []
+        for count, found in zip(wanted.tolist(), tails.searchsorted(wanted).tolist(), strict=True):
+            above = min(max(found, 1), self.size)
+            nearer = count - float(tails[above - 1]) < float(tails[above]) - count
+            edges.append(max(self.size - above + nearer, 0))
         return edges
 
     def log_edge(self, edge: int) -> float:

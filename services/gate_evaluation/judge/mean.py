@@ -72,7 +72,7 @@ class MeanComparison:
     def _capped(self) -> tuple[Floats, float]:
         """Return each cell's value, capped at the baseline's p99.5, and its squared coefficient of variation."""
         source, frame = self.source, self.source.frame
-        edge = int(frame.edges_at(source.recent, np.array([1.0 - _CAP_AT]))[0])
+        edge = frame.edges_at(source.recent, np.array([1.0 - _CAP_AT]))[0]
         key = (edge, frame.changed, frame.size)
         if key != self._values[0]:
             self._values = (key, np.minimum(frame.middles(), math.exp(frame.log_edge(max(edge, 1)))))

@@ -56,7 +56,7 @@ class Context:
     most: float
     interval: bool = True
 
-    def effects(self, rate: float, points: int = 10, total: float = 0.0) -> list[float]:
+    def effects(self, rate: float, points: int, total: float = 0.0) -> list[float]:
         """Return ln m of the grid.
 
         Args:
@@ -81,7 +81,7 @@ def fail_row(
         lane=lane,
         form=Form.BINOMIAL,
         effects=tuple(effects),
-        weights=even(len(effects)),
+        weights=grids.effect_weights(len(effects)),
         exponents=exponents,
         onset=True,
         cap=grids.cap_of(elements, context.share),

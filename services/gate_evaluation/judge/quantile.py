@@ -62,7 +62,7 @@ class QuantileComparison:
 
     def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
         """Return this gate's rows; the quantile fixes the rate of its events."""
-        effects = context.effects(1.0 - self.q, 10, anchor[0])
+        effects = context.effects(1.0 - self.q, grids.POINTS, anchor[0])
         found: list[Part] = []
         families = grids.TAIL_FAMILIES if self.zoned else ((1.0, (1.0,)),)
         for weight, exponents in families:
@@ -93,7 +93,7 @@ class QuantileComparison:
     def _place(self) -> None:
         """Find edges and shifts from the smoothed baseline, and the tails that the cells read."""
         source, frame = self.source, self.source.frame
-        edges = tuple(frame.edges_at(source.recent, self._shares).tolist())
+        edges = tuple(frame.edges_at(source.recent, self._shares))
         key = (edges, frame.changed, frame.size)
         if key == self._key and not self.gate.fail_at.absolute and not self.gate.pass_at.absolute:
             return
@@ -129,8 +129,8 @@ class QuantileComparison:
         return np.concatenate((a_low, a_high, b_low + wide, b_high + wide)).astype(np.intp)
 
     @property
-    def _edges(self) -> list[int]:
-        return [edge - self.source.frame.low for edge in self._absolute]
+    def _edge(self) -> int:
+        return self._absolute[0] - self.source.frame.low
 
     def _steps(self) -> list[int]:
         scale = self.source.frame.scale
@@ -141,7 +141,7 @@ class QuantileComparison:
         """Return ln of the latency ratio that each pair of interval rows tests; None before the first window."""
         if not self._absolute:
             return None
-        frame, edge = self.source.frame, self._edges[0]
+        frame, edge = self.source.frame, self._edge
         if frame.scale is not None:
             return self._even_nulls(frame.scale)
         here = frame.log_edge(edge)
@@ -157,7 +157,7 @@ class QuantileComparison:
         """Return one A/A window's residual."""
         if not self.source.loaded or not self.source.taught or self.source.frame.seen < 2:
             return [None]
-        edge = int(self.source.frame.edges_at(self.source.recent, self._shares[:1])[0])
+        edge = self.source.frame.edges_at(self.source.recent, self._shares[:1])[0]
         return [self._residual(edge, 1.0)]
 
     def absorb_pair(self, a: Cohort, b: Cohort) -> None:
@@ -189,16 +189,18 @@ class QuantileComparison:
         b = values[2 * count : 3 * count] - values[3 * count :]
         bank.a[self._cells] = a
         bank.x[self._cells] = a + b
-        at = source.frame.size - self._edges[0]
+        edge = self._edge
+        at = source.frame.size - edge
         self._window = (float(source.pair[0, at]), n_c, float(source.pair[1, at]), n_b)
         self._expect(bank, n_c, n_b, self._window[0] + self._window[2])
         counts = {"canary": float(source.pair[0, max(at - self._shift[0], 0)]), "canary_total": n_c,
                   "baseline": self._window[2], "baseline_total": n_b}  # fmt: skip
-        return Reading(None, (self._residual(self._edges[0], self.lane.ratio),), counts)
+        return Reading(None, (self._residual(edge, self.lane.ratio),), counts)
 
     def _expect(self, bank: Bank, n_c: float, n_b: float, x: float) -> None:
         source, total = self.source, n_c + n_b
-        above = source.recent[[source.frame.size - edge for edge in self._edges]].tolist()
+        top = source.frame.size + source.frame.low
+        above = [float(source.recent[top - edge]) for edge in self._absolute]
         scale = total / float(source.recent[-1])
         smoothed = above[0] * scale
         expected = lanes.expected_events(smoothed, x)
@@ -224,9 +226,10 @@ class QuantileComparison:
         canary, baseline = self.source.running
         if not self._absolute or not canary[-1] > 0:
             return Description(tolerance=self.gate.fail_at.relative, pass_margin=self.gate.pass_at.relative)
-        at = frame.size - self._edges[0]
-        here = frame.log_edge(self._edges[0])
-        effective = [math.expm1(frame.log_edge(min(self._edges[0] + k, frame.size)) - here) for k in self._shift]
+        edge = self._edge
+        at = frame.size - edge
+        here = frame.log_edge(edge)
+        effective = [math.expm1(frame.log_edge(min(edge + k, frame.size)) - here) for k in self._shift]
         n_c, n_b = float(bank.n_canary[self.index]), float(bank.n_baseline[self.index])
         share = float(baseline[at] / baseline[-1]) if baseline[-1] > 0 else 0.0
         events = n_c * share * n_b / (n_c + n_b)

@@ -24,10 +24,18 @@ def test_a_fleet_without_bursts_needs_no_divisor() -> None:
 
 
 def test_more_frequent_and_larger_bursts_need_larger_divisors() -> None:
-    rare, often, large = (taught(*how).divisors(0, 3.0, EFFECTS, 4.0) for how in ((60, 1.0), (15, 1.0), (60, 4.0)))
+    rare, often, large = (
+        taught(*how, windows=2000).divisors(0, 3.0, EFFECTS, 4.0) for how in ((60, 1.0), (15, 1.0), (60, 4.0))
+    )
     assert (often >= rare).all()
     assert often.max() > rare.max() > 1.0
     assert large.max() > rare.max()
+
+
+def test_a_few_bursts_in_a_short_history_need_larger_divisors_than_the_same_share_of_a_long_one() -> None:
+    few, many = (taught(60, 2.0, windows).divisors(0, 3.0, EFFECTS, 4.0) for windows in (120, 6000))
+    assert (few >= many).all()
+    assert few.max() > 2.0 * many.max()
 
 
 def test_bursts_that_go_on_need_larger_divisors_than_single_ones() -> None:

@@ -105,6 +105,15 @@ def test_the_onset_weights_sum_to_one_without_end() -> None:
     assert 0.98 < seen < 1.0
 
 
+def test_the_weights_of_effects_sum_to_one_and_favour_what_the_bake_can_just_tell() -> None:
+    for count in (1, 5, grids.POINTS):
+        assert sum(grids.effect_weights(count)) == pytest.approx(1.0)
+    weights = grids.effect_weights(grids.POINTS)
+    top = weights.index(max(weights))
+    assert 0 < top < grids.POINTS / 2
+    assert weights[0] < weights[top] > weights[-1] > 0.001
+
+
 @pytest.mark.parametrize(("ratio", "rejects"), [(1.0, False), (3.0, True)])
 def test_an_independent_sequential_test_agrees_on_clear_cases(ratio: float, rejects: bool) -> None:
     rng = np.random.default_rng(11)
