@@ -57,6 +57,7 @@ class FlagControl:
         self._settings = settings
         self._store = FlagStore()
         self._clock = clock
+        self._restored = False
         self._appender = Appender(settings)
         self._log = FlagLog(settings, self._shell, self._appender, self._on_followed)
         self._publisher = Publisher(self._store, self._log.document, parse_bucketings(settings.bucketing))
@@ -66,7 +67,6 @@ class FlagControl:
         self._keeper = Keeper(self._last_good, self._kept, lambda flags: self._controls.saved(flags))
         self._on_disk: frozenset[str] = frozenset()
         self._stale: Stale | None = None
-        self._restored = False
         self._peers = Peers(settings.peers)
         self._usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
         self._sync = SyncServer(
@@ -137,6 +137,10 @@ class FlagControl:
         return self._log.alive() and self._http.alive()
 
     def _shell(self) -> DeciderShell:
+        if self._restored:
+            # Kafka went away again right after the restore: the next shell knows nothing until it has read the log.
+            self._restored = False
+            self._publisher.hold_served()
         spec = Spec(
             NAME,
             decide,
@@ -150,12 +154,13 @@ class FlagControl:
 
     def _serve_last_good(self, kept: Mapping[str, Kept]) -> None:
         """Serve what was served last, with what was ahead of the log then and the kills since on top."""
-        self._publisher.hold({target: flag.document for target, flag in kept.items()})
-        self._publisher.publish(*kept)
+        if not self._publisher.targets:
+            self._publisher.hold({target: flag.document for target, flag in kept.items()})
+            self._publisher.publish(*kept)
         if not self._publisher.targets:
             log.warning("Kafka is away and there are no last good flags: nothing is served until it is back")
             return
-        self._stale = Stale(self._clock(), max(flag.at for flag in kept.values()))
+        self._stale = Stale(self._clock(), max((flag.at for flag in kept.values()), default=""))
         log.warning(
             "Kafka is away: serving %d flags as they were at %s, with every kill since; only kills are taken",
             len(self._publisher.targets),
@@ -193,14 +198,15 @@ class FlagControl:
     def _on_restored(self, documents: Mapping[str, Document]) -> None:
         self._restored = True
         self._publisher.release(documents, lambda target, offset: self._log.covers(target, _ROLLOUT_LOG, offset))
-        if self._stale is not None:
-            log.warning("the flag log is read: what is served follows it again")
-            self._stale = None
         served = [target for target in documents if self._publisher.knows(target)]
         self._keeper.changed(*served, *(self._on_disk - documents.keys()))
         self._reports.restored({target: self._publisher.state(target) for target in served})
 
     def _on_followed(self) -> None:
+        # Not before: until the inputs are followed too it takes kills only, and must go on answering meanwhile.
+        if self._stale is not None:
+            log.warning("the flag log is read: what is served follows it again")
+            self._stale = None
         for kill in self._spool.load():
             self._controls.hand_in(kill)
         if self._view is not None:

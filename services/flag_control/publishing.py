@@ -60,6 +60,10 @@ class Publisher:
         """Serve from these documents, whatever is accepted meanwhile, until `release`: the log is not whole yet."""
         self._held = documents
 
+    def hold_served(self) -> None:
+        """Serve on from the documents behind what is served now, until `release`."""
+        self._held = {target: document for target, (document, _) in self._good.items()}
+
     def release(self, documents: Mapping[str, Document], covered: Callable[[str, int], bool]) -> None:
         """Serve from the log, which is whole: its `documents`, and nothing that it does not know.
 

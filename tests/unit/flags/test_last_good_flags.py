@@ -192,3 +192,15 @@ def test_flags_that_the_log_does_not_know_are_served_no_more_and_no_set_turns_em
     assert everything is not None
     assert len(everything.flags) == 1
     assert not world.publisher.knows(OTHER)
+
+
+def test_what_was_read_is_served_on_and_can_be_killed_when_the_log_goes_away_again() -> None:
+    world = World()
+    world.documents[TARGET] = EXPOSED
+    world.publisher.release(world.documents, lambda target, offset: False)
+    world.publisher.hold_served()
+    world.documents.clear()
+    world.publisher.publish(TARGET)
+    assert world.exposure() == 0.5
+    world.publisher.lower(an(KillRequested, target=TARGET))
+    assert world.exposure() == 0
