@@ -94,6 +94,13 @@ def test_an_excuse_is_earned_back_by_ten_whole_windows() -> None:
     assert left_out[13:] == [True, *[False] * 10, True, *[False] * 5]
 
 
+def test_proven_lateness_neither_costs_an_excuse_nor_ends_with_them() -> None:
+    late = Window(late=True)
+    assert admitted(late, 0, proven=True) == (late, 0)
+    kept, _ = admitted(Window(late=True, resets=frozenset({"errors"})), 30, proven=True)
+    assert (kept.late, kept.resets) == (True, frozenset())
+
+
 def test_sources_that_are_proven_slow_are_waited_for_as_long_as_it_takes() -> None:
     late = {"unheard": {Cohort.BASELINE: 2}, "late": 1}
     world = rolled_out(lambda _: late, windows=12)

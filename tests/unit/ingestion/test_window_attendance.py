@@ -78,6 +78,19 @@ def test_the_silence_of_an_idle_delta_source_is_neither_lateness_nor_death() -> 
     assert Cohort.CANARY not in target.windows[-1].sources
 
 
+def test_an_idle_canary_of_deltas_is_not_told_as_dead() -> None:
+    target = Target(VERSIONED)
+    target.watch(VERSIONED, "2")
+    for second in at(0.5, 70):
+        pods(target, second, "old", version="1")
+        if second < 33:
+            export = target.new(second, "new")
+            export.resource = {**export.resource, "service.version": "2"}
+            target.export(second, export.histogram((1, 0, 0), variant("on")))
+    assert target.windows[0].sources[Cohort.CANARY] == 1
+    assert Cohort.CANARY not in target.windows[-1].sources
+
+
 def test_a_delta_source_whose_points_come_late_is_behind_with_them() -> None:
     target = Target(PLAN.replace("length: 1s", "length: 5s"))
     for second in at(0.5, 40):
