@@ -93,7 +93,8 @@ class Change:
 
     def say_version(self, kind: type[E], **fields: Any) -> None:
         """Add a fact about the flag at its present version."""
-        self.say(kind, version=self.state.version, revision=self.state.revision, **fields)
+        state = self.state
+        self.say(kind, version=state.version, revision=state.revision, release=state.release or None, **fields)
 
     def refuse(self, request: FlagRequest, reason: str, detail: str) -> None:
         """Grant nothing, and say why."""

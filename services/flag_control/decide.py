@@ -68,7 +68,7 @@ def _on_announced(change: Change, event: RolloutAnnounced) -> None:
         notes=event.release.notes or lifecycle.notes,
     )
     definition = replace(definition, lifecycle=lifecycle)
-    change.put(definition=definition, live=True)
+    change.put(definition=definition, live=True, release=event.release.version)
     fresh = change.state.version == 0
     change.settle(event.type)
     if fresh:

@@ -114,7 +114,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
         opted_out: values by attribute that are never exposed.
         kills: ids of the kills in force; the flag is off while there is one.
         archived: the variant served for good; empty while the flag lives.
-        live: a rollout is under way.
+        live: a rollout is under way; release: the version that the last one brought.
         requests: ids of the requests heard lately.
         history: the latest versions by number, and of the older ones those that changed the definition or opt-outs.
         settled: since when everyone gets one variant without a rollout under way; empty otherwise.
@@ -126,6 +126,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     definition: Definition = Definition()
     reach: Reach = Reach()
     live: bool = False
+    release: str = ""
     opted_out: dict[str, tuple[str, ...]] = {}
     kills: tuple[Kill, ...] = ()
     archived: str = ""

@@ -36,14 +36,26 @@ class FlagDefinition(Value):
     lifecycle: FlagLifecycle
 
 
-class ExposureChanged(Event):
+class FlagFact(Event):
+    """What is said of a flag at one of its versions.
+
+    Attributes:
+        version: the flag's own version, rising by one with every change of its document.
+        revision: content hash of the flag's document.
+        release: version of the release whose rollout last had the flag, absent before the first.
+    """
+
+    version: int = Field(ge=1)
+    revision: str
+    release: str | None = None
+
+
+class ExposureChanged(FlagFact):
     """The flag now exposes another share; said once the flag log has it.
 
     Attributes:
         entry: id of the decision that asked for it (stage entered, rollback started).
         exposure: share of the audience, 0 to 1; previous: the share before.
-        version: the flag's own version, rising by one with every change of its document.
-        revision: content hash of the flag's document.
         definition: where a rollout takes the flag over, which may have made or changed it.
     """
 
@@ -51,8 +63,6 @@ class ExposureChanged(Event):
     entry: str
     exposure: float = Field(ge=0, le=1)
     previous: float = Field(ge=0, le=1)
-    version: int = Field(ge=1)
-    revision: str
     definition: FlagDefinition | None = None
 
 
@@ -83,34 +93,29 @@ class FlagDiff(Value):
     after: Any = None
 
 
-class FlagKilled(Event):
+class FlagKilled(FlagFact):
     """The flag is off for everyone, whatever its rollout says, until `kill` is lifted by that name.
 
     Attributes:
         kill: id of the request; exposure: what the flag exposed before.
-        version, revision: of the flag that is off.
     """
 
     type: Literal["flag.killed"] = "flag.killed"
     kill: str
     reason: str
     exposure: float = Field(ge=0, le=1)
-    version: int = Field(ge=1)
-    revision: str
 
 
-class KillLifted(Event):
+class KillLifted(FlagFact):
     """The kill is lifted; exposure is what the present rollout and its quarantine leave it."""
 
     type: Literal["kill.lifted"] = "kill.lifted"
     kill: str
     reason: str
     exposure: float = Field(ge=0, le=1)
-    version: int = Field(ge=1)
-    revision: str
 
 
-class FlagEdited(Event):
+class FlagEdited(FlagFact):
     """A person changed the flag beside any rollout.
 
     Attributes:
@@ -122,19 +127,15 @@ class FlagEdited(Event):
     what: Literal["definition", "opt_out", "undo"]
     reason: str
     diff: tuple[FlagDiff, ...] = ()
-    version: int = Field(ge=1)
-    revision: str
     definition: FlagDefinition | None = None
 
 
-class FlagArchived(Event):
+class FlagArchived(FlagFact):
     """The flag's work is done: `variant` is served for good, and its key is never used again."""
 
     type: Literal["flag.archived"] = "flag.archived"
     variant: str
     reason: str
-    version: int = Field(ge=1)
-    revision: str
     definition: FlagDefinition | None = None
 
 

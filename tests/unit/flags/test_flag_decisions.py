@@ -75,6 +75,17 @@ def test_an_announced_rollout_makes_a_flag_that_exposes_nobody():
     assert flag.state.definition.lifecycle.owner
 
 
+def test_what_is_said_of_a_version_names_the_release_whose_rollout_last_had_the_flag():
+    flag = Flag(ANNOUNCED, HALF, KILL, BACK)
+    assert {event.release for event in flag.said} == {ANNOUNCED.release.version}
+    newer = ANNOUNCED.model_copy(
+        update={"id": "newer", "rollout": "ro-2", "release": ANNOUNCED.release.model_copy(update={"version": "9.9"})}
+    )
+    flag.hear(newer)
+    (edited,) = flag.hear(an(OptOutRequested, id="opt", attribute="targetingKey", values=("user-1",)))
+    assert edited.release == "9.9"
+
+
 def test_each_decision_of_the_rollout_is_one_change_of_exposure_with_a_rising_version():
     flag = Flag(ANNOUNCED, HALF, BACK)
     _, half, back = flag.said
