@@ -62,8 +62,9 @@ class Keeper:
         for target in batch:
             del self._dirty[target]
         found = {target: self._kept(target) for target in batch}
+        writing = asyncio.ensure_future(asyncio.to_thread(self._to_disk, found))
         try:
-            await asyncio.to_thread(self._to_disk, found)
+            await asyncio.shield(writing)
             self._failed = False
         except OSError as error:
             if not self._failed:
@@ -71,7 +72,8 @@ class Keeper:
             self._failed = True
             self._dirty.update(dict.fromkeys(batch))
         except asyncio.CancelledError:
-            # The thread may not have finished; writing again does no harm.
+            # A thread cannot be stopped: overtaken by the next write, it would bring an older, wider exposure back.
+            await asyncio.gather(writing, return_exceptions=True)
             self._dirty.update(dict.fromkeys(batch))
             raise
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,36 @@ async def test_a_disk_that_refuses_is_tried_again_and_the_newest_is_written(
         await asyncio.sleep(0.01)
     await keeper.stop()
     assert load(LastGood(tmp_path / "last").load()[TARGET].document).reach.exposure == 0
+
+
+class SlowDisk(LastGood):
+    """Takes the first write only after `free` is set."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.begun, self.free = threading.Event(), threading.Event()
+
+    def write(self, flags: Iterable[Kept]) -> None:
+        if not self.begun.is_set():
+            self.begun.set()
+            self.free.wait()
+        super().write(flags)
+
+
+async def test_a_slow_write_that_a_stop_meets_does_not_bring_an_older_exposure_back(tmp_path: Path) -> None:
+    state, disk = [EXPOSED], SlowDisk(tmp_path)
+    keeper = Keeper(disk, lambda target: kept_of(target, state[0], (), ""), lambda flags: None)
+    keeper.start()
+    keeper.changed(TARGET)
+    await asyncio.to_thread(disk.begun.wait)
+    state[0] = decided(SUBMITTED)
+    keeper.changed(TARGET)
+    stopping = asyncio.create_task(keeper.stop())
+    await asyncio.sleep(0.05)
+    disk.free.set()
+    await stopping
+    await asyncio.sleep(0.05)
+    assert load(LastGood(tmp_path).load()[TARGET].document).reach.exposure == 0
 
 
 def test_until_the_log_is_whole_what_is_held_is_served_and_nothing_that_is_half_read() -> None:
