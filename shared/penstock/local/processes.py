@@ -1,7 +1,6 @@
 """Child processes that never outlive us: own group, parent-death signal, and a watchdog for their children."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,9 +13,30 @@ from penstock.errors import UnavailableError
 
 from .interrupts import held_back
 
-_PR_SET_PDEATHSIG = 1
-# Looked up here, because little may be done between fork and exec.
-_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_PYTHON = (sys.executable, "-I", "-S", "-E", "-c")
+
+_LAUNCHER = """
+import ctypes, os, signal, sys
+parent, command = int(sys.argv[1]), sys.argv[2:]
+if sys.platform == "linux":
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        # The parent went before prctl: its death will not be told any more.
+        sys.exit(1)
+for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    # Python ignores these, and what is ignored stays ignored in the command.
+    signal.signal(number, signal.SIG_DFL)
+try:
+    os.execvp(command[0], command)
+except OSError as error:
+    sys.exit(f"{command[0]} cannot be run: {error.strerror}")
+"""
+"""Becomes the command, after asking to die with the parent.
+
+A program of its own, because nothing may run between fork and exec in a process with threads: with gRPC's beside it,
+a third of such children crashed, and servers of the parent closed.
+"""
 
 _WATCHDOG = """
 import os, signal, sys
@@ -39,7 +59,7 @@ class Watchdog:
     def __init__(self) -> None:
         with held_back():
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-E", "-c", _WATCHDOG],
+                [*_PYTHON, _WATCHDOG],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
@@ -68,14 +88,6 @@ class Watchdog:
         self._process.stdin.flush()
 
 
-def _die_with(parent: int) -> None:
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            # The parent went between fork and prctl: its death will not be told any more.
-            os._exit(1)
-
-
 class Child:
     """One child process, its output appended to a log file.
 
@@ -90,19 +102,17 @@ class Child:
 
     def start(self, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> None:
         """Start it in a process group of its own."""
-        parent = os.getpid()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log, held_back():
             self._said = log.tell()
             self._process = subprocess.Popen(
-                self.command,
+                [*_PYTHON, _LAUNCHER, str(os.getpid()), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=dict(environment) if environment is not None else None,
                 cwd=folder,
                 start_new_session=True,
-                preexec_fn=lambda: _die_with(parent),
             )
             if self._watchdog:
                 self._watchdog.watch(self._process.pid)

@@ -10,12 +10,17 @@ from pathlib import Path
 from penstock.local.state import tree_root
 
 WHILE_FORKING = """
-import os, signal, sys
+import os, signal, subprocess, sys
 from pathlib import Path
 from penstock.local import interrupts
 from penstock.local.processes import Child
 interrupts.stop_by_signals()
-os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))
+fork = subprocess._fork_exec
+def fork_and_be_interrupted(*given):
+    pid = fork(*given)
+    os.kill(os.getpid(), signal.SIGINT)
+    return pid
+subprocess._fork_exec = fork_and_be_interrupted
 child = Child("sleeper", ["sleep", "300"], Path(sys.argv[1]) / "log")
 try:
     child.start()

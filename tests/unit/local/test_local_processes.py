@@ -102,3 +102,18 @@ def test_a_child_gets_the_environment_that_it_is_given_and_nothing_else(tmp_path
     child.start({"PATH": os.environ["PATH"], "LC_CTYPE": "C.UTF-8"})
     assert child.wait(time.monotonic() + PATIENCE_S)
     assert child.last_words() == "['LC_CTYPE', 'PATH']"
+
+
+def test_a_command_that_is_not_there_is_said_in_its_log(tmp_path: Path) -> None:
+    child = Child("absent", [str(tmp_path / "absent")], tmp_path / "log")
+    child.start()
+    assert child.wait(time.monotonic() + PATIENCE_S)
+    assert child.exit_code == 1
+    assert child.last_words() == f"{tmp_path / 'absent'} cannot be run: No such file or directory"
+
+
+def test_a_child_ends_by_a_broken_pipe_as_it_would_from_a_shell(tmp_path: Path) -> None:
+    child = Child("writer", ["sh", "-c", "kill -PIPE $$; echo survived"], tmp_path / "log")
+    child.start()
+    assert child.wait(time.monotonic() + PATIENCE_S)
+    assert child.exit_code == -signal.SIGPIPE
