@@ -6,6 +6,9 @@ from penstock import explain
 from penstock.events import GateVerdict
 from penstock.events.verdicts import Direction
 
+_WITHOUT_LIMIT = frozenset({"burn_rate", "own_history"})
+"""Kinds whose limit is no difference: a certainty over several spans, an alarm."""
+
 
 class Difference(NamedTuple):
     """Canary minus control after one window, its anytime-valid band, and the limit.
@@ -54,6 +57,8 @@ def difference_of(gate: GateVerdict) -> Difference:
         points = _towards(side, float(limit))
         return Difference(gate.absolute, gate.absolute_low, gate.absolute_high, points, True, side)
     relative = gate.tolerance_effective if gate.tolerance_effective is not None else gate.tolerance
+    if gate.kind in _WITHOUT_LIMIT:
+        relative = None
     return Difference(gate.estimate, gate.low, gate.high, _towards(side, relative), False, side)
 
 

@@ -35,7 +35,7 @@ def value_of(gate: GateVerdict, side: str) -> str:
     value = (gate.canary if side == "canary" else gate.baseline).value
     if value is None:
         return "–"
-    if gate.kind in _SHARES:
+    if gate.kind in _SHARES or gate.detail.get("follows") == "share":
         return explain.share(value)
     return explain.amount(value, gate.unit or "")
 

@@ -5,8 +5,20 @@ from typing import Any
 from penstock import ids
 from penstock.events import Authority, Doubt, GateVerdict, NoDataReason, Side, StageJudged, WindowClosed, Word
 from penstock.events.verdicts import Direction
-from penstock.plan import Plan, hash_of
-from penstock.plan.gates import CountGate, GaugeGate, MeanGate, QuantileGate, RatioGate
+from penstock.plan import (
+    BurnRateGate,
+    CountGate,
+    Gate,
+    GaugeGate,
+    MeanGate,
+    OwnHistoryGate,
+    Plan,
+    QuantileGate,
+    RatioGate,
+    SloGate,
+    hash_of,
+    reads_of,
+)
 from penstock.rollout import RolloutState
 
 from . import judge
@@ -56,13 +68,16 @@ def report(
 def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, window: WindowClosed) -> GateVerdict:
     doubt = window.doubts.get(gate.name)
     planned = plan.gates[gate.name]
-    unit = planned.unit if isinstance(planned, QuantileGate | MeanGate | GaugeGate) else None
-    direction = planned.direction if isinstance(planned, RatioGate | GaugeGate | CountGate) else Direction.UP
+    measured = isinstance(planned, QuantileGate | MeanGate | GaugeGate | OwnHistoryGate)
+    unit = planned.unit if measured else None
+    directed = isinstance(planned, RatioGate | GaugeGate | CountGate | OwnHistoryGate)
+    direction = planned.direction if directed else Direction.UP
     detail: dict[str, Any] = {key: value for key, value in gate.detail.items() if _finite(value) is not None}
     detail |= {f"window_{name}": value for name, value in gate.counts.items()}
-    for name in ("limit_absolute", "pass_asked", "pass_effective", "samples_needed", "weight"):
+    for name in ("limit_absolute", "pass_asked", "pass_effective", "samples_needed", "weight", "recent"):
         if (value := getattr(gate, name)) is not None:
             detail[name] = value
+    detail |= _told(planned)
     return GateVerdict(
         gate=gate.name,
         kind=gate.kind,
@@ -82,7 +97,8 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, win
         tolerance_effective=_finite(gate.tolerance_effective),
         direction=None if direction is Direction.UP else direction,
         evidence=_finite(gate.log10_f),
-        evidence_pass=_finite(gate.log10_p),
+        # What an alarm on the past has not raised is evidence of nothing.
+        evidence_pass=None if isinstance(planned, OwnHistoryGate | BurnRateGate) else _finite(gate.log10_p),
         threshold=verdict.log10_limit,
         windows_needed=gate.windows_needed,
         no_data=_no_data(gate, doubt),
@@ -90,6 +106,17 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, win
         flags=("blamed",) if gate.blamed else (),
         detail=detail,
     )
+
+
+def _told(gate: Gate) -> dict[str, Any]:
+    """Return what the plan says that a reader of the numbers needs."""
+    match gate:
+        case SloGate(quantile=float() as quantile):
+            return {"quantile": quantile, "limit_unit": gate.unit}
+        case OwnHistoryGate():
+            return {"follows": str(reads_of(gate))}
+        case _:
+            return {}
 
 
 def _no_data(gate: judge.GateVerdict, doubt: Doubt | None) -> NoDataReason | None:

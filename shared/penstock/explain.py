@@ -42,8 +42,9 @@ def explain_gate(gate: Mapping[str, Any]) -> str:
     """
     name = gate["gate"]
     if gate.get("no_data"):
-        return f"{name}: no data, {_why_no_data(gate)}"
-    return f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}: {_outcome(gate)}{_warning(gate)}"
+        return f"{name}: no data, {_why_no_data(gate)}{_until(gate)}"
+    numbers = f"{_difference(gate)}{_band(gate)}{_lately(gate)}{_limit(gate)}"
+    return f"{name} {numbers}: {_outcome(gate)}{_warning(gate)}"
 
 
 def explain_verdict(event: Mapping[str, Any]) -> list[str]:
@@ -62,6 +63,13 @@ def _why_no_data(gate: Mapping[str, Any]) -> str:
     if doubt is None or doubt == "bad_never_seen":
         return said
     return f"{_DOUBTS.get(doubt, doubt)} ({doubt})"
+
+
+def _until(gate: Mapping[str, Any]) -> str:
+    needed = gate.get("windows_needed")
+    if needed is None or gate["kind"] != "own_history":
+        return ""
+    return f": of its own past, which takes about {_windows(needed)} more"
 
 
 def _warning(gate: Mapping[str, Any]) -> str:
@@ -96,9 +104,8 @@ def _odds(log10: float) -> str:
 
 
 def _difference(gate: Mapping[str, Any]) -> str:
-    if gate["kind"] in ("slo", "burn_rate"):
-        value, budget = _value(gate, "canary"), _value(gate, "baseline")
-        return "not measured yet" if value is None else f"{share(value)} bad of a budget of {share(budget)}"
+    if gate["kind"] in _ABSOLUTE:
+        return _unlike_control(gate)
     absolute, unit = gate.get("absolute"), gate.get("unit")
     if absolute is not None and unit:
         return amount(absolute, unit, signed=True)
@@ -108,6 +115,69 @@ def _difference(gate: Mapping[str, Any]) -> str:
     return "not measured yet" if estimate is None else percent(estimate)
 
 
+_ABSOLUTE = ("slo", "burn_rate", "own_history")
+"""Kinds that compare with no baseline: with a budget, or with the past."""
+
+
+def _unlike_control(gate: Mapping[str, Any]) -> str:
+    """Return the canary's share of bad events, or the service's value, of a kind without a control group."""
+    value, expected = _value(gate, "canary"), _value(gate, "baseline")
+    if value is None:
+        return "not measured yet"
+    if gate["kind"] != "own_history":
+        detail = gate.get("detail") or {}
+        return (
+            f"{share(value)} of requests over {_objective(detail)}" if "quantile" in detail else f"{share(value)} bad"
+        )
+    moved = f" ({percent(value / expected - 1.0)})" if expected else ""
+    return f"{_shown(gate, value)}{moved}"
+
+
+def _its_limit(gate: Mapping[str, Any]) -> str:
+    limit, detail = _value(gate, "baseline"), gate.get("detail") or {}
+    if limit is None:
+        return ""
+    if gate["kind"] == "own_history":
+        return f" where the service's own past says {_shown(gate, limit)}"
+    if "quantile" not in detail:
+        return f" against a budget of {share(limit)}"
+    asked = f"p{100 * detail['quantile']:g} below {_objective(detail)}"
+    return f" against the {share(limit)} that {asked} allows{_cut(detail)}"
+
+
+def _objective(detail: Mapping[str, Any]) -> str:
+    return amount(detail.get("limit", 0.0), detail.get("limit_unit", ""))
+
+
+def _cut(detail: Mapping[str, Any]) -> str:
+    low, high, unit = detail.get("edge_low"), detail.get("edge_high"), detail.get("limit_unit", "")
+    if low is None or (high is not None and math.isclose(low, high, rel_tol=1e-6)):
+        return ""
+    if high is None:
+        return f" (its buckets end at {amount(low, unit)})"
+    return f" (its buckets tell {amount(low, unit)} from {amount(high, unit)}, and nothing between)"
+
+
+def _shown(gate: Mapping[str, Any], value: float) -> str:
+    if (gate.get("detail") or {}).get("follows") == "share":
+        return share(value)
+    return amount(value, str(gate.get("unit") or ""))
+
+
+def _lately(gate: Mapping[str, Any]) -> str:
+    """Return the difference over the recent windows where it lies beyond what the whole rollout shows."""
+    recent, low, high = (gate.get("detail") or {}).get("recent"), gate.get("low"), gate.get("high")
+    outside = recent is not None and ((low is not None and recent < low) or (high is not None and recent > high))
+    if not outside or gate["kind"] == "own_history":
+        return ""
+    baseline, unit = _value(gate, "baseline"), gate.get("unit")
+    if gate["kind"] in _ABSOLUTE:
+        return "" if baseline is None else f", lately {share(baseline * (1.0 + recent))}"
+    if baseline is not None and (unit or gate["kind"] == "ratio"):
+        return f", lately {_shower(gate['kind'], unit)(baseline * recent)}"
+    return f", lately {percent(recent)}"
+
+
 def _value(gate: Mapping[str, Any], side: str) -> float | None:
     found = (gate.get(side) or {}).get("value")
     return float(found) if found is not None else None
@@ -115,6 +185,8 @@ def _value(gate: Mapping[str, Any], side: str) -> float | None:
 
 def _band(gate: Mapping[str, Any]) -> str:
     unit = gate.get("unit")
+    if gate["kind"] in _ABSOLUTE:
+        return _band_of_share(gate)
     pairs: Sequence[tuple[Any, Any]] = (
         (gate.get("absolute_low"), gate.get("absolute_high")),
         (gate.get("low"), gate.get("high")),
@@ -131,6 +203,16 @@ def _band(gate: Mapping[str, Any]) -> str:
     return f" (band {_bare(show(low), _difference(gate))} to {_bare(show(high), _difference(gate))})"
 
 
+def _band_of_share(gate: Mapping[str, Any]) -> str:
+    low, high, budget = gate.get("low"), gate.get("high"), _value(gate, "baseline")
+    if budget is None or (low is None and high is None):
+        return ""
+    bounds = [None if bound is None else share(budget * (1.0 + bound)) for bound in (low, high)]
+    if bounds[0] is None:
+        return f" (at most {bounds[1]})"
+    return f" (at least {bounds[0]})" if bounds[1] is None else f" (band {bounds[0]} to {bounds[1]})"
+
+
 def _bare(text: str, beside: str) -> str:
     """Return the number without its unit where the same unit has just been read."""
     number, _, unit = text.partition(" ")
@@ -144,8 +226,10 @@ def _shower(kind: str, unit: str | None) -> Any:
 
 
 def _limit(gate: Mapping[str, Any]) -> str:
+    if gate["kind"] in _ABSOLUTE:
+        return _its_limit(gate)
     tolerance = gate.get("tolerance_effective")
-    if tolerance is None or gate["kind"] in ("slo", "burn_rate", "own_history"):
+    if tolerance is None:
         return ""
     unit, limit = gate.get("unit"), (gate.get("detail") or {}).get("limit_absolute")
     show: Callable[[float], str]
@@ -174,6 +258,8 @@ def _snapped(gate: Mapping[str, Any], effective: float) -> str:
 
 def _outcome(gate: Mapping[str, Any]) -> str:
     word, needed = str(gate["word"]), gate.get("windows_needed")
+    if gate["kind"] == "own_history":
+        return _alarm(gate, word)
     if word == "breach":
         # Several tails are judged together, and may be beyond the limit before the quantile's own band is.
         whole = " of the tail from there on" if (gate.get("detail") or {}).get("tails", 1) > 1 else ""
@@ -185,6 +271,17 @@ def _outcome(gate: Mapping[str, Any]) -> str:
     if needed is None:
         return "inconclusive, no decision in sight at these rates"
     return f"inconclusive, about {needed} more window{'' if needed == 1 else 's'}"
+
+
+def _alarm(gate: Mapping[str, Any], word: str) -> str:
+    detail = gate.get("detail") or {}
+    raised, limit = detail.get("alarm", 0.0), detail.get("alarm_limit", 0.0)
+    level = f"alarm {_number(raised, False)} of {limit:,.0f}"
+    return f"unlike its past, {level}; it only advises" if word == "breach" else f"like its past, {level}"
+
+
+def _windows(count: int) -> str:
+    return f"{count} window{'' if count == 1 else 's'}"
 
 
 def percent(value: float) -> str:

@@ -11,10 +11,13 @@ from .gates import (
     GaugeGate,
     Margin,
     MeanGate,
+    OwnHistoryGate,
     QuantileGate,
     RatioGate,
+    Reads,
     ShareMargin,
     SloGate,
+    reads_of,
 )
 from .load import hash_of, load_plan
 from .model import (
@@ -55,9 +58,11 @@ __all__ = [
     "MeanGate",
     "NoDataAction",
     "OnInconclusive",
+    "OwnHistoryGate",
     "Plan",
     "QuantileGate",
     "RatioGate",
+    "Reads",
     "ShareMargin",
     "SloGate",
     "Soak",
@@ -67,4 +72,5 @@ __all__ = [
     "hash_of",
     "json_schema",
     "load_plan",
+    "reads_of",
 ]

@@ -1,5 +1,6 @@
 """What a plan says of a gate: which telemetry it reads, how it is compared, what its breach may do."""
 
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -153,13 +154,33 @@ class CountGate(GateBase):
 
 
 class SloGate(GateBase):
-    """An absolute objective on the canary alone: at most `objective` bad events."""
+    """An absolute objective on the canary alone: at most `objective` bad events, or a latency quantile below a limit.
+
+    Attributes:
+        quantile, below: of a latency objective: 0.99 and 300ms say that at most 1 % of requests may take longer.
+        unit: of the metric that `below` is compared with.
+        pass_margin: on the share of bad (or slow) requests.
+    """
 
     kind: Literal["slo"]
     bad: dict[str, str] = Field(default_factory=dict)
     bad_metric: str | None = None
-    objective: Fraction = Field(gt=0)
+    objective: Fraction | None = Field(default=None, gt=0)
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    below: Duration | None = Field(default=None, gt=0)
+    unit: Literal["s", "ms"] = "s"
     pass_margin: ShareMargin = _shares("50%")
+
+    @model_validator(mode="after")
+    def _says_one_objective(self) -> Self:
+        latency = (self.quantile is not None, self.below is not None)
+        if any(latency) and not all(latency):
+            raise ValueError("a latency objective says both: `quantile` and `below`, such as 0.99 and 300ms")
+        if all(latency) and self.objective is not None:
+            raise ValueError("`objective` is a share of bad events; a latency objective has `quantile` and `below`")
+        if not any(latency) and self.objective is None:
+            raise ValueError("say the objective: a share of bad events, or a `quantile` and what it must be `below`")
+        return self
 
 
 class BurnRateGate(GateBase):
@@ -179,6 +200,63 @@ class BurnRateGate(GateBase):
         return self
 
 
+class OwnHistoryGate(GateBase):
+    """The whole service against its own past, for where there is no control group; it advises, and no more.
+
+    Attributes:
+        follows: what is followed: the share of bad events, a quantile of a histogram, a level, or an amount.
+        bad, bad_metric: with `ratio`; quantile: with `quantile`.
+        unit: of the metric, for people.
+    """
+
+    kind: Literal["own_history"]
+    follows: Literal["ratio", "quantile", "gauge", "count"]
+    bad: dict[str, str] = Field(default_factory=dict)
+    bad_metric: str | None = None
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    unit: str = ""
+    direction: Direction = Direction.UP
+    authority: Authority = Authority.ADVISE
+
+    @model_validator(mode="after")
+    def _only_advises(self) -> Self:
+        if self.authority is not Authority.ADVISE:
+            raise ValueError("the past is no control group, and its alarm has no error rate: its authority is advise")
+        if self.weight is not None:
+            raise ValueError("it spends none of the false-rollback budget, so it has no weight")
+        if (self.follows == "quantile") is (self.quantile is None):
+            raise ValueError("`quantile` belongs to `follows: quantile`, and that needs it")
+        return self
+
+
 Gate = Annotated[
-    RatioGate | QuantileGate | MeanGate | GaugeGate | CountGate | SloGate | BurnRateGate, Field(discriminator="kind")
+    RatioGate | QuantileGate | MeanGate | GaugeGate | CountGate | SloGate | BurnRateGate | OwnHistoryGate,
+    Field(discriminator="kind"),
 ]
+
+
+class Reads(StrEnum):
+    """In which form a gate reads its metric; two gates that read alike share one reading."""
+
+    SHARE = "share"
+    HISTOGRAM = "histogram"
+    LEVEL = "gauge"
+    AMOUNT = "count"
+
+
+_FOLLOWED = {"ratio": Reads.SHARE, "quantile": Reads.HISTOGRAM, "gauge": Reads.LEVEL, "count": Reads.AMOUNT}
+
+
+def reads_of(gate: Gate) -> Reads:
+    """Return in which form a gate reads its metric."""
+    match gate:
+        case OwnHistoryGate():
+            return _FOLLOWED[gate.follows]
+        case QuantileGate() | MeanGate() | SloGate(quantile=float()):
+            return Reads.HISTOGRAM
+        case RatioGate() | SloGate() | BurnRateGate():
+            return Reads.SHARE
+        case GaugeGate():
+            return Reads.LEVEL
+        case CountGate():
+            return Reads.AMOUNT

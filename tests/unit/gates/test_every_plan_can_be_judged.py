@@ -112,4 +112,4 @@ def test_a_plans_error_budget_that_burns_holds_the_rollout(share: float, held: b
 
 def test_a_shorter_period_is_burnt_at_smaller_factors() -> None:
     gate = GateSpec("b", "m", GateKind.BURN_RATE, objective=0.99, authority=Authority.HOLD, period=7.5 * 86400)
-    assert [pair.factor for pair in BurnComparison(gate, 0, 60.0).pairs] == [3.6, 1.5, 0.25]
+    assert [pair.factor for pair in BurnComparison(gate, 0).pairs] == [3.6, 1.5, 0.25]
