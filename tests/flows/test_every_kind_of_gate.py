@@ -150,3 +150,35 @@ def test_the_alarm_of_one_rollout_does_not_ring_in_the_next() -> None:
 
 def next_deploy(shop: Shop) -> object:
     return deploy(shop.plan, version="3", number=2).model_copy(update={"time": shop.now})
+
+
+BURNING = """\
+windows: {length: 10s}
+gates:
+  budget: {kind: burn_rate, metric: http.server.request.duration, bad: {http.response.status_code: "5*"}, objective: 1%}
+stages:
+  - {name: canary, exposure: 25%, bake: {min: 300, max: 600}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("exports", "widths"),
+    [([(10.0, 80)], {10.0}), ([(60.0, 15)], {60.0}), ([(10.0, 15), (60.0, 12)], {10.0, 60.0})],
+    ids=["as planned", "widened", "widened half-way"],
+)
+def test_a_burn_counts_minutes_and_not_windows(exports: list[tuple[float, int]], widths: set[float]) -> None:
+    shop = Shop(BURNING, exports[0][0])
+    shop.serve(5, baseline=60)
+    shop.release()
+    begun = shop.second
+    for every, count in exports:
+        shop.every = every
+        requests = round(2 * every)
+        shop.serve(count, canary=requests, baseline=3 * requests, errors=0.3)
+    assert widths <= {window.seconds for window in shop.target.windows}
+    held = next(event for event in shop.verdicts if event.word is Word.BREACH)
+    lived = held.window_end.timestamp() - shop.target.began - begun
+    assert 300 <= lived <= 300 + 2 * max(widths), "the short span is five minutes of the canary's life"
+    detail = held.gates[0].detail
+    assert detail["burn_300s"] == pytest.approx(30, rel=0.3)
+    assert "rollout.held" in shop.world.types()

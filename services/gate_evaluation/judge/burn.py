@@ -57,6 +57,11 @@ def _edge(holds: Callable[[float], bool], low: float, high: float) -> float:
     return 0.5 * (low + high)
 
 
+def certain_after(looks: int) -> float:
+    """Return the nats that make a burn certain, of any pair and at any look up to this one."""
+    return _SPENDING + 2.0 * math.log(max(looks, 1)) + _LIMIT
+
+
 class BurnComparison:
     """State of one burn-rate gate: a union bound over looks and pairs at 0.001, so it may be read at any time.
 
@@ -127,8 +132,8 @@ class BurnComparison:
 
     @property
     def _needed(self) -> float:
-        """Nats that make a burn certain, of any pair at any look."""
-        return _SPENDING + 2.0 * math.log(max(self.looks, 1)) + _LIMIT
+        """Nats that make a burn certain now."""
+        return certain_after(self.looks)
 
     def _certain(self, pair: Pair) -> float:
         if self.born is None or self.spans.now - self.born < pair.short - 1e-6:

@@ -4,6 +4,7 @@ from typing import Any
 
 from penstock.events.verdicts import Direction
 
+from .advice import doubts_about, notes_on
 from .gates import (
     BurnRateGate,
     CountGate,
@@ -69,8 +70,10 @@ __all__ = [
     "Stage",
     "Step",
     "WebhookStep",
+    "doubts_about",
     "hash_of",
     "json_schema",
     "load_plan",
+    "notes_on",
     "reads_of",
 ]
