@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from penstock import explain
+from penstock import figures
 from penstock.events import GateVerdict
 from penstock.events.verdicts import Direction
 
@@ -32,7 +32,7 @@ class Difference(NamedTuple):
     @property
     def limit_words(self) -> str:
         """The limit with the sign of its side; a dash where there is none."""
-        return "–" if self.limit is None else explain.towards(self.direction, abs(self.limit), self._show)
+        return "–" if self.limit is None else figures.towards(self.direction, abs(self.limit), self._show)
 
     @property
     def band(self) -> str:
@@ -42,7 +42,7 @@ class Difference(NamedTuple):
         return f"{self.words(self.low, '−∞')} … {self.words(self.high, '∞')}"
 
     def _show(self, value: float) -> str:
-        return explain.points(value, signed=True) if self.in_points else explain.percent(value)
+        return figures.points(value, signed=True) if self.in_points else figures.percent(value)
 
 
 def difference_of(gate: GateVerdict) -> Difference:

@@ -1,6 +1,6 @@
 """Numbers and verdicts as people read them: shares, seconds, values in their unit, words."""
 
-from penstock import explain
+from penstock import explain, figures
 from penstock.events import Authority, GateVerdict, Word
 
 _SHARES = frozenset({"ratio", "slo", "burn_rate"})
@@ -36,8 +36,8 @@ def value_of(gate: GateVerdict, side: str) -> str:
     if value is None:
         return "–"
     if gate.kind in _SHARES or gate.detail.get("follows") == "share":
-        return explain.share(value)
-    return explain.amount(value, gate.unit or "")
+        return figures.share(value)
+    return figures.amount(value, gate.unit or "")
 
 
 def told_word(gate: GateVerdict) -> str:

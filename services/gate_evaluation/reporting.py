@@ -30,6 +30,8 @@ _REASON_OF = {
     Doubt.MORE_BAD_THAN_ALL: NoDataReason.TOO_FEW_SAMPLES,
 }
 _ABSENT = {NoDataReason.TELEMETRY_OUTAGE, NoDataReason.METRIC_NEVER_SEEN}
+_IN_UNITS = (QuantileGate, MeanGate, GaugeGate, OwnHistoryGate)
+_DIRECTED = (RatioGate, GaugeGate, CountGate, OwnHistoryGate)
 SOURCE = "/penstock/gate_evaluation"
 
 
@@ -68,10 +70,8 @@ def report(
 def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, window: WindowClosed) -> GateVerdict:
     doubt = window.doubts.get(gate.name)
     planned = plan.gates[gate.name]
-    measured = isinstance(planned, QuantileGate | MeanGate | GaugeGate | OwnHistoryGate)
-    unit = planned.unit if measured else None
-    directed = isinstance(planned, RatioGate | GaugeGate | CountGate | OwnHistoryGate)
-    direction = planned.direction if directed else Direction.UP
+    unit = planned.unit if isinstance(planned, _IN_UNITS) else None
+    direction = planned.direction if isinstance(planned, _DIRECTED) else Direction.UP
     detail: dict[str, Any] = {key: value for key, value in gate.detail.items() if _finite(value) is not None}
     detail |= {f"window_{name}": value for name, value in gate.counts.items()}
     for name in ("limit_absolute", "pass_asked", "pass_effective", "samples_needed", "weight", "recent"):

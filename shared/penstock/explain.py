@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from . import explain_alone
+from .figures import amount, percent, points, share, towards, windows
+
 _NO_DATA = {
     "no_traffic": "one of the cohorts served no requests",
     "telemetry_outage": "no telemetry arrived",
@@ -69,7 +72,7 @@ def _until(gate: Mapping[str, Any]) -> str:
     needed = gate.get("windows_needed")
     if needed is None or gate["kind"] != "own_history":
         return ""
-    return f": of its own past, which takes about {_windows(needed)} more"
+    return f": of its own past, which takes about {windows(needed)} more"
 
 
 def _warning(gate: Mapping[str, Any]) -> str:
@@ -80,8 +83,8 @@ def _warning(gate: Mapping[str, Any]) -> str:
 def _headline(event: Mapping[str, Any]) -> str:
     word = str(event["word"]).replace("_", " ")
     state = "final" if event.get("final") else "still watching"
-    windows = event.get("judged", 0)
-    line = f"{word} ({state}) after {windows} judged window{'' if windows == 1 else 's'}"
+    judged = event.get("judged", 0)
+    line = f"{word} ({state}) after {judged} judged window{'' if judged == 1 else 's'}"
     evidence, threshold = event.get("evidence"), event.get("threshold")
     if evidence is not None and threshold is not None:
         line += f"; evidence of harm 1 in {_odds(evidence)} under no harm, a breach needs 1 in {_odds(threshold)}"
@@ -104,8 +107,8 @@ def _odds(log10: float) -> str:
 
 
 def _difference(gate: Mapping[str, Any]) -> str:
-    if gate["kind"] in _ABSOLUTE:
-        return _unlike_control(gate)
+    if gate["kind"] in explain_alone.KINDS:
+        return explain_alone.difference(gate)
     absolute, unit = gate.get("absolute"), gate.get("unit")
     if absolute is not None and unit:
         return amount(absolute, unit, signed=True)
@@ -115,78 +118,33 @@ def _difference(gate: Mapping[str, Any]) -> str:
     return "not measured yet" if estimate is None else percent(estimate)
 
 
-_ABSOLUTE = ("slo", "burn_rate", "own_history")
-"""Kinds that compare with no baseline: with a budget, or with the past."""
-
-
-def _unlike_control(gate: Mapping[str, Any]) -> str:
-    """Return the canary's share of bad events, or the service's value, of a kind without a control group."""
-    value, expected = _value(gate, "canary"), _value(gate, "baseline")
-    if value is None:
-        return "not measured yet"
-    if gate["kind"] != "own_history":
-        detail = gate.get("detail") or {}
-        return (
-            f"{share(value)} of requests over {_objective(detail)}" if "quantile" in detail else f"{share(value)} bad"
-        )
-    moved = f" ({percent(value / expected - 1.0)})" if expected else ""
-    return f"{_shown(gate, value)}{moved}"
-
-
-def _its_limit(gate: Mapping[str, Any]) -> str:
-    limit, detail = _value(gate, "baseline"), gate.get("detail") or {}
-    if limit is None:
-        return ""
-    if gate["kind"] == "own_history":
-        return f" where the service's own past says {_shown(gate, limit)}"
-    if "quantile" not in detail:
-        return f" against a budget of {share(limit)}"
-    asked = f"p{100 * detail['quantile']:g} below {_objective(detail)}"
-    return f" against the {share(limit)} that {asked} allows{_cut(detail)}"
-
-
-def _objective(detail: Mapping[str, Any]) -> str:
-    return amount(detail.get("limit", 0.0), detail.get("limit_unit", ""))
-
-
-def _cut(detail: Mapping[str, Any]) -> str:
-    low, high, unit = detail.get("edge_low"), detail.get("edge_high"), detail.get("limit_unit", "")
-    if low is None or (high is not None and math.isclose(low, high, rel_tol=1e-6)):
-        return ""
-    if high is None:
-        return f" (its buckets end at {amount(low, unit)})"
-    return f" (its buckets tell {amount(low, unit)} from {amount(high, unit)}, and nothing between)"
-
-
-def _shown(gate: Mapping[str, Any], value: float) -> str:
-    if (gate.get("detail") or {}).get("follows") == "share":
-        return share(value)
-    return amount(value, str(gate.get("unit") or ""))
-
-
 def _lately(gate: Mapping[str, Any]) -> str:
-    """Return the difference over the recent windows where it lies beyond what the whole rollout shows."""
+    """Return the difference over the recent windows where it visibly lies beyond what the whole rollout shows."""
     recent, low, high = (gate.get("detail") or {}).get("recent"), gate.get("low"), gate.get("high")
-    outside = recent is not None and ((low is not None and recent < low) or (high is not None and recent > high))
-    if not outside or gate["kind"] == "own_history":
+    if recent is None or gate["kind"] == "own_history":
         return ""
-    baseline, unit = _value(gate, "baseline"), gate.get("unit")
-    if gate["kind"] in _ABSOLUTE:
-        return "" if baseline is None else f", lately {share(baseline * (1.0 + recent))}"
+    if (low is None or recent >= low) and (high is None or recent <= high):
+        return ""
+    show = _of_gate(gate)
+    text = show(recent)
+    return "" if text in {show(bound) for bound in (low, high) if bound is not None} else f", lately {text},"
+
+
+def _of_gate(gate: Mapping[str, Any]) -> Callable[[float], str]:
+    """Return how a relative difference of this gate is shown."""
+    baseline, unit = explain_alone.value_of(gate, "baseline"), gate.get("unit")
+    if gate["kind"] in explain_alone.KINDS:
+        return lambda value: share((baseline or 0.0) * (1.0 + value))
     if baseline is not None and (unit or gate["kind"] == "ratio"):
-        return f", lately {_shower(gate['kind'], unit)(baseline * recent)}"
-    return f", lately {percent(recent)}"
-
-
-def _value(gate: Mapping[str, Any], side: str) -> float | None:
-    found = (gate.get(side) or {}).get("value")
-    return float(found) if found is not None else None
+        shown = _shower(gate["kind"], unit)
+        return lambda value: str(shown(baseline * value))
+    return percent
 
 
 def _band(gate: Mapping[str, Any]) -> str:
     unit = gate.get("unit")
-    if gate["kind"] in _ABSOLUTE:
-        return _band_of_share(gate)
+    if gate["kind"] in explain_alone.KINDS:
+        return explain_alone.band(gate)
     pairs: Sequence[tuple[Any, Any]] = (
         (gate.get("absolute_low"), gate.get("absolute_high")),
         (gate.get("low"), gate.get("high")),
@@ -203,16 +161,6 @@ def _band(gate: Mapping[str, Any]) -> str:
     return f" (band {_bare(show(low), _difference(gate))} to {_bare(show(high), _difference(gate))})"
 
 
-def _band_of_share(gate: Mapping[str, Any]) -> str:
-    low, high, budget = gate.get("low"), gate.get("high"), _value(gate, "baseline")
-    if budget is None or (low is None and high is None):
-        return ""
-    bounds = [None if bound is None else share(budget * (1.0 + bound)) for bound in (low, high)]
-    if bounds[0] is None:
-        return f" (at most {bounds[1]})"
-    return f" (at least {bounds[0]})" if bounds[1] is None else f" (band {bounds[0]} to {bounds[1]})"
-
-
 def _bare(text: str, beside: str) -> str:
     """Return the number without its unit where the same unit has just been read."""
     number, _, unit = text.partition(" ")
@@ -226,8 +174,8 @@ def _shower(kind: str, unit: str | None) -> Any:
 
 
 def _limit(gate: Mapping[str, Any]) -> str:
-    if gate["kind"] in _ABSOLUTE:
-        return _its_limit(gate)
+    if gate["kind"] in explain_alone.KINDS:
+        return explain_alone.limit(gate)
     tolerance = gate.get("tolerance_effective")
     if tolerance is None:
         return ""
@@ -242,13 +190,6 @@ def _limit(gate: Mapping[str, Any]) -> str:
     return f" against a limit of {towards(gate.get('direction'), size, show)}{_snapped(gate, tolerance)}"
 
 
-def towards(direction: str | None, size: float, show: Callable[[float], str]) -> str:
-    """Return a limit with the sign of the direction that is worse; both ways: ±10 %."""
-    if direction == "both":
-        return show(size).replace("+", "±")
-    return show(-size if direction == "down" else size)
-
-
 def _snapped(gate: Mapping[str, Any], effective: float) -> str:
     asked = gate.get("tolerance")
     if asked is None or gate["kind"] not in ("quantile", "mean") or math.isclose(asked, effective, abs_tol=5e-4):
@@ -259,7 +200,7 @@ def _snapped(gate: Mapping[str, Any], effective: float) -> str:
 def _outcome(gate: Mapping[str, Any]) -> str:
     word, needed = str(gate["word"]), gate.get("windows_needed")
     if gate["kind"] == "own_history":
-        return _alarm(gate, word)
+        return explain_alone.outcome(gate, word)
     if word == "breach":
         # Several tails are judged together, and may be beyond the limit before the quantile's own band is.
         whole = " of the tail from there on" if (gate.get("detail") or {}).get("tails", 1) > 1 else ""
@@ -271,45 +212,3 @@ def _outcome(gate: Mapping[str, Any]) -> str:
     if needed is None:
         return "inconclusive, no decision in sight at these rates"
     return f"inconclusive, about {needed} more window{'' if needed == 1 else 's'}"
-
-
-def _alarm(gate: Mapping[str, Any], word: str) -> str:
-    detail = gate.get("detail") or {}
-    raised, limit = detail.get("alarm", 0.0), detail.get("alarm_limit", 0.0)
-    level = f"alarm {_number(raised, False)} of {limit:,.0f}"
-    return f"unlike its past, {level}; it only advises" if word == "breach" else f"like its past, {level}"
-
-
-def _windows(count: int) -> str:
-    return f"{count} window{'' if count == 1 else 's'}"
-
-
-def percent(value: float) -> str:
-    """Return a relative difference, signed: +12 %."""
-    size = abs(value) * 100
-    digits = 0 if size >= 10 else 1 if size >= 0.1 else 2
-    return f"{value * 100:+.{digits}f} %"
-
-
-def points(value: float, *, signed: bool = False) -> str:
-    """Return a difference of shares in percentage points."""
-    return f"{_number(value * 100, signed)} pp"
-
-
-def share(value: float | None) -> str:
-    """Return a share in per cent."""
-    return "-" if value is None else f"{_number(value * 100, False)} %"
-
-
-def amount(value: float, unit: str, *, signed: bool = False) -> str:
-    """Return a value in its unit; seconds below one are shown in milliseconds."""
-    if unit == "s" and abs(value) < 1:
-        return f"{_number(value * 1000, signed)} ms"
-    return f"{_number(value, signed)} {unit}".rstrip()
-
-
-def _number(value: float, signed: bool) -> str:
-    size = abs(value)
-    digits = 0 if size >= 10 else 1 if size >= 1 else 2 if size >= 0.1 else 3
-    text = f"{value:{'+' if signed else ''}.{digits}f}"
-    return text if size < 1e6 else f"{value:{'+' if signed else ''}.3g}"

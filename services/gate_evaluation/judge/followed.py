@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from services.gate_evaluation.judge.histograms import Frame
 from services.gate_evaluation.judge.measures import (
     Cohort,
@@ -48,7 +50,7 @@ def _quantile(histograms: list[ExponentialHistogram | ExplicitHistogram], q: flo
     try:
         for histogram in histograms:
             frame.place(histogram)
-        cells = sum(frame.place(histogram) for histogram in histograms)
+        cells = np.sum([frame.place(histogram) for histogram in histograms], axis=0)
     except MeasureError:
         return None
     return frame.quantile(frame.tails(cells), q if q is not None else _TAIL)

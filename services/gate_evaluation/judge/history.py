@@ -45,8 +45,8 @@ class History:
         self.tick(window)
         if window.late:
             return
-        for comparison in self._timed:
-            comparison.follow(window)
+        for timed in self._timed:
+            timed.follow(window)
         if window.a is None or window.b is None:
             return
         a, b = without(window.a, window.resets), without(window.b, window.resets)
@@ -63,8 +63,8 @@ class History:
         """Tell the gates that count in time when the next window lies: as long as it is, whatever the plan asked."""
         start = window.epoch if window.epoch is not None else self.clock
         self.clock = start + (window.seconds or self.window_seconds)
-        for comparison in self._timed:
-            comparison.tick(start, self.clock)
+        for timed in self._timed:
+            timed.tick(start, self.clock)
 
     def begin(self) -> None:
         """Begin a rollout: what was last known of a canary was of another."""

@@ -75,7 +75,8 @@ class Lane:
     @classmethod
     def from_list(cls, values: Sequence[float]) -> "Lane":
         """Continue from `to_list`."""
-        return cls(*values[:8], whole=Whole(*values[8:]))
+        events, total, seen, all_events, all_total, canary, expected, exposed, *whole = values
+        return cls(events, total, seen, all_events, all_total, canary, expected, exposed, Whole(*whole))
 
 
 def expected_events(smoothed: float, x: float) -> float:
