@@ -1,5 +1,6 @@
 """From the judge's verdict to the event that carries it."""
 
+import math
 from typing import Any
 
 from penstock import ids
@@ -77,6 +78,9 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, win
     for name in ("limit_absolute", "pass_asked", "pass_effective", "samples_needed", "weight", "recent"):
         if (value := getattr(gate, name)) is not None:
             detail[name] = value
+    tolerance = planned.margins()[0]
+    if tolerance is not None and tolerance.absolute:
+        detail["tolerance_absolute"] = tolerance.absolute
     detail |= _told(planned)
     return GateVerdict(
         gate=gate.name,
@@ -84,8 +88,8 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, win
         word=Word(gate.word),
         final=gate.final,
         authority=Authority(gate.authority),
-        canary=Side(n=gate.counts.get("canary_total", 0.0), value=_finite(gate.canary)),
-        baseline=Side(n=gate.counts.get("baseline_total", 0.0), value=_finite(gate.baseline)),
+        canary=_side(gate, "canary", gate.canary),
+        baseline=_side(gate, "baseline", gate.baseline),
         estimate=_finite(gate.estimate),
         low=_finite(gate.low),
         high=_finite(gate.high),
@@ -100,12 +104,19 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, win
         # What an alarm on the past has not raised is evidence of nothing.
         evidence_pass=None if isinstance(planned, OwnHistoryGate | BurnRateGate) else _finite(gate.log10_p),
         threshold=verdict.log10_limit,
+        threshold_pass=-math.log10(plan.budget.false_pass),
         windows_needed=gate.windows_needed,
         no_data=_no_data(gate, doubt),
         doubt=doubt,
         flags=("blamed",) if gate.blamed else (),
         detail=detail,
     )
+
+
+def _side(gate: judge.GateVerdict, cohort: str, value: float | None) -> Side:
+    """Return what a cohort showed; a gauge counts instances, which are no events."""
+    events = None if gate.kind == "gauge" else _finite(gate.counts.get(cohort))
+    return Side(n=gate.counts.get(f"{cohort}_total", 0.0), events=events, value=_finite(value))
 
 
 def _told(gate: Gate) -> dict[str, Any]:

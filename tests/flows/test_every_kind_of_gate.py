@@ -62,6 +62,12 @@ def test_each_kind_is_measured_from_telemetry_judged_and_told_in_a_sentence() ->
     for gate in shop.verdicts[-1].gates:
         assert gate.no_data is None, gate
         assert None not in (gate.canary.value, gate.baseline.value, gate.estimate, gate.evidence), gate
+        assert (gate.threshold, gate.threshold_pass) == (pytest.approx(2.0), pytest.approx(1.30103))
+        if gate.kind != "own_history":
+            assert gate.canary.n > 0
+            assert gate.windows_needed is not None
+            assert gate.detail["samples_needed"] >= gate.windows_needed
+            assert (gate.canary.events is None) is (gate.kind == "gauge")
         assert explained(shop, gate.gate) == clause(gate)
         assert "None" not in clause(gate)
         if gate.low is not None and gate.high is not None:

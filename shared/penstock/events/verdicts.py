@@ -45,7 +45,8 @@ class NoDataReason(StrEnum):
 
 
 class Side(Value):
-    """What one cohort showed: events of n in this window; and the statistic of the rollout in the metric's own unit."""
+    """What one cohort showed: in this window `events` (errors, values beyond the edge compared, occurrences) of `n`
+    (requests, instances, exposure); and the statistic of the rollout, in the metric's own unit."""
 
     n: float = 0
     events: float | None = None
