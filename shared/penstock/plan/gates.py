@@ -64,12 +64,20 @@ class GateBase(Strict):
         tolerance, margin = self.margins()
         if tolerance is None or margin is None:
             return self
+        hard = self.most()
+        if hard is not None and (hard.relative < margin.relative or hard.absolute < margin.absolute):
+            said = f"hard_limit is {_shown(hard)}, pass_margin {_shown(margin)}"
+            raise ValueError(f"{said}: below the pass margin it would ask for more than a pass")
         if not (tolerance.relative > 0 or tolerance.absolute > 0):
             raise ValueError("the tolerance is zero: a change too small to matter would be a breach")
         if margin.relative < tolerance.relative or margin.absolute < tolerance.absolute:
             said = f"pass_margin is {_shown(margin)}, tolerance {_shown(tolerance)}"
             raise ValueError(f"{said}: a pass margin must not be the smaller one in either part")
         return self
+
+    def most(self) -> "Margin | ShareMargin | None":
+        """Return what an undecided stage may at most be promoted with; None where the plan states nothing."""
+        return None
 
     def margins(self) -> "tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]":
         """Return tolerance and pass margin as they apply; None where the kind has none to compare."""
@@ -86,6 +94,11 @@ class RatioGate(GateBase):
     direction: Direction = Direction.UP
     tolerance: ShareMargin = _shares("10%", "0.05pp")
     pass_margin: ShareMargin = _shares("50%", "0.25pp")
+    hard_limit: ShareMargin | None = None
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin."""
@@ -100,6 +113,11 @@ class QuantileGate(GateBase):
     unit: Literal["s", "ms"] = "s"
     tolerance: Margin = _margin("5%")
     pass_margin: Margin | None = None
+    hard_limit: Margin | None = None
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin; without one it is 10 % below p90 and 20 % from there on."""
@@ -114,12 +132,17 @@ class MeanGate(GateBase):
     direction: Direction = Direction.UP
     tolerance: Margin = _margin("5%")
     pass_margin: Margin = _margin("20%")
+    hard_limit: Margin | None = None
 
     @model_validator(mode="after")
     def _only_upward(self) -> Self:
         if self.direction is not Direction.UP:
             raise ValueError("a mean is judged upward only, by its tail: direction must be up")
         return self
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin."""
@@ -134,6 +157,11 @@ class GaugeGate(GateBase):
     direction: Direction = Direction.UP
     tolerance: Margin = _margin("5%")
     pass_margin: Margin = _margin("10%")
+    hard_limit: Margin | None = None
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin."""
@@ -147,6 +175,11 @@ class CountGate(GateBase):
     direction: Direction = Direction.BOTH
     tolerance: Margin = _margin("10%")
     pass_margin: Margin = _margin("30%")
+    hard_limit: Margin | None = None
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin."""

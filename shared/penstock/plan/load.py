@@ -139,6 +139,10 @@ def _stage(stage: dict[str, Any], where: str, gates: dict[str, Any], names: set[
             yield Problem(f"{where}.gates", f"there is no gate {gate!r}; there are: {known}")
         elif _only_advises(gates[gate]):
             yield Problem(f"{where}.gates", f"{gate!r} only advises: no stage can wait for it to pass")
+    judged = _list(stage.get("gates")) or list(gates)
+    bounded = stage.get("on_inconclusive") == "promote_if_bounded"
+    if bounded and not any(isinstance(gates.get(gate), dict) and gates[gate].get("hard_limit") for gate in judged):
+        yield Problem(f"{where}.on_inconclusive", "`promote_if_bounded` needs a `hard_limit` at a gate of the stage")
     bake = stage.get("bake")
     if isinstance(bake, dict):
         low, high = bake.get("min"), bake.get("max")
