@@ -8,6 +8,7 @@ from penstock.events import Word
 from penstock.events.verdicts import NoDataReason
 from penstock.explain import explain_gate
 from penstock.plan import load_plan
+from services.console.pages.site import gate_words
 from services.console.words import clause, told_word
 from tests.support.shop import HEAD, Shop
 from tests.support.slice import deploy
@@ -70,6 +71,10 @@ def test_each_kind_is_measured_from_telemetry_judged_and_told_in_a_sentence() ->
             assert (gate.canary.events is None) is (gate.kind == "gauge")
         assert explained(shop, gate.gate) == clause(gate)
         assert "None" not in clause(gate)
+        cells = gate_words(gate)
+        assert (cells["limit"] == "–") is (gate.kind in {"burn_rate", "own_history"}), cells
+        assert (cells["band"] == "–") is (gate.kind == "own_history"), cells
+        assert "–" not in (cells["canary"], cells["baseline"], cells["difference"])
         if gate.low is not None and gate.high is not None:
             assert gate.estimate is not None
             assert gate.low <= gate.estimate <= gate.high
