@@ -88,9 +88,8 @@ class BurnComparison:
         self.born: float | None = None
 
     def tick(self, start: float, end: float) -> None:
-        """Tell when the next window lies (seconds on one clock), whether or not it will be read."""
+        """Tell when the next window lies (seconds on one clock)."""
         self._window = (start, end)
-        self.spans.now = end
 
     def follow(self, window: Window) -> None:
         """Do nothing: what burns between rollouts is not the canary's."""

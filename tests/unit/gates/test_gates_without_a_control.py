@@ -244,6 +244,19 @@ def test_the_service_is_followed_whole_whatever_the_exposure() -> None:
     assert value_of([fine, explicit([1.0], (2.0,))], 0.9) is None
 
 
+def test_a_canary_of_a_small_share_is_seen_by_its_share_of_the_service() -> None:
+    rng = np.random.default_rng(2)
+    taught = History((OWN,), POINT_S)
+    for _ in range(FEWEST + 13):
+        taught.learn(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
+    judge = Judge.start(JudgeSpec((OWN,), min_bake=40, max_bake=40, window_seconds=POINT_S), taught)
+    for _ in range(12):
+        canary, baseline = cohort(float(rng.poisson(4)), 200.0), cohort(float(rng.poisson(198)), 19_800.0)
+        gate = judge.observe(Window(canary=canary, baseline=baseline), None).gates[0]
+    assert gate.canary == pytest.approx(0.01, rel=0.3)
+    assert gate.word is not Word.BREACH
+
+
 def test_a_past_without_the_metric_is_an_outage_and_one_without_requests_is_idle() -> None:
     judge = Judge.start(JudgeSpec((OWN,), min_bake=5, max_bake=5))
     said = [judge.observe(window, None).gates[0] for window in (Window(), Window(canary=cohort(0.0, 0.0)))]
