@@ -2,9 +2,12 @@
 
 from typing import NamedTuple
 
-from penstock import explain
+from penstock import figures
 from penstock.events import GateVerdict
 from penstock.events.verdicts import Direction
+
+_WITHOUT_LIMIT = frozenset({"burn_rate", "own_history"})
+"""Kinds whose limit is no difference: a certainty over several spans, an alarm."""
 
 
 class Difference(NamedTuple):
@@ -29,7 +32,7 @@ class Difference(NamedTuple):
     @property
     def limit_words(self) -> str:
         """The limit with the sign of its side; a dash where there is none."""
-        return "–" if self.limit is None else explain.towards(self.direction, abs(self.limit), self._show)
+        return "–" if self.limit is None else figures.towards(self.direction, abs(self.limit), self._show)
 
     @property
     def band(self) -> str:
@@ -39,7 +42,7 @@ class Difference(NamedTuple):
         return f"{self.words(self.low, '−∞')} … {self.words(self.high, '∞')}"
 
     def _show(self, value: float) -> str:
-        return explain.points(value, signed=True) if self.in_points else explain.percent(value)
+        return figures.points(value, signed=True) if self.in_points else figures.percent(value)
 
 
 def difference_of(gate: GateVerdict) -> Difference:
@@ -54,6 +57,8 @@ def difference_of(gate: GateVerdict) -> Difference:
         points = _towards(side, float(limit))
         return Difference(gate.absolute, gate.absolute_low, gate.absolute_high, points, True, side)
     relative = gate.tolerance_effective if gate.tolerance_effective is not None else gate.tolerance
+    if gate.kind in _WITHOUT_LIMIT:
+        relative = None
     return Difference(gate.estimate, gate.low, gate.high, _towards(side, relative), False, side)
 
 

@@ -11,6 +11,7 @@ _GROUNDS: dict[Why, str] = {
     Why.GATES_PASSED: "all gates passed",
     Why.GATE_BREACHED: "a gate was breached",
     Why.INCONCLUSIVE: "the bake ended without a verdict",
+    Why.BOUNDED: "the bake ended without a verdict, and every gate is bounded below its hard limit",
     Why.NO_DATA: "a gate has no data, and not measured is not passed",
     Why.DATA_RETURNED: "data is back",
     Why.PERSON: "a person asked for it",

@@ -1,6 +1,6 @@
 """Numbers and verdicts as people read them: shares, seconds, values in their unit, words."""
 
-from penstock import explain
+from penstock import explain, figures
 from penstock.events import Authority, GateVerdict, Word
 
 _SHARES = frozenset({"ratio", "slo", "burn_rate"})
@@ -35,9 +35,9 @@ def value_of(gate: GateVerdict, side: str) -> str:
     value = (gate.canary if side == "canary" else gate.baseline).value
     if value is None:
         return "–"
-    if gate.kind in _SHARES:
-        return explain.share(value)
-    return explain.amount(value, gate.unit or "")
+    if gate.kind in _SHARES or gate.detail.get("follows") == "share":
+        return figures.share(value)
+    return figures.amount(value, gate.unit or "")
 
 
 def told_word(gate: GateVerdict) -> str:

@@ -24,7 +24,7 @@ from penstock.plan import Plan, hash_of
 from penstock.rollout import Phase, RolloutState, evolve
 
 from . import evidence
-from .judge import Cohort, History, Reason, Window, WindowVerdict, Word
+from .judge import Cohort, GateKind, History, Reason, Window, WindowVerdict, Word
 from .reporting import report
 from .specs import judge_spec
 from .state import TargetState, dump, load, pack, plan_of, unpack
@@ -117,9 +117,11 @@ def _belongs(rollout: RolloutState, window: WindowClosed) -> bool:
 
 
 def _learn(state: TargetState, measured: Window) -> TargetState:
-    if measured.a is None or measured.b is None:
+    spec = judge_spec(state.plan)
+    halved = measured.a is not None and measured.b is not None
+    if not halved and not any(gate.kind is GateKind.OWN_HISTORY for gate in spec.gates):
         return state
-    history = History.from_doc(judge_spec(state.plan).gates, unpack(state.history))
+    history = History.from_doc(spec.gates, unpack(state.history), spec.window_seconds)
     history.learn(measured)
     return msgspec.structs.replace(state, history=pack(history.to_doc()))
 

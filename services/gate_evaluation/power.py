@@ -5,11 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.gate_evaluation.judge.burn import PAIRS, BurnComparison
 from services.gate_evaluation.judge.comparisons import Comparison
 from services.gate_evaluation.judge.counts import CountsComparison, degradation
 from services.gate_evaluation.judge.grids import kl_inverse
 from services.gate_evaluation.judge.history import History
+from services.gate_evaluation.judge.own_history import OwnHistoryComparison
+from services.gate_evaluation.judge.past import FEWEST, POINT_S
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, JudgeSpec, weights_of
+from services.gate_evaluation.power_alone import Sight, of_burn, of_own_history
 
 _MARGIN_NATS = 3.3
 _ERRORS_UNKNOWN = 0.005
@@ -29,6 +33,7 @@ class Help(StrEnum):
     SYNTHETIC_TRAFFIC = "synthetic_traffic"
     POOL_ENDPOINTS = "pool_endpoints"
     ABSOLUTE_TOLERANCE = "absolute_tolerance"
+    LONGER_PAST = "longer_past"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +78,57 @@ class _Noise:
 def power(
     spec: JudgeSpec, traffic_per_s: float, split: float, rates: Mapping[str, float], history: History | None = None
 ) -> tuple[GatePower, ...]:
-    """Return what every gate with a control group can see.
+    """Return what every gate can see.
 
     Args:
         spec: gates, budgets and bake.
         traffic_per_s: requests a second of the whole service.
-        split: canary share.
+        split: canary share; 1 is for gates without a control group only.
         rates: baseline rate of each ratio metric (events a request), value of each gauge or count; unknown: as the
             history has it, or 0.5 %.
         history: what A/A windows taught of the same gates; None: the noise that is assumed before any.
     """
     weights = weights_of(spec)
     learned = history if history is not None else History(spec.gates, spec.window_seconds)
-    return tuple(
-        _gate_power(
-            spec, gate, weights[gate.name], traffic_per_s * spec.window_seconds, split,
-            _rate(gate, rates, comparison), _noise(gate, comparison, learned),
-        )
-        for gate, comparison in zip(spec.gates, learned.comparisons, strict=True)
-        if gate.kind not in (GateKind.BURN_RATE, GateKind.OWN_HISTORY)
+    requests = traffic_per_s * spec.window_seconds
+    found = []
+    for gate, comparison in zip(spec.gates, learned.comparisons, strict=True):
+        if isinstance(comparison, BurnComparison):
+            found.append(_burn_power(gate, of_burn(gate, spec, requests * split), spec, requests, split))
+        elif isinstance(comparison, OwnHistoryComparison):
+            found.append(_past_power(gate, of_own_history(comparison, spec, split), spec))
+        elif split < 1.0 or gate.kind is GateKind.SLO:
+            rate, noise = _rate(gate, rates, comparison), _noise(gate, comparison, learned)
+            found.append(_gate_power(spec, gate, weights[gate.name], requests, split, rate, noise))
+    return tuple(found)
+
+
+def _burn_power(gate: GateSpec, sight: Sight, spec: JudgeSpec, requests: float, split: float) -> GatePower:
+    """Return what a burn rate sees: it waits for its short span, and with too little traffic nothing is certain."""
+    windows, speaks = sight.windows_for_margin, PAIRS[0].short / spec.window_seconds
+    helps: list[tuple[Help, float]] = []
+    if speaks > spec.max_bake:
+        helps.append((Help.LONGER_BAKE, speaks))
+    if sight.more > 1.0 and math.isfinite(sight.more):
+        if split * sight.more <= 1.0:
+            helps.append((Help.LARGER_SHARE, split * sight.more))
+        helps += [(Help.SYNTHETIC_TRAFFIC, requests * sight.more), (Help.POOL_ENDPOINTS, math.ceil(sight.more))]
+    return GatePower(
+        gate.name, str(gate.kind), sight.events_per_window, sight.tolerance, min(sight.visible, _VISIBLE_AT_MOST),
+        windows, 1.0, sight.noise, 0.0, not helps and windows is not None, tuple(helps),
+    )  # fmt: skip
+
+
+def _past_power(gate: GateSpec, sight: Sight, spec: JudgeSpec) -> GatePower:
+    helps: list[tuple[Help, float]] = []
+    if sight.points < FEWEST:
+        helps.append((Help.LONGER_PAST, (FEWEST - sight.points) * POINT_S / 3600.0))
+    windows = sight.windows_for_margin or 0.0
+    if windows > spec.max_bake:
+        helps.append((Help.LONGER_BAKE, windows))
+    return GatePower(
+        gate.name, str(gate.kind), sight.events_per_window, sight.tolerance, min(sight.visible, _VISIBLE_AT_MOST),
+        windows, 1.0, sight.noise, float(sight.points), not helps, tuple(helps),
     )  # fmt: skip
 
 
@@ -108,7 +145,8 @@ def _gate_power(
     need = math.log(1.0 / (spec.alpha * weight)) + _MARGIN_NATS
     events = 1.0 if gate.kind is GateKind.GAUGE else requests * split * rate
     tolerance, margin = degradation(gate.fail_at, rate), degradation(gate.pass_at, rate)
-    per_window = events * (1.0 - split)
+    # An objective is a test of the canary alone; all others share the nats with the baseline's own chance.
+    per_window = events if gate.kind is GateKind.SLO else events * (1.0 - split)
     visible = _visible(gate, need * _phi(gate, noise.fail, per_window, rate), per_window, spec.max_bake, tolerance)
     found = _windows(gate, need * _phi(gate, noise.fail, per_window, rate), per_window, tolerance, margin)
     clear = math.log(1.0 / spec.alpha_pass) + 1.0

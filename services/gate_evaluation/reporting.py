@@ -1,12 +1,25 @@
 """From the judge's verdict to the event that carries it."""
 
+import math
 from typing import Any
 
 from penstock import ids
 from penstock.events import Authority, Doubt, GateVerdict, NoDataReason, Side, StageJudged, WindowClosed, Word
 from penstock.events.verdicts import Direction
-from penstock.plan import Plan, hash_of
-from penstock.plan.gates import CountGate, GaugeGate, MeanGate, QuantileGate, RatioGate
+from penstock.plan import (
+    BurnRateGate,
+    CountGate,
+    Gate,
+    GaugeGate,
+    MeanGate,
+    OwnHistoryGate,
+    Plan,
+    QuantileGate,
+    RatioGate,
+    SloGate,
+    hash_of,
+    reads_of,
+)
 from penstock.rollout import RolloutState
 
 from . import judge
@@ -18,6 +31,8 @@ _REASON_OF = {
     Doubt.MORE_BAD_THAN_ALL: NoDataReason.TOO_FEW_SAMPLES,
 }
 _ABSENT = {NoDataReason.TELEMETRY_OUTAGE, NoDataReason.METRIC_NEVER_SEEN}
+_IN_UNITS = (QuantileGate, MeanGate, GaugeGate, OwnHistoryGate)
+_DIRECTED = (RatioGate, GaugeGate, CountGate, OwnHistoryGate)
 SOURCE = "/penstock/gate_evaluation"
 
 
@@ -56,21 +71,25 @@ def report(
 def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, window: WindowClosed) -> GateVerdict:
     doubt = window.doubts.get(gate.name)
     planned = plan.gates[gate.name]
-    unit = planned.unit if isinstance(planned, QuantileGate | MeanGate | GaugeGate) else None
-    direction = planned.direction if isinstance(planned, RatioGate | GaugeGate | CountGate) else Direction.UP
+    unit = planned.unit if isinstance(planned, _IN_UNITS) else None
+    direction = planned.direction if isinstance(planned, _DIRECTED) else Direction.UP
     detail: dict[str, Any] = {key: value for key, value in gate.detail.items() if _finite(value) is not None}
     detail |= {f"window_{name}": value for name, value in gate.counts.items()}
-    for name in ("limit_absolute", "pass_asked", "pass_effective", "samples_needed", "weight"):
+    for name in ("limit_absolute", "pass_asked", "pass_effective", "samples_needed", "weight", "recent"):
         if (value := getattr(gate, name)) is not None:
             detail[name] = value
+    tolerance = planned.margins()[0]
+    if tolerance is not None and tolerance.absolute:
+        detail["tolerance_absolute"] = tolerance.absolute
+    detail |= _told(planned)
     return GateVerdict(
         gate=gate.name,
         kind=gate.kind,
         word=Word(gate.word),
         final=gate.final,
         authority=Authority(gate.authority),
-        canary=Side(n=gate.counts.get("canary_total", 0.0), value=_finite(gate.canary)),
-        baseline=Side(n=gate.counts.get("baseline_total", 0.0), value=_finite(gate.baseline)),
+        canary=_side(gate, "canary", gate.canary),
+        baseline=_side(gate, "baseline", gate.baseline),
         estimate=_finite(gate.estimate),
         low=_finite(gate.low),
         high=_finite(gate.high),
@@ -82,14 +101,33 @@ def _gate(plan: Plan, gate: judge.GateVerdict, verdict: judge.WindowVerdict, win
         tolerance_effective=_finite(gate.tolerance_effective),
         direction=None if direction is Direction.UP else direction,
         evidence=_finite(gate.log10_f),
-        evidence_pass=_finite(gate.log10_p),
+        # What an alarm on the past has not raised is evidence of nothing.
+        evidence_pass=None if isinstance(planned, OwnHistoryGate | BurnRateGate) else _finite(gate.log10_p),
         threshold=verdict.log10_limit,
+        threshold_pass=-math.log10(plan.budget.false_pass),
         windows_needed=gate.windows_needed,
         no_data=_no_data(gate, doubt),
         doubt=doubt,
         flags=("blamed",) if gate.blamed else (),
         detail=detail,
     )
+
+
+def _side(gate: judge.GateVerdict, cohort: str, value: float | None) -> Side:
+    """Return what a cohort showed; a gauge counts instances, which are no events."""
+    events = None if gate.kind == "gauge" else _finite(gate.counts.get(cohort))
+    return Side(n=gate.counts.get(f"{cohort}_total", 0.0), events=events, value=_finite(value))
+
+
+def _told(gate: Gate) -> dict[str, Any]:
+    """Return what the plan says that a reader of the numbers needs."""
+    match gate:
+        case SloGate(quantile=float() as quantile):
+            return {"quantile": quantile, "limit_unit": gate.unit}
+        case OwnHistoryGate():
+            return {"follows": str(reads_of(gate))}
+        case _:
+            return {}
 
 
 def _no_data(gate: judge.GateVerdict, doubt: Doubt | None) -> NoDataReason | None:

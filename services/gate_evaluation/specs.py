@@ -4,10 +4,27 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import assert_never
 
-from penstock.plan import Gate, Plan, QuantileGate, load_plan
-from penstock.plan.gates import BurnRateGate, CountGate, GaugeGate, Margin, MeanGate, RatioGate, ShareMargin, SloGate
+from penstock.plan import (
+    BurnRateGate,
+    CountGate,
+    Gate,
+    GaugeGate,
+    Margin,
+    MeanGate,
+    OwnHistoryGate,
+    Plan,
+    QuantileGate,
+    RatioGate,
+    Reads,
+    ShareMargin,
+    SloGate,
+    load_plan,
+    reads_of,
+)
 
 from . import judge as j
+
+_PER_SECOND = {"s": 1.0, "ms": 1000.0}
 
 
 @lru_cache(maxsize=256)
@@ -55,7 +72,10 @@ def _gate(name: str, gate: Gate) -> j.GateSpec:
             passing = _margin(gate.pass_margin) if gate.pass_margin is not None else None
             return replace(common, q=gate.quantile, tolerance=_margin(gate.tolerance), pass_margin=passing)
         case SloGate():
-            return replace(common, slo_max=gate.objective, pass_margin=_margin(gate.pass_margin))
+            most = gate.objective if gate.below is None else gate.below * _PER_SECOND[gate.unit]
+            return replace(common, q=gate.quantile, slo_max=most, pass_margin=_margin(gate.pass_margin))
+        case OwnHistoryGate():
+            return replace(common, q=gate.quantile, bad=j.Direction(gate.direction))
         case BurnRateGate():
             # The plan states the largest share of bad events, the judge the share of good ones.
             return replace(common, objective=1.0 - gate.objective, period=gate.period)
@@ -70,8 +90,9 @@ def _margin(margin: Margin | ShareMargin) -> j.Margin:
 def metric_key(gate: Gate) -> str:
     """Return what a gate reads: gates with the same key share one reading of the window."""
     where = ",".join(f"{name}={value}" for name, value in sorted(gate.where.items()))
-    if isinstance(gate, RatioGate | SloGate | BurnRateGate):
-        bad = gate.bad_metric or ",".join(f"{name}={value}" for name, value in sorted(gate.bad.items()))
-        return f"share|{gate.metric}|{where}|{bad}"
-    kind = "histogram" if isinstance(gate, QuantileGate | MeanGate) else gate.kind
-    return f"{kind}|{gate.metric}|{where}"
+    reads = reads_of(gate)
+    if reads is not Reads.SHARE:
+        return f"{reads}|{gate.metric}|{where}"
+    assert isinstance(gate, RatioGate | SloGate | BurnRateGate | OwnHistoryGate)
+    bad = gate.bad_metric or ",".join(f"{name}={value}" for name, value in sorted(gate.bad.items()))
+    return f"{reads}|{gate.metric}|{where}|{bad}"

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from penstock.events import Cohort, Doubt
-from penstock.plan import BurnRateGate, CountGate, Gate, GaugeGate, MeanGate, QuantileGate, RatioGate, SloGate
+from penstock.plan import (
+    BurnRateGate,
+    Gate,
+    MeanGate,
+    OwnHistoryGate,
+    QuantileGate,
+    RatioGate,
+    Reads,
+    SloGate,
+    reads_of,
+)
 from penstock.targets import parse_target
 
 from .frames import Part, Role, Temporality
@@ -118,7 +128,7 @@ def _first(point: Attributes, resource: Attributes, names: tuple[str, ...]) -> s
 def _uses(name: str, gate: Gate) -> Iterator[tuple[str, _Use]]:
     where = _all(gate.where)
     match gate:
-        case RatioGate() | SloGate() | BurnRateGate():
+        case RatioGate() | SloGate() | BurnRateGate() | OwnHistoryGate() if reads_of(gate) is Reads.SHARE:
             yield gate.metric, _Use(name, gate, where, _all(gate.bad) if gate.bad else None, only_bad=False)
             if gate.bad_metric:
                 yield gate.bad_metric, _Use(name, gate, where, None, only_bad=True)
@@ -126,35 +136,32 @@ def _uses(name: str, gate: Gate) -> Iterator[tuple[str, _Use]]:
             yield gate.metric, _Use(name, gate, where, None, only_bad=False)
 
 
+_ROLES = {Reads.HISTOGRAM: Role.DISTRIBUTION, Reads.LEVEL: Role.LEVEL, Reads.AMOUNT: Role.AMOUNT}
+
+
 def _parts(use: _Use, traits: Traits, point: Attributes, resource: Attributes) -> Iterator[Part]:
-    doubt = _doubt(use.gate, traits)
-    match use.gate:
-        case RatioGate() | SloGate() | BurnRateGate():
-            bad = use.only_bad or (use.bad is not None and use.bad(point, resource))
-            if not use.only_bad:
-                yield Part(use.name, Role.TOTAL, doubt)
-            if bad:
-                yield Part(use.name, Role.BAD, doubt)
-        case QuantileGate() | MeanGate():
-            yield Part(use.name, Role.DISTRIBUTION, doubt)
-        case GaugeGate():
-            yield Part(use.name, Role.LEVEL, doubt)
-        case CountGate():
-            yield Part(use.name, Role.AMOUNT, doubt)
+    doubt, reads = _doubt(use.gate, traits), reads_of(use.gate)
+    if reads is not Reads.SHARE:
+        yield Part(use.name, _ROLES[reads], doubt)
+        return
+    if not use.only_bad:
+        yield Part(use.name, Role.TOTAL, doubt)
+    if use.only_bad or (use.bad is not None and use.bad(point, resource)):
+        yield Part(use.name, Role.BAD, doubt)
 
 
 def _doubt(gate: Gate, traits: Traits) -> str:
     histogram = traits.form in {Form.EXPLICIT, Form.EXPONENTIAL}
-    match gate:
-        case QuantileGate() | MeanGate():
+    match reads_of(gate):
+        case Reads.HISTOGRAM:
             return _doubt_of_distribution(gate, traits) if histogram else Doubt.WRONG_KIND
-        case GaugeGate():
+        case Reads.LEVEL:
             return "" if traits.form is Form.LEVEL else Doubt.WRONG_KIND
         case _:
             return "" if histogram or traits.form is Form.COUNTER else Doubt.WRONG_KIND
 
 
-def _doubt_of_distribution(gate: QuantileGate | MeanGate, traits: Traits) -> str:
+def _doubt_of_distribution(gate: Gate, traits: Traits) -> str:
     # Edges made for milliseconds put nearly every request measured in seconds into one bucket.
     if traits.default_edges and traits.unit in {"s", ""}:
         return Doubt.DEFAULT_BUCKETS
@@ -164,7 +171,9 @@ def _doubt_of_distribution(gate: QuantileGate | MeanGate, traits: Traits) -> str
         return Doubt.NEGATIVE_VALUES
     if isinstance(gate, MeanGate):
         return Doubt.NO_SUM if traits.no_sum else ""
-    return Doubt.OTHER_UNIT if traits.unit in {"s", "ms", "us", "ns"} - {gate.unit} else ""
+    if isinstance(gate, QuantileGate | SloGate):
+        return Doubt.OTHER_UNIT if traits.unit in {"s", "ms", "us", "ns"} - {gate.unit} else ""
+    return ""
 
 
 def _all(patterns: Mapping[str, str]) -> Matches:

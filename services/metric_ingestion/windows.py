@@ -9,7 +9,7 @@ from typing import Any
 from penstock import ids
 from penstock.chain import Document
 from penstock.events import Closing, Cohort, Doubt, Event, WindowClosed, WindowsRefused
-from penstock.plan import Plan
+from penstock.plan import Gate, Plan, Reads, reads_of
 
 from .measures import measures_of, requests_of, split_of
 from .slots import Slot
@@ -47,7 +47,7 @@ def nanoseconds(instant: datetime) -> int:
 def adopted(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Document:
     """Return the document of a target that is watched by this plan from `now` on; windows that are open stay so."""
     length = round(plan.windows.length * 1e9)
-    kinds = {name: gate.kind for name, gate in plan.gates.items()}
+    kinds = {name: _kind_of(gate) for name, gate in plan.gates.items()}
     traffic = [name for kind in _TRAFFIC_KINDS for name, found in kinds.items() if found == kind]
     begun = state.document.get("next", now // length * length)
     # Windows of another length begin at their own next multiple; what lies before it belongs to no window.
@@ -60,11 +60,21 @@ def adopted(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Documen
         "widen": plan.windows.widen,
         "refused": False,
         "gates": dict(kinds),
-        "counts_bad": sorted(name for name, gate in plan.gates.items() if gate.kind in {"ratio", "slo", "burn_rate"}),
+        "counts_bad": sorted(name for name, gate in plan.gates.items() if reads_of(gate) is Reads.SHARE),
         "traffic": traffic[0] if traffic else "",
         "next": begun if same else start,
         "since": state.document["since"] if same else start,
     }
+
+
+def _kind_of(gate: Gate) -> str:
+    """Return the kind whose measure a gate reads: objectives of latency and own histories have no form of their own."""
+    if gate.kind == "own_history" or (gate.kind == "slo" and gate.quantile is not None):
+        return _READ_AS[reads_of(gate)]
+    return gate.kind
+
+
+_READ_AS = {Reads.SHARE: "ratio", Reads.HISTOGRAM: "quantile", Reads.LEVEL: "gauge", Reads.AMOUNT: "count"}
 
 
 def reviewed(state: TargetState, target: str) -> Step | None:

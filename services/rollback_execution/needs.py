@@ -7,6 +7,7 @@ from penstock.plan import (
     FlagStep,
     Gate,
     Margin,
+    OwnHistoryGate,
     Plan,
     QuantileGate,
     RatioGate,
@@ -58,11 +59,17 @@ def _step(step: FlagStep | WebhookStep) -> Step:
 
 
 def _yardsticks(plan: Plan) -> dict[str, Yardstick]:
-    return {name: _yardstick(gate) for name, gate in plan.gates.items()}
+    found = {name: _yardstick(gate) for name, gate in plan.gates.items()}
+    return {name: yardstick for name, yardstick in found.items() if yardstick is not None}
 
 
-def _yardstick(gate: Gate) -> Yardstick:
+def _yardstick(gate: Gate) -> Yardstick | None:
     match gate:
+        case OwnHistoryGate():
+            # What has no margin and may only advise keeps nobody from calling users well.
+            return None
+        case SloGate(quantile=float() as quantile):
+            return _by("level", _QUANTILE_MARGIN, _QUANTILE_MARGIN, level=nearest_level(quantile))
         case RatioGate():
             return _by("ratio", gate.tolerance, gate.pass_margin, gate.direction)
         case SloGate():

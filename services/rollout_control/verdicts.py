@@ -16,6 +16,7 @@ from penstock.events import (
 from penstock.plan import NoDataAction, OnInconclusive
 from penstock.rollout import LIVE, Phase
 
+from .bounded import bounded
 from .course import Course, ground_of
 from .state import DEAD_MAN
 
@@ -61,6 +62,9 @@ def _final(course: Course, verdict: StageJudged) -> None:
         case Word.INCONCLUSIVE:
             stage = course.stage
             policy = stage.on_inconclusive if stage is not None else OnInconclusive.HOLD
+            if policy is OnInconclusive.PROMOTE_IF_BOUNDED and bounded(course.plan, _binding(course, verdict), verdict):
+                course.pass_stage(ground_of(verdict, Why.BOUNDED))
+                return
             _undecided(course, ground_of(verdict, Why.INCONCLUSIVE), policy.value)
         case Word.NO_DATA:
             _undecided(course, ground_of(verdict, Why.NO_DATA), _no_data_action(course, verdict))

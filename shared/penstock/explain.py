@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from . import explain_alone
+from .figures import amount, percent, points, share, towards, windows
+
 _NO_DATA = {
     "no_traffic": "one of the cohorts served no requests",
     "telemetry_outage": "no telemetry arrived",
@@ -42,8 +45,9 @@ def explain_gate(gate: Mapping[str, Any]) -> str:
     """
     name = gate["gate"]
     if gate.get("no_data"):
-        return f"{name}: no data, {_why_no_data(gate)}"
-    return f"{name} {_difference(gate)}{_band(gate)}{_limit(gate)}: {_outcome(gate)}{_warning(gate)}"
+        return f"{name}: no data, {_why_no_data(gate)}{_until(gate)}"
+    numbers = f"{_difference(gate)}{_band(gate)}{_lately(gate)}{_limit(gate)}"
+    return f"{name} {numbers}: {_outcome(gate)}{_warning(gate)}"
 
 
 def explain_verdict(event: Mapping[str, Any]) -> list[str]:
@@ -64,6 +68,13 @@ def _why_no_data(gate: Mapping[str, Any]) -> str:
     return f"{_DOUBTS.get(doubt, doubt)} ({doubt})"
 
 
+def _until(gate: Mapping[str, Any]) -> str:
+    needed = gate.get("windows_needed")
+    if needed is None or gate["kind"] != "own_history":
+        return ""
+    return f": of its own past, which takes about {windows(needed)} more"
+
+
 def _warning(gate: Mapping[str, Any]) -> str:
     doubt = gate.get("doubt")
     return "" if doubt is None else f"; {_DOUBTS.get(doubt, doubt)}"
@@ -72,8 +83,8 @@ def _warning(gate: Mapping[str, Any]) -> str:
 def _headline(event: Mapping[str, Any]) -> str:
     word = str(event["word"]).replace("_", " ")
     state = "final" if event.get("final") else "still watching"
-    windows = event.get("judged", 0)
-    line = f"{word} ({state}) after {windows} judged window{'' if windows == 1 else 's'}"
+    judged = event.get("judged", 0)
+    line = f"{word} ({state}) after {judged} judged window{'' if judged == 1 else 's'}"
     evidence, threshold = event.get("evidence"), event.get("threshold")
     if evidence is not None and threshold is not None:
         line += f"; evidence of harm 1 in {_odds(evidence)} under no harm, a breach needs 1 in {_odds(threshold)}"
@@ -96,9 +107,8 @@ def _odds(log10: float) -> str:
 
 
 def _difference(gate: Mapping[str, Any]) -> str:
-    if gate["kind"] in ("slo", "burn_rate"):
-        value, budget = _value(gate, "canary"), _value(gate, "baseline")
-        return "not measured yet" if value is None else f"{share(value)} bad of a budget of {share(budget)}"
+    if gate["kind"] in explain_alone.KINDS:
+        return explain_alone.difference(gate)
     absolute, unit = gate.get("absolute"), gate.get("unit")
     if absolute is not None and unit:
         return amount(absolute, unit, signed=True)
@@ -108,13 +118,33 @@ def _difference(gate: Mapping[str, Any]) -> str:
     return "not measured yet" if estimate is None else percent(estimate)
 
 
-def _value(gate: Mapping[str, Any], side: str) -> float | None:
-    found = (gate.get(side) or {}).get("value")
-    return float(found) if found is not None else None
+def _lately(gate: Mapping[str, Any]) -> str:
+    """Return the difference over the recent windows where it visibly lies beyond what the whole rollout shows."""
+    recent, low, high = (gate.get("detail") or {}).get("recent"), gate.get("low"), gate.get("high")
+    if recent is None or gate["kind"] == "own_history":
+        return ""
+    if (low is None or recent >= low) and (high is None or recent <= high):
+        return ""
+    show = _of_gate(gate)
+    text = show(recent)
+    return "" if text in {show(bound) for bound in (low, high) if bound is not None} else f", lately {text},"
+
+
+def _of_gate(gate: Mapping[str, Any]) -> Callable[[float], str]:
+    """Return how a relative difference of this gate is shown."""
+    baseline, unit = explain_alone.value_of(gate, "baseline"), gate.get("unit")
+    if gate["kind"] in explain_alone.KINDS:
+        return lambda value: share((baseline or 0.0) * (1.0 + value))
+    if baseline is not None and (unit or gate["kind"] == "ratio"):
+        shown = _shower(gate["kind"], unit)
+        return lambda value: str(shown(baseline * value))
+    return percent
 
 
 def _band(gate: Mapping[str, Any]) -> str:
     unit = gate.get("unit")
+    if gate["kind"] in explain_alone.KINDS:
+        return explain_alone.band(gate)
     pairs: Sequence[tuple[Any, Any]] = (
         (gate.get("absolute_low"), gate.get("absolute_high")),
         (gate.get("low"), gate.get("high")),
@@ -144,8 +174,10 @@ def _shower(kind: str, unit: str | None) -> Any:
 
 
 def _limit(gate: Mapping[str, Any]) -> str:
+    if gate["kind"] in explain_alone.KINDS:
+        return explain_alone.limit(gate)
     tolerance = gate.get("tolerance_effective")
-    if tolerance is None or gate["kind"] in ("slo", "burn_rate", "own_history"):
+    if tolerance is None:
         return ""
     unit, limit = gate.get("unit"), (gate.get("detail") or {}).get("limit_absolute")
     show: Callable[[float], str]
@@ -158,13 +190,6 @@ def _limit(gate: Mapping[str, Any]) -> str:
     return f" against a limit of {towards(gate.get('direction'), size, show)}{_snapped(gate, tolerance)}"
 
 
-def towards(direction: str | None, size: float, show: Callable[[float], str]) -> str:
-    """Return a limit with the sign of the direction that is worse; both ways: ±10 %."""
-    if direction == "both":
-        return show(size).replace("+", "±")
-    return show(-size if direction == "down" else size)
-
-
 def _snapped(gate: Mapping[str, Any], effective: float) -> str:
     asked = gate.get("tolerance")
     if asked is None or gate["kind"] not in ("quantile", "mean") or math.isclose(asked, effective, abs_tol=5e-4):
@@ -174,6 +199,8 @@ def _snapped(gate: Mapping[str, Any], effective: float) -> str:
 
 def _outcome(gate: Mapping[str, Any]) -> str:
     word, needed = str(gate["word"]), gate.get("windows_needed")
+    if gate["kind"] == "own_history":
+        return explain_alone.outcome(gate, word)
     if word == "breach":
         # Several tails are judged together, and may be beyond the limit before the quantile's own band is.
         whole = " of the tail from there on" if (gate.get("detail") or {}).get("tails", 1) > 1 else ""
@@ -185,34 +212,3 @@ def _outcome(gate: Mapping[str, Any]) -> str:
     if needed is None:
         return "inconclusive, no decision in sight at these rates"
     return f"inconclusive, about {needed} more window{'' if needed == 1 else 's'}"
-
-
-def percent(value: float) -> str:
-    """Return a relative difference, signed: +12 %."""
-    size = abs(value) * 100
-    digits = 0 if size >= 10 else 1 if size >= 0.1 else 2
-    return f"{value * 100:+.{digits}f} %"
-
-
-def points(value: float, *, signed: bool = False) -> str:
-    """Return a difference of shares in percentage points."""
-    return f"{_number(value * 100, signed)} pp"
-
-
-def share(value: float | None) -> str:
-    """Return a share in per cent."""
-    return "-" if value is None else f"{_number(value * 100, False)} %"
-
-
-def amount(value: float, unit: str, *, signed: bool = False) -> str:
-    """Return a value in its unit; seconds below one are shown in milliseconds."""
-    if unit == "s" and abs(value) < 1:
-        return f"{_number(value * 1000, signed)} ms"
-    return f"{_number(value, signed)} {unit}".rstrip()
-
-
-def _number(value: float, signed: bool) -> str:
-    size = abs(value)
-    digits = 0 if size >= 10 else 1 if size >= 1 else 2 if size >= 0.1 else 3
-    text = f"{value:{'+' if signed else ''}.{digits}f}"
-    return text if size < 1e6 else f"{value:{'+' if signed else ''}.3g}"

@@ -81,6 +81,7 @@ NAMES: dict[type[BaseModel], str] = {
     gates.CountGate: "gates: count",
     gates.SloGate: "gates: slo",
     gates.BurnRateGate: "gates: burn_rate",
+    gates.OwnHistoryGate: "gates: own_history",
     gates.Margin: "Margins",
     gates.ShareMargin: "Margins of shares",
     model.Stage: "stages",

@@ -1,17 +1,16 @@
 """Error-budget burn of the canary alone over the standard pairs of spans: it holds, and proves nothing more."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from services.gate_evaluation.judge.bank import Bank
 from services.gate_evaluation.judge.codec import pack, unpack
 from services.gate_evaluation.judge.dispersion import Residual
-from services.gate_evaluation.judge.measures import Cohort, Ratio
+from services.gate_evaluation.judge.measures import Cohort, Ratio, Window
 from services.gate_evaluation.judge.parts import Context, Part
 from services.gate_evaluation.judge.reading import Description, Reading
+from services.gate_evaluation.judge.spans import Spans
 from services.gate_evaluation.judge.spec import GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
 
@@ -25,39 +24,10 @@ class Pair(NamedTuple):
 
 
 PAIRS = (Pair(14.4, 3600, 300), Pair(6, 21600, 1800), Pair(1, 259200, 21600))
-_FINE, _COARSE = 30.0, 300.0
-_FINE_KEPT, _COARSE_KEPT = 10, 864
 _MONTH = 30 * 86400.0
 _SPENDING = math.log(math.pi**2 / 6.0 * len(PAIRS))
 _LIMIT = math.log(1000.0)
-
-
-class Spans:
-    """Events and totals of the last five minutes in half minutes, and of the last three days in five minutes."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.fine: list[list[float]] = []
-        self.coarse: list[list[float]] = []
-        self.clock = 0.0
-
-    def add(self, events: float, total: float) -> None:
-        """Take one window."""
-        for kept, grain, most in ((self.fine, _FINE, _FINE_KEPT), (self.coarse, _COARSE, _COARSE_KEPT)):
-            width = max(grain, self.seconds)
-            if not kept or int(self.clock // width) != int((self.clock - self.seconds) // width):
-                kept.append([0.0, 0.0])
-                del kept[: -max(int(most * grain / width), 1)]
-            kept[-1][0] += events
-            kept[-1][1] += total
-        self.clock += self.seconds
-
-    def over(self, span: float) -> tuple[float, float]:
-        """Return events and total of the last `span` seconds (as far as they go back)."""
-        fine = span <= _FINE * _FINE_KEPT
-        kept, width = (self.fine, max(_FINE, self.seconds)) if fine else (self.coarse, max(_COARSE, self.seconds))
-        last = kept[-max(round(span / width), 1) :]
-        return sum(item[0] for item in last), sum(item[1] for item in last)
+_HALVINGS = 30
 
 
 def excess(events: float, total: float, rate: float) -> float:
@@ -71,12 +41,36 @@ def excess(events: float, total: float, rate: float) -> float:
     return total * (p * math.log(p / rate) + rest)
 
 
+def bounds(events: float, total: float, nats: float) -> tuple[float, float]:
+    """Return the lowest and the highest rate that `nats` of certainty do not exclude."""
+    rate = events / total
+    low = _edge(lambda at: excess(events, total, at) >= nats, 0.0, rate)
+    high = _edge(lambda at: excess(total - events, total, 1.0 - at) < nats, rate, 1.0)
+    return low, high
+
+
+def _edge(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Return where `holds` changes from true at `low` to false at `high`."""
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return 0.5 * (low + high)
+
+
+def certain_after(looks: int) -> float:
+    """Return the nats that make a burn certain, of any pair and at any look up to this one."""
+    return _SPENDING + 2.0 * math.log(max(looks, 1)) + _LIMIT
+
+
 class BurnComparison:
-    """State of one burn-rate gate: a union bound over looks and pairs at 0.001, so it may be read at any time."""
+    """State of one burn-rate gate: a union bound over looks and pairs at 0.001, so it may be read at any time.
+
+    Spans are counted on the clock of the windows, which ingestion may have widened or stretched.
+    """
 
     prior_sds: tuple[float, ...] = ()
 
-    def __init__(self, gate: GateSpec, first_lane: int, seconds: float) -> None:
+    def __init__(self, gate: GateSpec, first_lane: int) -> None:
         assert gate.objective is not None
         self.gate = gate
         self.fail_margin = gate.fail_at
@@ -84,8 +78,21 @@ class BurnComparison:
         self.budget = 1.0 - gate.objective
         # The factors spend 2 %, 5 % and 10 % of a budget of thirty days over their long spans.
         self.pairs = tuple(pair._replace(factor=pair.factor * gate.period / _MONTH) for pair in PAIRS)
-        self.spans = Spans(seconds)
+        self._window = (0.0, 0.0)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a rollout: its canary has burnt nothing yet."""
+        self.spans = Spans()
         self.looks = 0
+        self.born: float | None = None
+
+    def tick(self, start: float, end: float) -> None:
+        """Tell when the next window lies (seconds on one clock)."""
+        self._window = (start, end)
+
+    def follow(self, window: Window) -> None:
+        """Do nothing: what burns between rollouts is not the canary's."""
 
     def relax(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
@@ -116,14 +123,19 @@ class BurnComparison:
             return Reading(NoData.TELEMETRY_OUTAGE)
         if measure.total <= 0:
             return Reading(NoData.NO_TRAFFIC)
-        self.spans.add(measure.events, measure.total)
+        self.born = self._window[0] if self.born is None else self.born
+        self.spans.add(*self._window, measure.events, measure.total)
         self.looks += 1
-        best = max(self._certain(pair) for pair in self.pairs)
-        beyond = best - _SPENDING - 2.0 * math.log(self.looks) - _LIMIT
+        beyond = max(self._certain(pair) for pair in self.pairs) - self._needed
         return Reading(None, (), {"canary": measure.events, "canary_total": measure.total}, beyond=beyond)
 
+    @property
+    def _needed(self) -> float:
+        """Nats that make a burn certain now."""
+        return certain_after(self.looks)
+
     def _certain(self, pair: Pair) -> float:
-        if self.spans.clock < pair.short:
+        if self.born is None or self.spans.now - self.born < pair.short - 1e-6:
             return 0.0
         spans = (self.spans.over(pair.long), self.spans.over(pair.short))
         return min(excess(*counts, pair.factor * self.budget) for counts in spans)
@@ -138,8 +150,12 @@ class BurnComparison:
             for span in (pair.long, pair.short):
                 events, total = self.spans.over(span)
                 detail[f"burn_{int(span)}s"] = events / total / self.budget if total > 0 else 0.0
+        detail["factor"] = self.pairs[0].factor
         events, total = self.spans.over(PAIRS[0].long)
-        return Description(canary=events / total if total > 0 else None, baseline=self.budget, detail=detail)
+        if not total > 0:
+            return Description(baseline=self.budget, detail=detail)
+        low, high = (bound / self.budget - 1.0 for bound in bounds(events, total, self._needed))
+        return Description(events / total, self.budget, band=(low, high), detail=detail)
 
     def log_nulls(self) -> None:
         """Return None: there is no ratio to bound."""
@@ -150,18 +166,19 @@ class BurnComparison:
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
-        kept = {name: pack(np.array(item).reshape(-1, 2)) for name, item in self._kept().items()}
-        return {**kept, "clock": self.spans.clock, "looks": self.looks}
-
-    def _kept(self) -> dict[str, list[list[float]]]:
-        return {"fine": self.spans.fine, "coarse": self.spans.coarse}
+        return {
+            "spans": [pack(array) for array in self.spans.arrays()],
+            "now": self.spans.now,
+            "born": self.born,
+            "looks": self.looks,
+        }
 
     def restore(self, doc: dict[str, object]) -> None:
         """Continue from `to_doc`."""
-        fine, coarse, clock, looks = doc["fine"], doc["coarse"], doc["clock"], doc["looks"]
-        assert isinstance(fine, dict)
-        assert isinstance(coarse, dict)
-        assert isinstance(clock, (int, float))
+        spans, now, born, looks = doc["spans"], doc["now"], doc["born"], doc["looks"]
+        assert isinstance(spans, list)
+        assert isinstance(now, (int, float))
+        assert born is None or isinstance(born, (int, float))
         assert isinstance(looks, int)
-        self.spans.fine, self.spans.coarse = unpack(fine).tolist(), unpack(coarse).tolist()
-        self.spans.clock, self.looks = clock, looks
+        self.spans.restore([unpack(array) for array in spans], now)
+        self.born, self.looks = born, looks

@@ -33,6 +33,7 @@ class Comparison(Protocol):
         """Prior standard deviation of each of its lanes."""
         ...
 
+    def begin(self) -> None: ...
     def relax(self, margin: Margin) -> None: ...
     def anchor(self) -> list[float]: ...
     def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]: ...
@@ -48,19 +49,19 @@ class Comparison(Protocol):
     def restore(self, doc: dict[str, object]) -> None: ...
 
 
-def build(gates: Sequence[GateSpec], window_seconds: float) -> tuple[list[Comparison], dict[str, TailSource]]:
+def build(gates: Sequence[GateSpec]) -> tuple[list[Comparison], dict[str, TailSource]]:
     """Return a comparison for each gate, in order, and the histogram sources that they share."""
     found: list[Comparison] = []
     sources: dict[str, TailSource] = {}
     lane = 0
     for gate in gates:
-        comparison = _one(gate, lane, sources, window_seconds)
+        comparison = _one(gate, lane, sources)
         lane += len(comparison.prior_sds)
         found.append(comparison)
     return found, sources
 
 
-def _one(gate: GateSpec, lane: int, sources: dict[str, TailSource], window_seconds: float) -> Comparison:
+def _one(gate: GateSpec, lane: int, sources: dict[str, TailSource]) -> Comparison:
     match gate.kind:
         case GateKind.RATIO | GateKind.COUNT:
             return CountsComparison(gate, lane)
@@ -73,9 +74,9 @@ def _one(gate: GateSpec, lane: int, sources: dict[str, TailSource], window_secon
         case GateKind.SLO:
             return SloComparison(gate, lane)
         case GateKind.BURN_RATE:
-            return BurnComparison(gate, lane, window_seconds)
+            return BurnComparison(gate, lane)
         case GateKind.OWN_HISTORY:
-            return OwnHistoryComparison(gate, lane, window_seconds)
+            return OwnHistoryComparison(gate, lane)
         case _:
             assert_never(gate.kind)
 

@@ -55,6 +55,10 @@ class CountsComparison:
         self._rare: dict[Role, int] = {}
         self._span = (slice(0, 0), slice(0, 0))
 
+    def begin(self) -> None:
+        """Begin a rollout: nothing is known of its canary."""
+        self.lane.begin()
+
     def relax(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
         self.fail_margin = margin
@@ -184,6 +188,7 @@ class CountsComparison:
             return
         if judged and one is not None:
             self.lane.run(*one, *two)
+            self.lane.whole.add_counts(*one, *two)
         self.lane.absorb(*two)
 
     def describe(self, bank: Bank) -> Description:
@@ -193,23 +198,25 @@ class CountsComparison:
             return Description(
                 tolerance=degradation(gate.fail_at, lane.rate), pass_margin=degradation(gate.pass_at, lane.rate)
             )
+        rate = lane.rate
         return Description(
             canary=lane.canary / lane.exposed,
             baseline=lane.expected / lane.exposed,
-            tolerance=degradation(gate.fail_at, lane.rate),
-            pass_margin=degradation(gate.pass_at, lane.rate),
+            tolerance=degradation(gate.fail_at, rate),
+            pass_margin=degradation(gate.pass_at, rate),
             gain_f=max(self._gain(bank, row, beyond=True) for row, _ in self._fail),
             gain_p=min(self._gain(bank, row, beyond=False) for row, _ in self._pass),
+            whole=lane.whole.pair,
         )
 
     def _gain(self, bank: Bank, row: int, *, beyond: bool) -> float:
         """Return the nats a window about the present ratio, if it lies beyond (or short of) the row's null."""
-        n, other = float(bank.n_canary[self.index]), float(bank.n_baseline[self.index])
-        ratio, null = self.lane.ratio, float(bank.t0[row])
+        n, other = bank.n_canary.item(self.index), bank.n_baseline.item(self.index)
+        ratio, null = self.lane.ratio, bank.t0.item(row)
         outside = ratio > null if null >= 1.0 else ratio < null
         if outside is not beyond:
             return 0.0
-        return count_gain(n * self.lane.rate * other / (n + other), ratio, null, float(bank.phi[row]))
+        return count_gain(n * self.lane.rate * other / (n + other), ratio, null, bank.phi.item(row))
 
     def log_nulls(self) -> None:
         """Return None: the rows' own nulls are fixed."""

@@ -13,6 +13,7 @@ from services.gate_evaluation.judge.parts import Context, Part, Role, even, inte
 from services.gate_evaluation.judge.reading import Description, Reading
 from services.gate_evaluation.judge.spec import Direction, GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
+from services.gate_evaluation.judge.whole import Whole, shifted
 
 _SIDES = {Direction.UP: (1,), Direction.DOWN: (-1,), Direction.BOTH: (1, -1)}
 _LOCAL = 0.15
@@ -36,9 +37,15 @@ class GaugeComparison:
         self.gate = gate
         self.fail_margin = gate.fail_at
         self.index = first_lane
-        self.level = self.canary = self.baseline = self.seen = self.judged = self.local = 0.0
+        self.level = self.seen = 0.0
+        self.begin()
         self._margins: list[tuple[int, int, bool]] = []  # (row, 0 tolerance or 1 pass margin, down)
         self._window = (0.0, 1.0)
+
+    def begin(self) -> None:
+        """Begin a rollout: nothing is known of its canary."""
+        self.canary = self.baseline = self.judged = self.local = 0.0
+        self.whole = Whole()
 
     def relax(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
@@ -128,14 +135,15 @@ class GaugeComparison:
             self.canary += step * (one.sum / one.count - self.canary)
             self.baseline += step * (two.sum / two.count - self.baseline)
             self.local += max(step, _LOCAL) * (self._window[0] - self.local)
+            self.whole.add(self._window[0], two.sum / two.count, 1.0 / self._window[1])
         self._absorb_level(two.sum / two.count)
 
     def describe(self, bank: Bank) -> Description:
         """Return how the gate stands over the recent windows."""
-        nulls = {which: float(bank.t0[row]) for row, which, _ in self._margins}
+        nulls = {which: bank.t0.item(row) for row, which, _ in self._margins}
         if not self.judged > 0:
             return Description(tolerance=abs(nulls[0] - 1.0), pass_margin=abs(nulls[1] - 1.0))
-        sd = float(bank.sd[self._at.start])
+        sd = bank.sd.item(self._at.start)
         ratio = math.log(self.canary / self.baseline)
         past = [(ratio - math.log(nulls[which])) / sd for which in (0, 1)]
         up = nulls[0] > 1.0
@@ -147,6 +155,7 @@ class GaugeComparison:
             gain_f=0.5 * past[0] ** 2 if (past[0] > 0) == up else 0.0,
             gain_p=0.5 * past[1] ** 2 if (past[1] < 0) == up else 0.0,
             detail={"sd": sd},
+            whole=shifted(self.whole),
         )
 
     def log_nulls(self) -> None:
@@ -158,10 +167,12 @@ class GaugeComparison:
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
-        return {"means": [self.level, self.canary, self.baseline, self.seen, self.judged, self.local]}
+        means = [self.level, self.canary, self.baseline, self.seen, self.judged, self.local]
+        return {"means": [*means, *self.whole.to_list()]}
 
     def restore(self, doc: dict[str, object]) -> None:
         """Continue from `to_doc`."""
         means = doc["means"]
         assert isinstance(means, list)
-        self.level, self.canary, self.baseline, self.seen, self.judged, self.local = means
+        self.level, self.canary, self.baseline, self.seen, self.judged, self.local = means[:6]
+        self.whole = Whole(*means[6:])

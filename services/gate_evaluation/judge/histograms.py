@@ -1,7 +1,8 @@
 """A metric's histograms on one set of edges: placed, coarsened where scales differ, turned into upper tails."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from services.gate_evaluation.judge.measures import ExplicitHistogram, Exponenti
 Histogram = ExponentialHistogram | ExplicitHistogram
 _MARGIN = 24
 _WIDEST = 4096
+_ROWS = 1
+_LN2 = math.log(2.0)
 
 
 def coarsened(counts: Floats, offset: int, steps: int) -> tuple[Floats, int]:
@@ -22,11 +25,19 @@ def coarsened(counts: Floats, offset: int, steps: int) -> tuple[Floats, int]:
     return np.bincount(index, weights=counts).astype(np.float64), first
 
 
+class Cells(NamedTuple):
+    """Where a frame's cells lie: the scale of exponential ones, the first edge, how many."""
+
+    scale: int | None
+    low: int
+    size: int
+
+
 class Frame:
     """Edges common to all histograms of a metric, and smoothed counts on them.
 
-    Edge e is the lower boundary of cell e. `recent` is the smoothed baseline; `canary`, `baseline` are running sums of
-    the rollout (for estimates). Exponential frames grow when values leave them, and coarsen to the coarsest scale seen.
+    Edge e is the lower boundary of cell e; the one row of `sums` is the smoothed baseline. Exponential frames grow when
+    values leave them, and coarsen to the coarsest scale seen.
     """
 
     def __init__(self) -> None:
@@ -35,7 +46,7 @@ class Frame:
         self.low = 0
         self.size = 0
         self.seen = 0.0
-        self.sums: Floats = np.zeros((3, 0))  # recent, canary, baseline
+        self.sums: Floats = np.zeros((_ROWS, 0))
         self.changed = 0
 
     @property
@@ -68,7 +79,8 @@ class Frame:
         cells = np.zeros(self.size)
         start = offset - self.low
         cells[start : start + counts.size] = counts
-        cells[0] += histogram.zero_count
+        if histogram.zero_count:
+            cells[0] += histogram.zero_count
         return cells
 
     def place_both(self, first: Histogram, second: Histogram) -> tuple[Floats, Floats]:
@@ -85,7 +97,7 @@ class Frame:
         if not self.bounds:
             self.bounds = bounds
             self.size = len(bounds) + 1
-            self.sums = np.zeros((3, self.size))
+            self.sums = np.zeros((_ROWS, self.size))
         return np.asarray(histogram.counts, dtype=np.float64)
 
     def _reach(self, first: int, last: int) -> None:
@@ -96,7 +108,7 @@ class Frame:
         low, high = low - _MARGIN, high + _MARGIN
         if high - low > _WIDEST:
             raise MeasureError("histogram", [Problem("offset", "values span too many buckets: lower the scale")])
-        sums = np.zeros((3, high - low))
+        sums = np.zeros((_ROWS, high - low))
         if self.size:
             sums[:, self.low - low : self.low - low + self.size] = self.sums
         self.low, self.size, self.sums = low, high - low, sums
@@ -111,18 +123,26 @@ class Frame:
             self.sums = np.stack([counts for counts, _ in merged])
             self.low, self.size = merged[0][1], self.sums.shape[1]
 
+    @property
+    def cells(self) -> "Cells":
+        """Where the cells lie now."""
+        return Cells(self.scale, self.low, self.size)
+
+    def moved(self, counts: Floats, before: "Cells") -> Floats:
+        """Return counts of cells that lay elsewhere before, on the cells as they lie now."""
+        offset = before.low
+        if self.scale is not None and before.scale is not None and before.scale > self.scale:
+            counts, offset = coarsened(counts, offset, before.scale - self.scale)
+        out = np.zeros(self.size)
+        out[offset - self.low : offset - self.low + counts.size] = counts
+        return out
+
     def absorb(self, cells: Floats) -> None:
         """Take one window of the baseline into the smoothed counts."""
         self.seen += 1.0
         step = max(1.0 / self.seen, FORGET)
         recent = self.sums[0]
         recent += step * (cells - recent)
-
-    def run(self, canary: Floats, baseline: Floats) -> None:
-        """Take one window into the rollout's running counts."""
-        self.sums[1:] *= 1.0 - FORGET
-        self.sums[1] += canary
-        self.sums[2] += baseline
 
     def tails(self, cells: Floats) -> Floats:
         """Return the counts above each edge, by n - edge: index 0 is above everything; shape (size + 1,)."""
@@ -143,7 +163,7 @@ class Frame:
     def log_edge(self, edge: int) -> float:
         """Return ln of the value at an edge (frame index); -inf at or below zero."""
         if self.scale is not None:
-            return float((self.low + edge) * math.log(2.0) * 2.0**-self.scale)
+            return (self.low + edge) * math.ldexp(_LN2, -self.scale)
         if edge <= 0:
             return -math.inf
         value = self.bounds[min(edge - 1, len(self.bounds) - 1)]
@@ -160,18 +180,26 @@ class Frame:
 
     def quantile(self, tails: Floats, q: float) -> float | None:
         """Return the value at quantile q by geometric interpolation within its bucket; None without data."""
-        total = tails[-1]
-        if not total > 0:
-            return None
-        wanted = (1.0 - q) * total
-        index = min(max(int(tails.searchsorted(wanted)), 1), self.size)
-        edge = self.size - index
-        inside = float(tails[index] - tails[index - 1])
-        part = (wanted - float(tails[index - 1])) / inside if inside > 0 else 0.0
-        low, high = self.log_edge(edge), self.log_edge(edge + 1)
-        if not math.isfinite(low):
-            return math.exp(high)
-        return math.exp(high - part * (high - low))
+        return self.quantiles((tails,), q)[0]
+
+    def quantiles(self, rows: Iterable[Floats], q: float) -> list[float | None]:
+        """Return the value at quantile q of each row of tails."""
+        size, found = self.size, list[float | None]()
+        step = 0.0 if self.scale is None else math.ldexp(_LN2, -self.scale)
+        for tails in rows:
+            wanted = (1.0 - q) * tails.item(-1)
+            index = min(max(int(tails.searchsorted(wanted)), 1), size)
+            beyond, here = tails[index - 1 : index + 1].tolist()
+            part = (wanted - beyond) / (here - beyond) if here > beyond else 0.0
+            edge = size - index
+            if not wanted > 0:
+                found.append(None)
+            elif self.scale is not None:
+                found.append(math.exp((self.low + edge + 1 - part) * step))
+            else:
+                low, high = self.log_edge(edge), self.log_edge(edge + 1)
+                found.append(math.exp(high - part * (high - low) if math.isfinite(low) else high))
+        return found
 
     def middles(self) -> Floats:
         """Return a representative value of each cell (geometric middle)."""
@@ -193,7 +221,7 @@ class Frame:
         assert isinstance(seen, (int, float))
         self.scale, self.bounds = scale, tuple(float(b) for b in bounds)
         self.low, self.seen = low, float(seen)
-        self.sums, self.size = sums.copy(), int(sums.shape[1])
+        self.sums, self.size = sums[:_ROWS].copy(), int(sums.shape[1])
         self.changed += 1
 
 

@@ -6,14 +6,19 @@ from typing import Any
 import numpy as np
 
 from services.gate_evaluation.judge import comparisons as kinds
+from services.gate_evaluation.judge.burn import BurnComparison
 from services.gate_evaluation.judge.bursts import Bursts
 from services.gate_evaluation.judge.codec import pack, unpack
 from services.gate_evaluation.judge.dispersion import Dispersion, Residual
 from services.gate_evaluation.judge.lane import FORGET
 from services.gate_evaluation.judge.measures import Cohort, MeasureError, Window
-from services.gate_evaluation.judge.spec import GateSpec
+from services.gate_evaluation.judge.own_history import OwnHistoryComparison
+from services.gate_evaluation.judge.spec import GateKind, GateSpec
 from services.gate_evaluation.judge.split import SplitNoise
 from services.gate_evaluation.judge.tails import TailSource
+
+_LAYOUTS = {GateKind.MEAN: 2, GateKind.BURN_RATE: 2, GateKind.OWN_HISTORY: 2}
+"""Of kinds whose state was laid out otherwise before: what was kept then is left aside."""
 
 
 class History:
@@ -24,7 +29,10 @@ class History:
 
     def __init__(self, gates: Sequence[GateSpec], window_seconds: float = 60.0) -> None:
         self.gates = tuple(gates)
-        self.comparisons, self.sources = kinds.build(gates, window_seconds)
+        self.window_seconds = window_seconds
+        self.clock = 0.0
+        self.comparisons, self.sources = kinds.build(gates)
+        self._timed = [each for each in self.comparisons if isinstance(each, BurnComparison | OwnHistoryComparison)]
         self.dispersion = Dispersion(kinds.priors(self.comparisons))
         self.bursts = Bursts(self.dispersion.prior.size)
         self.split = SplitNoise()
@@ -33,8 +41,13 @@ class History:
         self.seen: set[str] = set()
 
     def learn(self, window: Window) -> None:
-        """Take one A/A window outside a rollout: dispersion and rates."""
-        if window.a is None or window.b is None or window.late:
+        """Take one window outside a rollout: of the halves dispersion and rates, of the whole service its past."""
+        self.tick(window)
+        if window.late:
+            return
+        for timed in self._timed:
+            timed.follow(window)
+        if window.a is None or window.b is None:
             return
         a, b = without(window.a, window.resets), without(window.b, window.resets)
         self.compare(a, b)
@@ -45,6 +58,20 @@ class History:
         self.windows += 1
         total = requests_of(a) + requests_of(b)
         self.requests += max(1.0 / self.windows, FORGET) * (total - self.requests)
+
+    def tick(self, window: Window) -> None:
+        """Tell the gates that count in time when the next window lies: as long as it is, whatever the plan asked."""
+        start = window.epoch if window.epoch is not None else self.clock
+        self.clock = start + (window.seconds or self.window_seconds)
+        for timed in self._timed:
+            timed.tick(start, self.clock)
+
+    def begin(self) -> None:
+        """Begin a rollout: what was last known of a canary was of another."""
+        for comparison in self.comparisons:
+            comparison.begin()
+        for source in self.sources.values():
+            source.so_far.begin()
 
     def compare(self, a: Cohort, b: Cohort) -> None:
         """Take the difference of the two halves into the dispersion, and nothing else."""
@@ -75,12 +102,16 @@ class History:
                 "lags": pack(lags),
             }
         sources = {
-            name: {"frame": source.frame.to_doc(), "sums": pack(source.frame.sums)}
+            name: {
+                "frame": source.frame.to_doc(),
+                "sums": pack(source.frame.sums),
+                "so_far": pack(source.so_far.to_array()),
+            }
             for name, source in self.sources.items()
         }
         return {
             "version": 1, "windows": self.windows, "requests": self.requests, "seen": sorted(self.seen),
-            "split": self.split.to_list(), "gates": gates, "sources": sources,
+            "split": self.split.to_list(), "clock": self.clock, "gates": gates, "sources": sources,
         }  # fmt: skip
 
     @classmethod
@@ -89,13 +120,15 @@ class History:
         history = cls(gates, window_seconds)
         if not doc:
             return history
-        history.windows, history.requests = doc["windows"], doc["requests"]
+        history.windows, history.requests, history.clock = doc["windows"], doc["requests"], doc.get("clock", 0.0)
         history.seen = set(doc["seen"])
         history.split = SplitNoise.from_list(doc["split"])
         for name, source in history.sources.items():
             if name in doc["sources"]:
                 kept = doc["sources"][name]
                 source.frame.restore(kept["frame"], unpack(kept["sums"]))
+                if "so_far" in kept:
+                    source.so_far.restore(unpack(kept["so_far"]))
         arrays = history.dispersion.arrays()
         for comparison in history.comparisons:
             kept = doc["gates"].get(comparison.gate.name)
@@ -118,8 +151,9 @@ class History:
 
 
 def reads(gate: GateSpec) -> list[Any]:
-    """Return what makes the history of a gate the history of another: kind, metric, quantile, direction."""
-    return [str(gate.kind), gate.metric, gate.q, str(gate.bad)]
+    """Return what makes the history of a gate the history of another: kind, metric, quantile, direction, layout."""
+    layout = [_LAYOUTS[gate.kind]] if gate.kind in _LAYOUTS else []
+    return [str(gate.kind), gate.metric, gate.q, str(gate.bad), *layout]
 
 
 def load(source: TailSource, one: Cohort, two: Cohort) -> None:

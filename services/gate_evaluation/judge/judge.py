@@ -85,6 +85,7 @@ class Judge:
         """
         seconds = spec.window_seconds
         memory = history.copy(spec.gates, seconds) if history is not None else History(spec.gates, seconds)
+        memory.begin()
         return cls(spec, memory, report=report)
 
     @property
@@ -122,6 +123,7 @@ class Judge:
         """
         progress = self._progress
         progress.observed += 1
+        self._history.tick(window)
         if split is not None and split != self._guarded and 0 < split < 1:
             self._guard(split)
         warm = progress.observed <= self.spec.warmup_windows
@@ -157,7 +159,7 @@ class Judge:
         for comparison in history.comparisons:
             reading = Reading(NoData.LATE_DATA) if window.late else comparison.read(bank, canary, baseline)
             if reading.no_data is not None and not window.late:
-                reading = Reading(self._why(reading.no_data, comparison.gate.metric, window))
+                reading = Reading(self._why(reading.no_data, comparison.gate.metric, window), needs=reading.needs)
             readings.append(reading)
         return readings
 

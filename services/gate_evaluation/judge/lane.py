@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, field
 
 from services.gate_evaluation.judge.dispersion import Residual
+from services.gate_evaluation.judge.whole import Whole
 
 FORGET = 0.03
 """Weight of the newest window in a smoothed rate (about 33 windows back)."""
@@ -21,6 +22,7 @@ class Lane:
         seen: windows in the smoothed rate.
         all_events, all_total: baseline events over history and rollout.
         canary, expected, exposed: running canary events, those that the baseline's rate predicts, and canary total.
+        whole: both rates over the whole rollout.
     """
 
     events: float = 0.0
@@ -31,6 +33,12 @@ class Lane:
     canary: float = 0.0
     expected: float = 0.0
     exposed: float = 0.0
+    whole: Whole = field(default_factory=Whole)
+
+    def begin(self) -> None:
+        """Begin a rollout: nothing is known of its canary."""
+        self.canary = self.expected = self.exposed = 0.0
+        self.whole = Whole()
 
     @property
     def rate(self) -> float:
@@ -61,12 +69,14 @@ class Lane:
 
     def to_list(self) -> list[float]:
         """Return the state in the order of the fields."""
-        return list(astuple(self))
+        kept = (self.events, self.total, self.seen, self.all_events, self.all_total)
+        return [*kept, self.canary, self.expected, self.exposed, *self.whole.to_list()]
 
     @classmethod
     def from_list(cls, values: Sequence[float]) -> "Lane":
         """Continue from `to_list`."""
-        return cls(*values)
+        events, total, seen, all_events, all_total, canary, expected, exposed, *whole = values
+        return cls(events, total, seen, all_events, all_total, canary, expected, exposed, Whole(*whole))
 
 
 def expected_events(smoothed: float, x: float) -> float:

@@ -18,6 +18,7 @@ from services.gate_evaluation.judge.reading import Description, Reading
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, Margin
 from services.gate_evaluation.judge.tails import TailSource
 from services.gate_evaluation.judge.verdict import NoData
+from services.gate_evaluation.judge.whole import Whole, shifted
 
 _CAP_AT = 0.995
 _FEW = (0.06, 0.2, 0.6, 1.5, 4.0)
@@ -36,6 +37,12 @@ class MeanComparison:
         self.tail = QuantileComparison(replace(gate, kind=GateKind.QUANTILE, q=_CAP_AT), first_lane + 1, source)
         self._values: tuple[object, Floats] = ((), np.zeros(0))
         self._window = (0.0, 1.0)
+        self.whole = Whole()
+
+    def begin(self) -> None:
+        """Begin a rollout: nothing is known of its canary."""
+        self.tail.begin()
+        self.whole = Whole()
 
     def relax(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
@@ -124,10 +131,12 @@ class MeanComparison:
         return float(recent @ values) / float(recent.sum())
 
     def _means(self) -> tuple[float, float] | None:
-        sums, values = self.source.frame.sums, self._values[1]
-        if values.size != sums.shape[1] or not sums[1].sum() > 0 or not sums[2].sum() > 0:
+        canary, baseline = self.source.so_far.recent
+        values = self._values[1]
+        if values.size + 1 != canary.size or not canary[-1] > 0 or not baseline[-1] > 0:
             return None
-        return float(sums[1] @ values) / float(sums[1].sum()), float(sums[2] @ values) / float(sums[2].sum())
+        one, two = (float(np.diff(tails)[::-1] @ values) / float(tails[-1]) for tails in (canary, baseline))
+        return one, two
 
     def _running(self) -> float:
         means = self._means()
@@ -136,6 +145,9 @@ class MeanComparison:
     def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None:
         """Take the window into the tail's running ratio (the source absorbs the histograms)."""
         self.tail.absorb(canary, baseline, judged=judged)
+        if judged and self.source.loaded:
+            y, sd = self._window
+            self.whole.add(y, self._level(), 1.0 / (sd * sd))
 
     def describe(self, bank: Bank) -> Description:
         """Return how the capped mean stands; the tail's numbers are in the detail."""
@@ -154,6 +166,7 @@ class MeanComparison:
             gain_f=0.5 * past[0] ** 2 if past[0] > 0 else tail.gain_f,
             gain_p=min(0.5 * past[1] ** 2, tail.gain_p) if past[1] < 0 else 0.0,
             detail=detail,
+            whole=shifted(self.whole),
         )
 
     def log_nulls(self) -> None:
@@ -165,8 +178,12 @@ class MeanComparison:
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
-        return self.tail.to_doc()
+        return {"tail": self.tail.to_doc(), "whole": self.whole.to_list()}
 
     def restore(self, doc: dict[str, object]) -> None:
         """Continue from `to_doc`."""
-        self.tail.restore(doc)
+        tail, whole = doc["tail"], doc["whole"]
+        assert isinstance(tail, dict)
+        assert isinstance(whole, list)
+        self.tail.restore(tail)
+        self.whole = Whole(*whole)

@@ -50,7 +50,12 @@ class QuantileComparison:
         self._key: tuple[object, ...] = ()
         self._index: np.ndarray[tuple[int], np.dtype[np.intp]] = np.zeros(0, dtype=np.intp)
         self._interval = False
+        self._told: tuple[tuple[int, ...], tuple[float, float]] = ((), (0.0, 0.0))
         self._nulls: tuple[int, Floats] | None = None
+
+    def begin(self) -> None:
+        """Begin a rollout: nothing is known of its canary (the source forgets its histograms)."""
+        self.lane.begin()
 
     def relax(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
@@ -167,8 +172,8 @@ class QuantileComparison:
         pair, recent = self.source.pair, self.source.recent
         at = self.source.frame.size - edge
         n_a, n_b = self.source.totals
-        x_a, x_b = float(pair[0, at]), float(pair[1, at])
-        smoothed = float(recent[at] / recent[-1]) * (n_a + n_b)
+        x_a, x_b = pair.item(0, at), pair.item(1, at)
+        smoothed = recent.item(at) / recent.item(-1) * (n_a + n_b)
         expected = lanes.expected_events(smoothed, x_a + x_b)
         return lanes.residual(x_a, n_a, x_b, n_b, expected=expected, ratio=ratio)
 
@@ -191,17 +196,17 @@ class QuantileComparison:
         bank.x[self._cells] = a + b
         edge = self._edge
         at = source.frame.size - edge
-        self._window = (float(source.pair[0, at]), n_c, float(source.pair[1, at]), n_b)
+        self._window = (source.pair.item(0, at), n_c, source.pair.item(1, at), n_b)
         self._expect(bank, n_c, n_b, self._window[0] + self._window[2])
-        counts = {"canary": float(source.pair[0, max(at - self._shift[0], 0)]), "canary_total": n_c,
+        counts = {"canary": source.pair.item(0, max(at - self._shift[0], 0)), "canary_total": n_c,
                   "baseline": self._window[2], "baseline_total": n_b}  # fmt: skip
         return Reading(None, (self._residual(edge, self.lane.ratio),), counts)
 
     def _expect(self, bank: Bank, n_c: float, n_b: float, x: float) -> None:
         source, total = self.source, n_c + n_b
         top = source.frame.size + source.frame.low
-        above = [float(source.recent[top - edge]) for edge in self._absolute]
-        scale = total / float(source.recent[-1])
+        above = [source.recent.item(top - edge) for edge in self._absolute]
+        scale = total / source.recent.item(-1)
         smoothed = above[0] * scale
         expected = lanes.expected_events(smoothed, x)
         bank.n_canary[self.index], bank.n_baseline[self.index] = n_c, n_b
@@ -223,31 +228,44 @@ class QuantileComparison:
     def describe(self, bank: Bank) -> Description:
         """Return how the gate stands over the recent windows."""
         frame = self.source.frame
-        canary, baseline = self.source.running
-        if not self._absolute or not canary[-1] > 0:
+        canary, baseline = self.source.so_far.recent
+        if not self._absolute or not canary.item(-1) > 0:
             return Description(tolerance=self.gate.fail_at.relative, pass_margin=self.gate.pass_at.relative)
         edge = self._edge
         at = frame.size - edge
-        here = frame.log_edge(edge)
-        effective = [math.expm1(frame.log_edge(min(edge + k, frame.size)) - here) for k in self._shift]
-        n_c, n_b = float(bank.n_canary[self.index]), float(bank.n_baseline[self.index])
-        share = float(baseline[at] / baseline[-1]) if baseline[-1] > 0 else 0.0
+        effective = self._effective(edge)
+        n_c, n_b, total = bank.n_canary.item(self.index), bank.n_baseline.item(self.index), baseline.item(-1)
+        share = baseline.item(at) / total if total > 0 else 0.0
         events = n_c * share * n_b / (n_c + n_b)
-        ratios = [float(canary[max(at - k, 0)] + 0.5) / float(canary[-1]) / max(share, 1e-12) for k in self._shift]
-        gain_f = count_gain(events, ratios[0], 1.0, float(bank.phi[self._first])) if ratios[0] > 1 else 0.0
-        gain_p = count_gain(events, ratios[1], 1.0, float(bank.phi[self._pass])) if ratios[1] < 1 else 0.0
-        detail = {"edge": math.exp(here), "steps": float(self._shift[0]), "tails": float(len(self._absolute))}
+        per = canary.item(-1) * max(share, 1e-12)
+        ratios = [(canary.item(max(at - k, 0)) + 0.5) / per for k in self._shift]
+        gain_f = count_gain(events, ratios[0], 1.0, bank.phi.item(self._first)) if ratios[0] > 1 else 0.0
+        gain_p = count_gain(events, ratios[1], 1.0, bank.phi.item(self._pass)) if ratios[1] < 1 else 0.0
+        steps, tails = float(self._shift[0]), float(len(self._absolute))
+        detail = {"edge": math.exp(frame.log_edge(edge)), "steps": steps, "tails": tails}
         if frame.scale is not None:
             detail["scale"] = float(frame.scale)
+        recent, whole = self.source.so_far.quantiles(self.q)
         return Description(
-            canary=frame.quantile(canary, self.q),
-            baseline=frame.quantile(baseline, self.q),
+            canary=recent[0] if recent is not None else None,
+            baseline=recent[1] if recent is not None else None,
             tolerance=effective[0],
             pass_margin=effective[1],
             gain_f=gain_f,
             gain_p=gain_p,
             detail=detail,
+            whole=whole,
         )
+
+    def _effective(self, edge: int) -> tuple[float, float]:
+        """Return tolerance and pass margin as the shifts between edges are; they move seldom."""
+        frame, (tolerance, passing) = self.source.frame, self._shift
+        key = (frame.changed, edge, tolerance, passing)
+        if key != self._told[0]:
+            here = frame.log_edge(edge)
+            one, two = (math.expm1(frame.log_edge(min(edge + k, frame.size)) - here) for k in self._shift)
+            self._told = (key, (one, two))
+        return self._told[1]
 
     def _total(self) -> float:
         return float(self.source.frame.sums[0].sum())

@@ -16,22 +16,26 @@ class Reading(msgspec.Struct, frozen=True):
         residuals: one for each lane, around the running estimate, None where too little was expected.
         counts: what was compared.
         beyond: of gates that keep their evidence outside the bank, the nats by which it is over its own limit.
+        needs: of gates that have too few samples, the windows until they have enough.
     """
 
     no_data: NoData | None
     residuals: tuple[Residual | None, ...] = ()
     counts: dict[str, float] = msgspec.field(default_factory=dict)
     beyond: float | None = None
+    needs: int | None = None
 
 
 class Description(msgspec.Struct, frozen=True):
-    """How a gate stands, over the recent windows.
+    """How a gate stands.
 
     Attributes:
-        canary, baseline: the metric's value, in its unit; None when unknown.
+        canary, baseline: the metric's value over the recent windows, in its unit; None when unknown.
         tolerance, pass_margin: relative, as they apply after snapping and smoothing.
         gain_f, gain_p: nats a window that F and P are expected to grow at the present estimate.
         detail: numbers of this kind only.
+        whole: both values over the whole rollout, which the band speaks of; None: no other than the recent ones.
+        band: relative bounds of gates that keep their evidence outside the bank.
     """
 
     canary: float | None = None
@@ -41,6 +45,8 @@ class Description(msgspec.Struct, frozen=True):
     gain_f: float = 0.0
     gain_p: float = 0.0
     detail: dict[str, float] = msgspec.field(default_factory=dict)
+    whole: tuple[float, float] | None = None
+    band: tuple[float, float] | None = None
 
 
 def count_gain(events: float, ratio: float, null: float, phi: float) -> float:

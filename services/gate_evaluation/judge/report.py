@@ -31,10 +31,20 @@ class GateView(msgspec.Struct, frozen=True):
 def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, alpha_pass: float) -> GateVerdict:
     """Return the gate's verdict; `log_e` holds the log evidence of every row of the bank."""
     gate, standing, seen = view.gate, view.standing, view.description
+    recent = relative = _relative(seen.canary, seen.baseline)
+    canary, baseline = seen.canary, seen.baseline
+    if seen.whole is not None:
+        canary, baseline = seen.whole
+        relative = _relative(canary, baseline)
     low, high, moved = _interval(view, log_e, alpha)
+    if relative is not None:
+        # A wider band covers no less, and a reader finds the estimate inside it.
+        low = low if low is None or low < relative else relative
+        high = high if high is None or high > relative else relative
     word, final = _word(standing, bake, alpha, alpha_pass)
     windows = None if final else _windows(standing, seen, bake, alpha, alpha_pass)
-    relative = _relative(seen)
+    if standing.no_data is not None:
+        windows = view.reading.needs
     each = view.reading.counts.get("canary_total", 0.0)
     detail = dict(seen.detail, missing=float(view.missing))
     if moved:
@@ -48,10 +58,10 @@ def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, a
         blamed=word is Word.BREACH,
         weight=standing.weight,
         counts=view.reading.counts,
-        canary=seen.canary,
-        baseline=seen.baseline,
+        canary=canary,
+        baseline=baseline,
         estimate=relative,
-        estimate_absolute=None if seen.canary is None or seen.baseline is None else seen.canary - seen.baseline,
+        estimate_absolute=None if canary is None or baseline is None else canary - baseline,
         low=low,
         high=high,
         log10_f=standing.log_f / _LN10,
@@ -60,27 +70,28 @@ def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, a
         tolerance_effective=seen.tolerance,
         pass_asked=gate.pass_at.relative,
         pass_effective=seen.pass_margin,
-        limit_absolute=_limit_absolute(gate, seen),
+        limit_absolute=_limit_absolute(gate, seen.tolerance, baseline),
         windows_needed=windows,
         samples_needed=None if windows is None else windows * each,
         no_data=standing.no_data,
         detail=detail,
+        recent=recent,
     )
 
 
-def _relative(seen: Description) -> float | None:
-    if seen.canary is None or seen.baseline is None or not seen.baseline > 0:
+def _relative(canary: float | None, baseline: float | None) -> float | None:
+    if canary is None or baseline is None or not baseline > 0:
         return None
-    return seen.canary / seen.baseline - 1.0
+    return canary / baseline - 1.0
 
 
-def _limit_absolute(gate: GateSpec, seen: Description) -> float | None:
-    if seen.baseline is None:
+def _limit_absolute(gate: GateSpec, tolerance: float, baseline: float | None) -> float | None:
+    if baseline is None:
         return None
     if gate.kind is GateKind.RATIO:
         # Not by the effective tolerance: that is relative to a slower rate than the one shown.
-        return max(gate.fail_at.relative * seen.baseline, gate.fail_at.absolute)
-    return seen.tolerance * seen.baseline
+        return max(gate.fail_at.relative * baseline, gate.fail_at.absolute)
+    return tolerance * baseline
 
 
 def _word(standing: Standing, bake: Bake, alpha: float, alpha_pass: float) -> tuple[Word, bool]:
@@ -95,12 +106,14 @@ def _word(standing: Standing, bake: Bake, alpha: float, alpha_pass: float) -> tu
 
 def _interval(view: GateView, log_e: list[float], alpha: float) -> tuple[float | None, float | None, bool]:
     layout = view.layout
+    if view.description.band is not None:
+        return *view.description.band, False
     if layout.low_nulls.size == 0:
         return None, None, False
     low_nulls, high_nulls = layout.low_nulls, layout.high_nulls
     if view.nulls is not None:
         low_nulls, high_nulls = view.nulls, view.nulls[::-1]
-    if not math.isfinite(low_nulls[0]):
+    if not math.isfinite(low_nulls.item(0)):
         return None, None, False
     limit = -math.log(alpha)
     low = crossing(low_nulls, log_e[layout.low], limit)

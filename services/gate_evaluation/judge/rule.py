@@ -46,7 +46,15 @@ class Decision(msgspec.Struct, frozen=True):
 
 def weighted(standings: Sequence[Standing]) -> float:
     """Return ln sum_k w_k F_k over gates with rollback authority: an e-process under any dependence."""
-    terms = [math.log(s.weight) + s.log_f for s in standings if s.authority is Authority.ROLLBACK]
+    return _total([_score(s) for s in standings if s.authority is Authority.ROLLBACK])
+
+
+def _score(standing: Standing) -> float:
+    """Return ln of the gate's share of the whole evidence."""
+    return math.log(standing.weight) + standing.log_f
+
+
+def _total(terms: Sequence[float]) -> float:
     if not terms:
         return -math.inf
     top = max(terms)
@@ -55,7 +63,7 @@ def weighted(standings: Sequence[Standing]) -> float:
 
 def breached(standing: Standing, alpha: float) -> bool:
     """Return whether the gate alone carries a breach: w_k F_k >= 1/alpha."""
-    return math.log(standing.weight) + standing.log_f >= -math.log(alpha)
+    return _score(standing) >= -math.log(alpha)
 
 
 def decide(
@@ -78,16 +86,16 @@ def decide(
         catastrophe: the rule without statistics has fired.
         must_pass: gates without which the stage does not pass; None: all. The others only guard.
     """
-    log_f = weighted(standings)
-    ranked = sorted(standings, key=lambda s: -(s.log_f + math.log(s.weight)))
-    guards = [s for s in ranked if s.authority is Authority.ROLLBACK]
-    blamed = tuple(s.name for s in guards if breached(s, alpha))
-    if catastrophe:
-        return Decision(Word.BREACH, True, Reason.CATASTROPHE, log_f, blamed)
-    if log_f >= -math.log(alpha):
-        return Decision(Word.BREACH, True, Reason.EVIDENCE, log_f, blamed or tuple(s.name for s in guards))
-    binding = [s for s in ranked if s.authority is not Authority.ADVISE]
-    held = tuple(s.name for s in binding if s.authority is Authority.HOLD and breached(s, alpha))
+    log_f, limit = weighted(standings), -math.log(alpha)
+    scored = sorted(((_score(s), s) for s in standings), key=lambda pair: -pair[0])
+    guards = [pair for pair in scored if pair[1].authority is Authority.ROLLBACK]
+    if catastrophe or log_f >= limit:
+        blamed = tuple(s.name for score, s in guards if score >= limit)
+        if catastrophe:
+            return Decision(Word.BREACH, True, Reason.CATASTROPHE, log_f, blamed)
+        return Decision(Word.BREACH, True, Reason.EVIDENCE, log_f, blamed or tuple(s.name for _, s in guards))
+    binding = [s for _, s in scored if s.authority is not Authority.ADVISE]
+    held = tuple(s.name for score, s in scored if s.authority is Authority.HOLD and score >= limit)
     if held:
         return Decision(Word.INCONCLUSIVE, True, Reason.HELD, log_f, held)
     if must_pass is not None:

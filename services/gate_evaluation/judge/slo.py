@@ -8,25 +8,50 @@ from services.gate_evaluation.judge.bank import Bank, Form, Row
 from services.gate_evaluation.judge.dispersion import Residual
 from services.gate_evaluation.judge.lane import FORGET
 from services.gate_evaluation.judge.measures import Cohort, ExplicitHistogram, ExponentialHistogram, Ratio
-from services.gate_evaluation.judge.parts import Context, Part, Role, even
+from services.gate_evaluation.judge.parts import Context, Part, Role, even, interval_rows, ladder
 from services.gate_evaluation.judge.reading import Description, Reading
 from services.gate_evaluation.judge.spec import GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
+from services.gate_evaluation.judge.whole import Whole
 
 _UP = (0.1, 0.2, 0.4, 0.7, 1.1, 1.6)
 _DOWN = (-0.1, -0.3, -0.7, -1.5)
+_FEW = (0.05, 0.15, 0.4, 1.0, 2.0)
+_MOST = 0.999
+Histogram = ExponentialHistogram | ExplicitHistogram
 
 
-def above(histogram: ExponentialHistogram | ExplicitHistogram, limit: float) -> float:
-    """Return how many values certainly lie above `limit`: those in buckets that begin at or beyond it."""
+def above(histogram: Histogram, limit: float) -> tuple[float, float]:
+    """Return how many values certainly lie above `limit`, and how many may: those of the bucket that it cuts join."""
     if isinstance(histogram, ExplicitHistogram):
-        return float(sum(c for low, c in zip(histogram.bounds, histogram.counts[1:], strict=True) if low >= limit))
-    first = math.ceil(math.log2(limit) * 2.0**histogram.scale - 1e-9)
-    return float(sum(histogram.counts[max(first - histogram.offset, 0) :]))
+        lows = (-math.inf, *histogram.bounds)
+        highs = (*histogram.bounds, math.inf)
+        certain = sum(c for low, c in zip(lows, histogram.counts, strict=True) if low >= limit)
+        return float(certain), float(sum(c for high, c in zip(highs, histogram.counts, strict=True) if high > limit))
+    place = math.log2(limit) * 2.0**histogram.scale
+    first, cut = math.ceil(place - _EPS) - histogram.offset, math.floor(place + _EPS) - histogram.offset
+    return float(sum(histogram.counts[max(first, 0) :])), float(sum(histogram.counts[max(cut, 0) :]))
+
+
+def edges_around(histogram: Histogram, limit: float) -> tuple[float, float]:
+    """Return the edges between which values may lie on either side of `limit`; both are it where it is an edge."""
+    if isinstance(histogram, ExplicitHistogram):
+        below = [bound for bound in histogram.bounds if bound <= limit]
+        beyond = [bound for bound in histogram.bounds if bound >= limit]
+        return (max(below) if below else 0.0), (min(beyond) if beyond else math.inf)
+    place, step = math.log2(limit) * 2.0**histogram.scale, 2.0**-histogram.scale
+    return 2.0 ** (math.floor(place + _EPS) * step), 2.0 ** (math.ceil(place - _EPS) * step)
+
+
+_EPS = 1e-9
 
 
 class SloComparison:
-    """State of one SLO gate."""
+    """State of one SLO gate.
+
+    A latency objective is read from buckets, which may be cut by its limit: F counts what certainly lies above, P
+    all that may, so neither says more than is known.
+    """
 
     prior_sds = (0.05,)
 
@@ -36,9 +61,17 @@ class SloComparison:
         self.fail_margin = gate.fail_at
         self.index = first_lane
         self.limit = gate.slo_max
-        self.budget = 1.0 - gate.q if gate.q is not None else min(gate.slo_max, 0.999)
-        self.events = self.total = 0.0
+        self.budget = 1.0 - gate.q if gate.q is not None else min(gate.slo_max, _MOST)
         self._rows: dict[Role, int] = {}
+        self._band: list[int] = []
+        self._nulls: list[float] = []
+        self._edges: tuple[float, float] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a rollout: nothing is known of its canary."""
+        self.events = self.total = 0.0
+        self.whole = Whole()
 
     def relax(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
@@ -49,26 +82,36 @@ class SloComparison:
         return []
 
     def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
-        """Return one row of each side."""
+        """Return one row of each side, and those of the displayed interval."""
         cap = grids.cap_of(len(_UP), context.share)
         fail = Row(self.index, Form.BERNOULLI, _UP, even(len(_UP)), onset=True, cap=cap)
         passing = Row(self.index, Form.BERNOULLI, _DOWN, even(len(_DOWN)), plain=True)
-        return [Part(Role.F, fail), Part(Role.P, passing)]
+        found = [Part(Role.F, fail), Part(Role.P, passing)]
+        if context.interval:
+            most = math.log(_MOST / self.budget)
+            nulls = [min(null, most) for null in ladder(0.04, 4.0, 8)]
+            found += interval_rows(self.index, Form.BERNOULLI, _FEW, nulls)
+        return found
 
     def bind(self, bank: Bank, rows: list[tuple[int, Part]]) -> None:
         """Remember where the rows lie."""
-        self._rows = {part.role: i for i, part in rows}
+        self._rows = {part.role: i for i, part in rows if part.role in (Role.F, Role.P)}
+        band = [(i, part.row.log_t0) for i, part in rows if part.role in (Role.LOW, Role.HIGH)]
+        self._band = [i - bank.one_first for i, _ in band]
+        self._nulls = [min(self.budget * math.exp(null), _MOST) for _, null in band]
 
     def _null(self, role: Role) -> float:
         margin = self.fail_margin if role is Role.F else self.gate.pass_at
-        return min(max(self.budget * (1.0 + margin.relative), self.budget + margin.absolute), 0.999)
+        return min(max(self.budget * (1.0 + margin.relative), self.budget + margin.absolute), _MOST)
 
-    def _count(self, cohort: Cohort) -> tuple[float, float] | None:
+    def _count(self, cohort: Cohort) -> tuple[float, float, float] | None:
+        """Return the bad events that are certain, those that may be, and the total."""
         measure = cohort.measures.get(self.gate.metric)
         if isinstance(measure, Ratio) and self.gate.q is None:
-            return measure.events, measure.total
-        if isinstance(measure, (ExponentialHistogram, ExplicitHistogram)) and self.gate.q is not None:
-            return above(measure, self.limit), measure.count
+            return measure.events, measure.events, measure.total
+        if isinstance(measure, Histogram) and self.gate.q is not None:
+            self._edges = edges_around(measure, self.limit)
+            return *above(measure, self.limit), measure.count
         return None
 
     def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]:
@@ -83,25 +126,32 @@ class SloComparison:
         found = self._count(canary)
         if found is None:
             return Reading(NoData.TELEMETRY_OUTAGE)
-        if found[1] <= 0:
+        certain, possible, total = found
+        if total <= 0:
             return Reading(NoData.NO_TRAFFIC)
         for role, row in self._rows.items():
             at = row - bank.one_first
-            bank.hits[at], bank.n[at] = found
+            bank.hits[at], bank.n[at] = certain if role is Role.F else possible, total
             bank.q0[at] = self._null(role)
-        return Reading(None, (None,), {"canary": found[0], "canary_total": found[1]})
+        # Rows of the band alternate: what is rejected from above counts the certain, what from below the possible.
+        bank.hits[self._band[::2]], bank.hits[self._band[1::2]] = certain, possible
+        bank.n[self._band], bank.q0[self._band] = total, self._nulls
+        return Reading(None, (None,), {"canary": certain, "canary_total": total, "canary_possible": possible})
 
     def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None:
         """Take the window into the running rate."""
         found = self._count(canary)
-        if judged and found is not None:
+        if judged and found is not None and found[2] > 0:
             self.events = (1.0 - FORGET) * self.events + found[0]
-            self.total = (1.0 - FORGET) * self.total + found[1]
+            self.total = (1.0 - FORGET) * self.total + found[2]
+            self.whole.add(found[0] / found[2], self.budget, found[2])
 
     def describe(self, bank: Bank) -> Description:
         """Return the canary's rate of bad requests beside the budget."""
         rate = self.events / self.total if self.total > 0 else None
         detail = {"budget": self.budget, "limit": self.limit}
+        if self._edges is not None:
+            detail["edge_low"], detail["edge_high"] = self._edges
         gains = [0.0, 0.0]
         if rate is not None:
             n = float(bank.n[self._rows[Role.F] - bank.one_first])
@@ -110,7 +160,7 @@ class SloComparison:
                 if (rate > null) == (role is Role.F):
                     gains[side] = n * _divergence(rate, null)
         nulls = [self._null(role) / self.budget - 1.0 for role in (Role.F, Role.P)]
-        return Description(rate, self.budget, nulls[0], nulls[1], gains[0], gains[1], detail)
+        return Description(rate, self.budget, nulls[0], nulls[1], gains[0], gains[1], detail, whole=self.whole.pair)
 
     def log_nulls(self) -> None:
         """Return None: there is no ratio to bound."""
@@ -121,13 +171,14 @@ class SloComparison:
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
-        return {"sums": [self.events, self.total]}
+        return {"sums": [self.events, self.total, *self.whole.to_list()]}
 
     def restore(self, doc: dict[str, object]) -> None:
         """Continue from `to_doc`."""
         sums = doc["sums"]
         assert isinstance(sums, list)
-        self.events, self.total = sums
+        self.events, self.total = sums[:2]
+        self.whole = Whole(*sums[2:])
 
 
 def _divergence(p: float, q: float) -> float:

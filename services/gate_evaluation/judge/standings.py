@@ -30,12 +30,19 @@ def standings_of(
     found = []
     for gate, layout, reading in zip(spec.gates, layouts, readings, strict=True):
         if layout.fail:
-            f = sum(weight * values[row] for row, weight in layout.fail)
-            p = min(sum(weight * values[row] for row, weight in group) for group in layout.passing)
+            f, p = _mixed(values, layout.fail), min([_mixed(values, group) for group in layout.passing])
             logs = math.log(max(f, _NOTHING)), math.log(max(p, _NOTHING))
         else:
             logs = _kept_apart(reading, spec.alpha)
         found.append(Standing(gate.name, gate.authority, weights[gate.name], *logs, reading.no_data))
+    return found
+
+
+def _mixed(values: list[float], rows: tuple[tuple[int, float], ...]) -> float:
+    """Return the weighted sum of some rows' evidence."""
+    found = 0.0
+    for row, weight in rows:
+        found += weight * values[row]
     return found
 
 

@@ -5,13 +5,14 @@ import numpy as np
 from services.gate_evaluation.judge.grids import Floats
 from services.gate_evaluation.judge.histograms import Frame
 from services.gate_evaluation.judge.measures import Cohort, ExplicitHistogram, ExponentialHistogram
+from services.gate_evaluation.judge.sofar import SoFar
 
 
 class TailSource:
     """A metric's frame and the tails of the window at hand.
 
     `pair` holds the tails of two cohorts (canary, baseline or a, b), shape (2, size + 1); `recent` those of the
-    smoothed baseline. Both count by size - edge: index 0 lies above everything.
+    smoothed baseline. Both count by size - edge: index 0 lies above everything. `so_far` holds those of the rollout.
     """
 
     def __init__(self, metric: str) -> None:
@@ -20,7 +21,7 @@ class TailSource:
         self.pair: Floats = np.zeros((2, 1))
         self.recent: Floats = np.zeros(1)
         self._cells: tuple[Floats, Floats] | None = None
-        self._running: tuple[Floats, Floats] | None = None
+        self.so_far = SoFar(self.frame)
 
     def load(self, one: Cohort, two: Cohort) -> bool:
         """Place both cohorts' histograms; False when one has none.
@@ -52,19 +53,12 @@ class TailSource:
     @property
     def totals(self) -> tuple[float, float]:
         """Number of values in either cohort."""
-        return float(self.pair[0, -1]), float(self.pair[1, -1])
+        return self.pair.item(0, -1), self.pair.item(1, -1)
 
     @property
     def taught(self) -> bool:
         """Whether the smoothed baseline holds anything."""
-        return self.recent.size > 1 and float(self.recent[-1]) > 0
-
-    @property
-    def running(self) -> tuple[Floats, Floats]:
-        """Tails of the rollout's running counts: canary, baseline."""
-        if self._running is None or self._running[0].size != self.frame.size + 1:
-            self._running = (self.frame.tails(self.frame.sums[1]), self.frame.tails(self.frame.sums[2]))
-        return self._running
+        return self.recent.size > 1 and self.recent.item(-1) > 0
 
     @property
     def cells(self) -> tuple[Floats, Floats]:
@@ -82,6 +76,5 @@ class TailSource:
         if self._cells is None:
             return
         if judged:
-            self.frame.run(*self._cells)
-            self._running = None
+            self.so_far.add(self.pair)
         self.frame.absorb(self._cells[1])

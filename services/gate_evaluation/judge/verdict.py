@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-JUDGE_VERSION = "3"
+JUDGE_VERSION = "4"
 """Changes whenever the same windows could give another verdict."""
 
 
@@ -53,9 +53,11 @@ class GateVerdict(msgspec.Struct, frozen=True):
         word, final: this gate's own verdict; `final` when it may be acted on by the gate's authority.
         blamed: the gate alone carries a breach.
         counts: what was compared in this window, by name (events, totals, means), canary first.
-        canary, baseline: the metric's value in either cohort over the recent windows, in the metric's unit.
+        canary, baseline: the metric's value in either cohort over the whole rollout, in the metric's unit.
         estimate, estimate_absolute: relative and absolute difference of the two.
-        low, high: anytime-valid interval (1 - alpha) of the relative difference; None is unbounded.
+        low, high: anytime-valid interval (1 - alpha) of the relative difference; None is unbounded. It holds the
+            estimate: where the difference changed during the rollout it is wider than its evidence.
+        recent: relative difference over the recent windows.
         log10_f, log10_p: evidence of harm, and against harm beyond the pass margin.
         tolerance_asked, tolerance_effective, pass_asked, pass_effective: relative; effective after snapping to buckets.
         limit_absolute: the tolerance in the metric's unit at the present baseline.
@@ -90,6 +92,7 @@ class GateVerdict(msgspec.Struct, frozen=True):
     samples_needed: float | None
     no_data: NoData | None
     detail: dict[str, float]
+    recent: float | None = None
 
 
 class WindowVerdict(msgspec.Struct, frozen=True):

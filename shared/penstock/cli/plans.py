@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from penstock.errors import InvalidError, PlanError, Problem
-from penstock.plan import json_schema, load_plan
+from penstock.plan import doubts_about, json_schema, load_plan, notes_on
 
 from .client import connect
 from .exits import Exits
@@ -40,15 +40,17 @@ def lint(
     json: Json = False,
     jsonl: Jsonl = False,
 ) -> None:
-    """Check plans: every problem with its line. Exits 2 when there is one; warnings alone exit 0."""
+    """Check plans: every problem with its line. Exits 2 when there is one; warnings and notes alone exit 0."""
     out = Output(json, jsonl)
     findings: list[dict[str, Any]] = []
     for file in files:
         try:
-            load_plan(text_of(file), str(file))
+            plan = load_plan(text_of(file), str(file))
         except PlanError as error:
             findings += [_finding(file, "problem", problem) for problem in error.problems]
             continue
+        findings += [_finding(file, "warning", doubt) for doubt in doubts_about(plan)]
+        findings += [_finding(file, "note", note) for note in notes_on(plan)]
         if traffic is not None:
             weak = warnings_of(power_of(text_of(file), traffic, errors, history))
             findings += [_finding(file, "warning", warning) for warning in weak]

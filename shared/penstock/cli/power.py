@@ -20,6 +20,7 @@ _HELP: dict[str, Callable[[float], str]] = {
     "synthetic_traffic": lambda needs: f"{needs:.0f} requests a window",
     "pool_endpoints": lambda needs: f"pooling {needs:.0f} such endpoints",
     "absolute_tolerance": lambda needs: "an absolute part in its tolerance",
+    "longer_past": lambda needs: f"a past of {needs:.0f} more hours",
 }
 
 
@@ -42,7 +43,7 @@ def power_of(text: str, traffic: float, errors: float | None, history: Path | No
     learned = _learned(plan, spec, history) if history is not None else None
     rows: list[dict[str, Any]] = []
     for stage in plan.stages:
-        if stage.exposure >= 1.0:
+        if stage.exposure >= 1.0 and stage.audience.all_of:
             # Everyone of the audience has it: its share of the traffic does not stand in the plan.
             continue
         staged = spec.staged(stage.bake.min, stage.bake.max)
@@ -88,7 +89,7 @@ def warnings_of(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
             f"what would help: {_helps(row) or 'nothing within reach'}",
         )
         for row in rows
-        if not row["sees_margin"]
+        if not row["sees_margin"] and row["kind"] != "own_history"
     ]
 
 
@@ -102,7 +103,7 @@ def power_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             [
                 str(row["stage"]),
                 str(row["gate"]),
-                _percent(row["tolerance"]),
+                "-" if row["kind"] == "own_history" else _percent(row["tolerance"]),
                 _percent(row["visible"]),
                 _windows(row["windows_for_margin"]),
                 _windows(row["windows_to_pass"]),
@@ -120,12 +121,14 @@ def _helps(row: Mapping[str, Any]) -> str:
 
 
 def _noise(row: Mapping[str, Any]) -> str:
+    if not row["noise"]:
+        return "-"
     size = f"{100 * row['noise']:.2g} %"
     return f"{size}, learnt from {row['noise_windows']:.0f} windows" if row["noise_windows"] else f"{size}, assumed"
 
 
 def _percent(share: float) -> str:
-    return f"+{100 * share:.3g} %"
+    return f"+{100 * share:,.0f} %" if share >= 10 else f"+{100 * share:.3g} %"
 
 
 def _windows(count: float | None) -> str:

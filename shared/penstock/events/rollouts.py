@@ -17,6 +17,7 @@ class Why(StrEnum):
     GATES_PASSED = "gates_passed"
     GATE_BREACHED = "gate_breached"
     INCONCLUSIVE = "inconclusive"
+    BOUNDED = "bounded"
     NO_DATA = "no_data"
     DATA_RETURNED = "data_returned"
     PERSON = "person"

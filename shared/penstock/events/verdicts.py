@@ -45,7 +45,8 @@ class NoDataReason(StrEnum):
 
 
 class Side(Value):
-    """What one cohort showed in this window: events of n; and the recent statistic in the metric's own unit."""
+    """What one cohort showed: in this window `events` (errors, values beyond the edge compared, occurrences) of `n`
+    (requests, instances, exposure); and the statistic of the rollout, in the metric's own unit."""
 
     n: float = 0
     events: float | None = None
@@ -57,18 +58,22 @@ class GateVerdict(Value):
 
     Attributes:
         gate: its name in the plan.
-        kind: ratio, quantile, mean, gauge, count, slo, burn_rate.
+        kind: ratio, quantile, mean, gauge, count, slo, burn_rate, own_history.
         word, final: the verdict; `final: false` is still watching.
         authority: what its breach may do.
-        canary, baseline: what was measured.
+        canary, baseline: what was measured; of `slo` and `burn_rate` the baseline is the budget, of `own_history` the
+            canary is the whole service and the baseline what its past says.
         estimate: relative difference of canary against baseline (0.1 is +10 %); `low`, `high` its anytime-valid band.
+            Values, estimate and band speak of the whole rollout, and the band holds the estimate; `detail.recent` is
+            the difference over the recent windows.
         absolute, absolute_low, absolute_high: the same in the metric's own unit, where that makes sense.
         unit: unit of the absolute numbers.
         tolerance, tolerance_effective: the relative limit asked for, and the one that the buckets allow.
         evidence: log10 of the e-value against "within tolerance"; evidence_pass: against "beyond the pass margin".
         direction: which way is worse, `up` (when absent), `down` or `both`: the sign of the limit.
         threshold, threshold_pass: log10 limits of the two.
-        windows_needed: further windows until a decision at the present rates; None when it cannot be told.
+        windows_needed: further windows until a decision at the present rates, or until there are samples enough; None
+            when it cannot be told.
         no_data: why it could not be judged.
         doubt: what is wrong with its telemetry in this window, whether or not that left it unjudged.
         flags: such as `traffic_split`, `counter_reset`, `warm_up`, `snapped`.

@@ -4,6 +4,7 @@ from typing import Any
 
 from penstock.events.verdicts import Direction
 
+from .advice import doubts_about, notes_on
 from .gates import (
     BurnRateGate,
     CountGate,
@@ -11,10 +12,13 @@ from .gates import (
     GaugeGate,
     Margin,
     MeanGate,
+    OwnHistoryGate,
     QuantileGate,
     RatioGate,
+    Reads,
     ShareMargin,
     SloGate,
+    reads_of,
 )
 from .load import hash_of, load_plan
 from .model import (
@@ -55,16 +59,21 @@ __all__ = [
     "MeanGate",
     "NoDataAction",
     "OnInconclusive",
+    "OwnHistoryGate",
     "Plan",
     "QuantileGate",
     "RatioGate",
+    "Reads",
     "ShareMargin",
     "SloGate",
     "Soak",
     "Stage",
     "Step",
     "WebhookStep",
+    "doubts_about",
     "hash_of",
     "json_schema",
     "load_plan",
+    "notes_on",
+    "reads_of",
 ]

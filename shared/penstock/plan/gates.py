@@ -1,5 +1,6 @@
 """What a plan says of a gate: which telemetry it reads, how it is compared, what its breach may do."""
 
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -63,12 +64,20 @@ class GateBase(Strict):
         tolerance, margin = self.margins()
         if tolerance is None or margin is None:
             return self
+        hard = self.most()
+        if hard is not None and (hard.relative < margin.relative or hard.absolute < margin.absolute):
+            said = f"hard_limit is {_shown(hard)}, pass_margin {_shown(margin)}"
+            raise ValueError(f"{said}: below the pass margin it would ask for more than a pass")
         if not (tolerance.relative > 0 or tolerance.absolute > 0):
             raise ValueError("the tolerance is zero: a change too small to matter would be a breach")
         if margin.relative < tolerance.relative or margin.absolute < tolerance.absolute:
             said = f"pass_margin is {_shown(margin)}, tolerance {_shown(tolerance)}"
             raise ValueError(f"{said}: a pass margin must not be the smaller one in either part")
         return self
+
+    def most(self) -> "Margin | ShareMargin | None":
+        """Return what an undecided stage may at most be promoted with; None where the plan states nothing."""
+        return None
 
     def margins(self) -> "tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]":
         """Return tolerance and pass margin as they apply; None where the kind has none to compare."""
@@ -85,6 +94,11 @@ class RatioGate(GateBase):
     direction: Direction = Direction.UP
     tolerance: ShareMargin = _shares("10%", "0.05pp")
     pass_margin: ShareMargin = _shares("50%", "0.25pp")
+    hard_limit: ShareMargin | None = None
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin."""
@@ -99,6 +113,11 @@ class QuantileGate(GateBase):
     unit: Literal["s", "ms"] = "s"
     tolerance: Margin = _margin("5%")
     pass_margin: Margin | None = None
+    hard_limit: Margin | None = None
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin; without one it is 10 % below p90 and 20 % from there on."""
@@ -113,12 +132,17 @@ class MeanGate(GateBase):
     direction: Direction = Direction.UP
     tolerance: Margin = _margin("5%")
     pass_margin: Margin = _margin("20%")
+    hard_limit: Margin | None = None
 
     @model_validator(mode="after")
     def _only_upward(self) -> Self:
         if self.direction is not Direction.UP:
             raise ValueError("a mean is judged upward only, by its tail: direction must be up")
         return self
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin."""
@@ -133,6 +157,11 @@ class GaugeGate(GateBase):
     direction: Direction = Direction.UP
     tolerance: Margin = _margin("5%")
     pass_margin: Margin = _margin("10%")
+    hard_limit: Margin | None = None
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin."""
@@ -146,6 +175,11 @@ class CountGate(GateBase):
     direction: Direction = Direction.BOTH
     tolerance: Margin = _margin("10%")
     pass_margin: Margin = _margin("30%")
+    hard_limit: Margin | None = None
+
+    def most(self) -> Margin | ShareMargin | None:
+        """Return the hard limit."""
+        return self.hard_limit
 
     def margins(self) -> tuple[Margin | ShareMargin | None, Margin | ShareMargin | None]:
         """Return tolerance and pass margin."""
@@ -153,13 +187,33 @@ class CountGate(GateBase):
 
 
 class SloGate(GateBase):
-    """An absolute objective on the canary alone: at most `objective` bad events."""
+    """An absolute objective on the canary alone: at most `objective` bad events, or a latency quantile below a limit.
+
+    Attributes:
+        quantile, below: of a latency objective: 0.99 and 300ms say that at most 1 % of requests may take longer.
+        unit: of the metric that `below` is compared with.
+        pass_margin: on the share of bad (or slow) requests.
+    """
 
     kind: Literal["slo"]
     bad: dict[str, str] = Field(default_factory=dict)
     bad_metric: str | None = None
-    objective: Fraction = Field(gt=0)
+    objective: Fraction | None = Field(default=None, gt=0)
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    below: Duration | None = Field(default=None, gt=0)
+    unit: Literal["s", "ms"] = "s"
     pass_margin: ShareMargin = _shares("50%")
+
+    @model_validator(mode="after")
+    def _says_one_objective(self) -> Self:
+        latency = (self.quantile is not None, self.below is not None)
+        if any(latency) and not all(latency):
+            raise ValueError("a latency objective says both: `quantile` and `below`, such as 0.99 and 300ms")
+        if all(latency) and self.objective is not None:
+            raise ValueError("`objective` is a share of bad events; a latency objective has `quantile` and `below`")
+        if not any(latency) and self.objective is None:
+            raise ValueError("say the objective: a share of bad events, or a `quantile` and what it must be `below`")
+        return self
 
 
 class BurnRateGate(GateBase):
@@ -179,6 +233,63 @@ class BurnRateGate(GateBase):
         return self
 
 
+class OwnHistoryGate(GateBase):
+    """The whole service against its own past, for where there is no control group; it advises, and no more.
+
+    Attributes:
+        follows: what is followed: the share of bad events, a quantile of a histogram, a level, or an amount.
+        bad, bad_metric: with `ratio`; quantile: with `quantile`.
+        unit: of the metric, for people.
+    """
+
+    kind: Literal["own_history"]
+    follows: Literal["ratio", "quantile", "gauge", "count"]
+    bad: dict[str, str] = Field(default_factory=dict)
+    bad_metric: str | None = None
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    unit: str = ""
+    direction: Direction = Direction.UP
+    authority: Authority = Authority.ADVISE
+
+    @model_validator(mode="after")
+    def _only_advises(self) -> Self:
+        if self.authority is not Authority.ADVISE:
+            raise ValueError("the past is no control group, and its alarm has no error rate: its authority is advise")
+        if self.weight is not None:
+            raise ValueError("it spends none of the false-rollback budget, so it has no weight")
+        if (self.follows == "quantile") is (self.quantile is None):
+            raise ValueError("`quantile` belongs to `follows: quantile`, and that needs it")
+        return self
+
+
 Gate = Annotated[
-    RatioGate | QuantileGate | MeanGate | GaugeGate | CountGate | SloGate | BurnRateGate, Field(discriminator="kind")
+    RatioGate | QuantileGate | MeanGate | GaugeGate | CountGate | SloGate | BurnRateGate | OwnHistoryGate,
+    Field(discriminator="kind"),
 ]
+
+
+class Reads(StrEnum):
+    """In which form a gate reads its metric; two gates that read alike share one reading."""
+
+    SHARE = "share"
+    HISTOGRAM = "histogram"
+    LEVEL = "gauge"
+    AMOUNT = "count"
+
+
+_FOLLOWED = {"ratio": Reads.SHARE, "quantile": Reads.HISTOGRAM, "gauge": Reads.LEVEL, "count": Reads.AMOUNT}
+
+
+def reads_of(gate: Gate) -> Reads:
+    """Return in which form a gate reads its metric."""
+    match gate:
+        case OwnHistoryGate():
+            return _FOLLOWED[gate.follows]
+        case QuantileGate() | MeanGate() | SloGate(quantile=float()):
+            return Reads.HISTOGRAM
+        case RatioGate() | SloGate() | BurnRateGate():
+            return Reads.SHARE
+        case GaugeGate():
+            return Reads.LEVEL
+        case CountGate():
+            return Reads.AMOUNT

@@ -137,11 +137,24 @@ def _stage(stage: dict[str, Any], where: str, gates: dict[str, Any], names: set[
         if gate not in gates:
             known = ", ".join(sorted(map(str, gates))) or "none"
             yield Problem(f"{where}.gates", f"there is no gate {gate!r}; there are: {known}")
+        elif _only_advises(gates[gate]):
+            yield Problem(f"{where}.gates", f"{gate!r} only advises: no stage can wait for it to pass")
+    judged = _list(stage.get("gates")) or list(gates)
+    bounded = stage.get("on_inconclusive") == "promote_if_bounded"
+    if bounded and not any(isinstance(gates.get(gate), dict) and gates[gate].get("hard_limit") for gate in judged):
+        yield Problem(f"{where}.on_inconclusive", "`promote_if_bounded` needs a `hard_limit` at a gate of the stage")
     bake = stage.get("bake")
     if isinstance(bake, dict):
         low, high = bake.get("min"), bake.get("max")
         if isinstance(low, int) and isinstance(high, int) and high < low:
             yield Problem(f"{where}.bake", f"max ({high}) is below min ({low})")
+
+
+def _only_advises(gate: Any) -> bool:
+    return isinstance(gate, dict) and gate.get("authority", _OWN_AUTHORITY.get(str(gate.get("kind")))) == "advise"
+
+
+_OWN_AUTHORITY = {"own_history": "advise"}
 
 
 def _pages(stage: dict[str, Any], where: str, data: dict[str, Any]) -> Iterator[Problem]:
@@ -167,8 +180,26 @@ def _gates(gates: dict[str, Any]) -> Iterator[Problem]:
     for name, gate in gates.items():
         if not isinstance(gate, dict):
             continue
-        if gate.get("kind") in {"ratio", "slo", "burn_rate"} and bool(gate.get("bad")) == bool(gate.get("bad_metric")):
+        named = bool(gate.get("bad")) + bool(gate.get("bad_metric"))
+        if _counts_bad(gate) and named != 1:
             yield Problem(f"gates.{name}", "say which events are bad: either `bad` attributes or a `bad_metric`")
+        elif gate.get("kind") in _MAY_COUNT_BAD and not _counts_bad(gate) and named:
+            yield Problem(f"gates.{name}", "`bad` and `bad_metric` mark events of a share; this gate follows none")
+
+
+_MAY_COUNT_BAD = {"slo", "own_history"}
+
+
+def _counts_bad(gate: dict[str, Any]) -> bool:
+    match gate.get("kind"):
+        case "ratio" | "burn_rate":
+            return True
+        case "slo":
+            return "quantile" not in gate and "below" not in gate
+        case "own_history":
+            return gate.get("follows") == "ratio"
+        case _:
+            return False
 
 
 def _list(value: Any) -> list[Any]:

@@ -91,6 +91,7 @@ class OnInconclusive(StrEnum):
     EXTEND = "extend"
     HOLD = "hold"
     ROLLBACK = "rollback"
+    PROMOTE_IF_BOUNDED = "promote_if_bounded"
 
 
 class NoDataAction(StrEnum):
@@ -108,7 +109,8 @@ class Stage(Strict):
     Attributes:
         exposure: share of the audience that gets the release.
         gates: names of the plan's gates that must pass; all of them by default. All guard, whatever is listed.
-        on_inconclusive: `extend` once (by the bake's max), then hold.
+        on_inconclusive: `extend` once (by the bake's max), then hold; `promote_if_bounded` goes on where the band of
+            every gate that has not passed ends below its hard limit, and holds otherwise.
         on_no_data: by reason; missing reasons hold.
         resume_after: good windows after which a hold for want of data resumes by itself.
     """

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import PlanError
 from penstock.events import Cohort, Ratio, StageJudged, WindowClosed
-from penstock.plan import load_plan
+from penstock.plan import doubts_about, load_plan, notes_on
 from services.gate_evaluation.judge import Authority, GateKind, GateSpec
 from services.gate_evaluation.judge.burn import BurnComparison
 from services.gate_evaluation.specs import judge_spec
@@ -20,6 +20,11 @@ _percent = st.integers(0, 120)
 _margins = st.builds("{{relative: {}%}}".format, _percent)
 _shares = st.builds("{{relative: {}%, absolute: {}pp}}".format, _percent, st.sampled_from([0, 0.05, 1, 5]))
 _direction = st.sampled_from(["up", "down", "both"])
+_quantile = st.sampled_from([0.5, 0.9, 0.99, 0.9999])
+_unit = st.sampled_from(["s", "ms"])
+_followed = st.sampled_from(
+    ["follows: ratio, bad_metric: n", "follows: quantile, quantile: 0.9", "follows: gauge", "follows: count"]
+)
 _authority = st.sampled_from(["rollback", "hold", "advise"])
 
 
@@ -30,7 +35,13 @@ def with_gate(body: str) -> str:
 
 @st.composite
 def gates(draw: st.DrawFn) -> str:
-    kind = draw(st.sampled_from(["ratio", "quantile", "mean", "gauge", "count", "slo", "burn_rate"]))
+    kind = draw(
+        st.sampled_from(["ratio", "quantile", "mean", "gauge", "count", "slo", "latency", "burn_rate", "own_history"])
+    )
+    if kind == "latency":
+        return f"kind: slo, quantile: {draw(_quantile)}, below: {draw(st.integers(0, 9000))}ms, unit: {draw(_unit)}"
+    if kind == "own_history":
+        return f"kind: own_history, direction: {draw(_direction)}, {draw(_followed)}"
     parts = [f"kind: {kind}"]
 
     def maybe(key: str, values: st.SearchStrategy[str]) -> None:
@@ -73,6 +84,21 @@ def test_whatever_loads_is_judged(gate: str) -> None:
         ("kind: count, tolerance: {relative: 0%}", "the tolerance is zero"),
         ("kind: mean, direction: down", "judged upward only"),
         ("kind: slo, bad_metric: n, objective: 0%", "greater than 0"),
+        ("kind: slo, bad_metric: n", "say the objective"),
+        ("kind: slo, quantile: 0.99", "says both: `quantile` and `below`"),
+        ("kind: slo, below: 300ms", "says both: `quantile` and `below`"),
+        ("kind: slo, quantile: 0.99, below: 300", "is not a duration"),
+        ("kind: slo, quantile: 0.99, below: 0s", "greater than 0"),
+        ("kind: slo, quantile: 0.99, below: 1s, objective: 1%", "`objective` is a share of bad events"),
+        ("kind: slo, quantile: 0.99, below: 1s, bad_metric: n", "this gate follows none"),
+        ("kind: own_history, follows: gauge, authority: hold", "its authority is advise"),
+        ("kind: own_history, follows: gauge, authority: rollback", "its authority is advise"),
+        ("kind: own_history, follows: gauge, weight: 1", "it has no weight"),
+        ("kind: own_history, follows: quantile", "`quantile` belongs to"),
+        ("kind: own_history, follows: count, quantile: 0.5", "`quantile` belongs to"),
+        ("kind: own_history, follows: ratio", "say which events are bad"),
+        ("kind: own_history, follows: gauge, bad_metric: n", "this gate follows none"),
+        ("kind: own_history", "required"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_with_its_line(gate: str, said: str) -> None:
@@ -81,6 +107,33 @@ def test_what_cannot_be_judged_is_refused_with_its_line(gate: str, said: str) ->
     (problem,) = refused.value.problems
     assert said in problem.what
     assert problem.line == with_gate(gate).splitlines().index(f"  more: {{metric: m, {gate}}}") + 1
+
+
+def test_a_gate_that_only_advises_is_no_gate_that_a_stage_can_wait_for() -> None:
+    for body in ("kind: own_history, follows: gauge", "kind: gauge, authority: advise"):
+        text = with_gate(body).replace("exposure: 25%,", "exposure: 25%, gates: [errors, more],")
+        with pytest.raises(PlanError, match="'more' only advises"):
+            load_plan(text)
+
+
+def test_a_latency_objective_reaches_the_judge_in_the_metrics_own_unit() -> None:
+    for unit, most in (("s", 0.3), ("ms", 300.0)):
+        gate = judge_spec(with_gate(f"kind: slo, quantile: 0.99, below: 300ms, unit: {unit}")).gates[-1]
+        assert (gate.kind, gate.q, gate.slo_max) == (GateKind.SLO, 0.99, pytest.approx(most))
+
+
+def test_what_lint_says_of_plans_that_are_right() -> None:
+    own, slow = "kind: own_history, follows: gauge", "kind: slo, quantile: 0.99, below: 300ms"
+    assert [note.where for note in notes_on(load_plan(with_gate(own)))] == ["gates.more"]
+    assert ["17 hours" in note.what for note in notes_on(load_plan(with_gate(own)))] == [True]
+    assert ["buckets" in note.what for note in notes_on(load_plan(with_gate(slow)))] == [True]
+    assert list(notes_on(load_plan(SHORT))) == list(doubts_about(load_plan(SHORT))) == []
+    everyone = SHORT.replace("exposure: 50%", "exposure: 100%")
+    (doubt,) = doubts_about(load_plan(everyone))
+    assert doubt.where == "stages.1.exposure"
+    assert "no data for errors, p99" in doubt.what
+    (doubt,) = doubts_about(load_plan(SHORT.replace("metric:", "authority: advise\n    metric:")))
+    assert "every release passes" in doubt.what
 
 
 def test_a_burn_rate_gate_holds_unless_the_plan_says_otherwise() -> None:
@@ -112,4 +165,4 @@ def test_a_plans_error_budget_that_burns_holds_the_rollout(share: float, held: b
 
 def test_a_shorter_period_is_burnt_at_smaller_factors() -> None:
     gate = GateSpec("b", "m", GateKind.BURN_RATE, objective=0.99, authority=Authority.HOLD, period=7.5 * 86400)
-    assert [pair.factor for pair in BurnComparison(gate, 0, 60.0).pairs] == [3.6, 1.5, 0.25]
+    assert [pair.factor for pair in BurnComparison(gate, 0).pairs] == [3.6, 1.5, 0.25]

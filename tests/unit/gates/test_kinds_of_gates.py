@@ -23,9 +23,11 @@ from services.gate_evaluation.judge import (
     Window,
     Word,
 )
-from services.gate_evaluation.judge.burn import PAIRS, Spans, excess
-from services.gate_evaluation.judge.own_history import betting, value_of
+from services.gate_evaluation.judge.burn import PAIRS, excess
+from services.gate_evaluation.judge.followed import value_of
+from services.gate_evaluation.judge.own_history import betting
 from services.gate_evaluation.judge.slo import above
+from services.gate_evaluation.judge.spans import Spans
 from tests.support.judging import P50, P99, calm, cohort, histogram, history
 
 BOUNDS = (5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 1000.0)
@@ -173,9 +175,9 @@ def test_an_objective_judges_the_canary_alone(rate: float, word: Word) -> None:
 
 def test_values_above_a_latency_objective_are_counted_from_whole_buckets() -> None:
     values = np.array([10.0, 100.0, 300.0, 900.0])
-    assert above(histogram(values), 256.0) == 2
-    assert above(explicit(values), 250.0) == 2
-    assert above(explicit(values), 200.0) == 2
+    assert above(histogram(values), 256.0) == (2, 2)
+    assert above(explicit(values), 250.0) == (2, 2)
+    assert above(explicit(values), 270.0) == (1, 2)
 
 
 BURN = GateSpec("burn", "errors", GateKind.BURN_RATE, objective=0.999, authority=Authority.HOLD)
@@ -195,15 +197,27 @@ def test_a_fast_burn_holds_and_a_burn_within_the_budget_does_not() -> None:
     assert Word.BREACH not in burning(0.001, 200)
 
 
-def test_spans_add_up_windows_of_any_length() -> None:
-    for seconds in (1.0, 10.0, 60.0):
-        spans = Spans(seconds)
-        for _ in range(int(7200 / seconds)):
-            spans.add(1.0, 10.0)
-        events, total = spans.over(3600)
-        assert total == pytest.approx(10.0 * 3600 / seconds, rel=0.1)
-        assert events / total == pytest.approx(0.1)
-        assert spans.over(300)[1] == pytest.approx(10.0 * 300 / seconds, rel=0.25)
+@pytest.mark.parametrize("lengths", [[1.0], [10.0], [60.0], [10.0, 40.0], [7.0, 600.0, 30.0]])
+def test_spans_are_the_clock_s_whatever_the_width_of_the_windows(lengths: list[float]) -> None:
+    spans, end = Spans(), 1.8e9
+    ends: list[tuple[float, float]] = []
+    for length in (each for each in lengths for _ in range(int(8000 / each) + 2)):
+        start, end = end, end + length
+        spans.add(start, end, 0.1 * length, length)
+        ends.append((start, end))
+    for span in (300.0, 1800.0, 3600.0, 21600.0):
+        events, total = spans.over(span)
+        true = min(span, end - ends[0][0])
+        assert total == pytest.approx(true, abs=max(0.5 * lengths[-1], 0.1 * span))
+        assert events == pytest.approx(0.1 * total)
+
+
+def test_a_span_counts_nothing_that_lies_before_it() -> None:
+    spans = Spans()
+    spans.add(0.0, 60.0, 5.0, 10.0)
+    spans.now = 7200.0
+    assert spans.over(3600.0) == (0.0, 0.0)
+    assert spans.over(21600.0) == (5.0, 10.0)
 
 
 def test_a_burn_is_certain_only_above_its_factor() -> None:
@@ -242,6 +256,6 @@ def test_a_conformal_p_value_bets_fairly() -> None:
 
 
 def test_one_number_is_followed_for_each_kind_of_measure() -> None:
-    assert value_of(Ratio(10, 1000), 0.99) == pytest.approx(0.0105, abs=1e-4)
-    assert value_of(histogram(np.linspace(1, 100, 1000)), 0.5) == pytest.approx(50, rel=0.05)
-    assert value_of(None, 0.5) is None
+    assert value_of([Ratio(10, 1000)], 0.99) == pytest.approx(0.0105, abs=1e-4)
+    assert value_of([histogram(np.linspace(1, 100, 1000))], 0.5) == pytest.approx(50, rel=0.05)
+    assert value_of([], 0.5) is None

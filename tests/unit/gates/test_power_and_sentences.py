@@ -5,7 +5,7 @@ import pytest
 
 from penstock.events import Doubt
 from penstock.explain import explain_gate, explain_verdict
-from services.gate_evaluation.judge import GateKind, GateSpec, History, Judge, JudgeSpec, Window
+from services.gate_evaluation.judge import Authority, GateKind, GateSpec, History, Judge, JudgeSpec, Window, Word
 from services.gate_evaluation.power import Help, power, rendered
 from tests.support.judging import FOUR, cohort, errors_gate, window
 
@@ -36,9 +36,57 @@ def test_more_traffic_a_larger_share_and_a_longer_bake_each_see_smaller_effects(
     assert max(visible(200, 0.05, 60), visible(50, 0.2, 60), visible(50, 0.05, 240)) < base
 
 
-def test_gates_without_a_control_have_no_power_to_state() -> None:
-    gates = (errors_gate(), GateSpec("burn", "errors", GateKind.BURN_RATE, objective=0.99, authority="hold"))  # type: ignore[arg-type]
-    assert [row["gate"] for row in rendered(power(JudgeSpec(gates), 10, 0.1, {}))] == ["errors"]
+BURN = GateSpec("burn", "errors", GateKind.BURN_RATE, objective=0.99, authority=Authority.HOLD)
+OWN = GateSpec("own", "errors", GateKind.OWN_HISTORY, authority=Authority.ADVISE)
+SLO = GateSpec("slo", "errors", GateKind.SLO, slo_max=0.01)
+
+
+def test_where_everyone_has_the_release_only_gates_without_a_control_can_see() -> None:
+    spec = JudgeSpec((errors_gate(), BURN, OWN, SLO))
+    assert [row["gate"] for row in rendered(power(spec, 10, 1.0, {}))] == ["burn", "own", "slo"]
+    assert [row["gate"] for row in rendered(power(spec, 10, 0.1, {}))] == ["errors", "burn", "own", "slo"]
+
+
+@pytest.mark.parametrize(
+    ("traffic", "bake", "helps"),
+    [
+        (200.0, 60, set()),
+        (200.0, 3, {Help.LONGER_BAKE}),
+        (0.1, 60, {Help.SYNTHETIC_TRAFFIC, Help.POOL_ENDPOINTS, Help.LARGER_SHARE}),
+        (0.001, 60, {Help.SYNTHETIC_TRAFFIC, Help.POOL_ENDPOINTS}),
+    ],
+)
+def test_a_burn_rate_needs_five_minutes_and_traffic_that_makes_it_certain(
+    traffic: float, bake: int, helps: set[Help]
+) -> None:
+    (found,) = power(JudgeSpec((BURN,), min_bake=bake, max_bake=bake), traffic, 0.05, {})
+    assert {kind for kind, _ in found.helps} == helps
+    assert found.sees_margin is not bool(helps)
+    assert found.tolerance == pytest.approx(13.4)
+
+
+def test_what_a_burn_rate_is_said_to_see_is_what_it_finds() -> None:
+    spec = JudgeSpec((BURN,), min_bake=60, max_bake=60)
+    (found,) = power(spec, 2.0, 0.5, {})
+    for factor, breached in ((1.1, True), (0.9, False)):
+        judge, rate = Judge.start(spec), 0.01 * (1.0 + found.visible) * factor
+        words = [judge.observe(Window(canary=cohort(60 * rate, 60)), None).gates[0].word for _ in range(60)]
+        assert (words[-1] is Word.BREACH) is breached
+
+
+def test_an_own_history_says_how_much_past_it_wants_and_what_the_exposure_hides() -> None:
+    taught = History((OWN,), 300.0)
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        taught.learn(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
+    spec = JudgeSpec((OWN,), window_seconds=300.0)
+    (unknown,), (known,), (half,) = (
+        power(spec, 10, split, {}, past) for split, past in ((1.0, None), (1.0, taught), (0.5, taught))
+    )
+    assert unknown.helps == ((Help.LONGER_PAST, 16.0),)
+    assert (known.helps, known.noise_windows) == ((), 288.0)
+    assert 0.1 < known.visible < 0.5
+    assert half.visible == pytest.approx(2 * known.visible)
 
 
 def test_noise_beyond_chance_keeps_more_traffic_from_seeing_ever_smaller_effects() -> None:
@@ -176,5 +224,5 @@ def test_the_limit_of_a_share_is_the_plans_own_whatever_the_present_rate() -> No
     for _ in range(30):
         last = judge.observe(window(0, 100, 0, 1900), 0.05).gates[0]
     assert last.baseline is not None
-    assert 0.0 < last.baseline < 0.002
+    assert 0.0 < last.baseline < 0.003
     assert last.limit_absolute == 0.05
