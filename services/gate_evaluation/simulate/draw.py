@@ -4,17 +4,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.gate_evaluation.judge import Cohort, ExponentialHistogram, Gauge, Ratio, Window
 from services.gate_evaluation.simulate.scenarios import Change, Scenario, World
+from services.gate_evaluation.simulate.tails import EDGES, LOW, SCALE, STEP, Floats, masses
 
-Floats = NDArray[np.float64]
-SCALE = 4
-STEP = math.log(2.0) / 2**SCALE
-_FAST_MEDIAN, _FAST_SD, _SLOW_MEDIAN, _SLOW_SHARE = 55.0, 0.45, 150.0, 0.10
-_LOW, _HIGH = 40, 260
-_EDGES: Floats = STEP * np.arange(_LOW, _HIGH + 1, dtype=np.float64)
+__all__ = ["STEP", "CohortRun", "Floats", "Run", "draw", "edges"]
+
 _WINDOW_S = 60.0
 _INSTANCES = 20
 _MEMORY = 52.0
@@ -22,7 +18,7 @@ _MEMORY = 52.0
 
 def edges() -> Floats:
     """Return ln of the lower boundary of each simulated bucket (and of the upper one of the last)."""
-    return _EDGES
+    return EDGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ class CohortRun:
         return Cohort(
             {
                 "error_rate": Ratio(float(self.errors[at]), n),
-                "latency_ms": ExponentialHistogram(n, 0.0, SCALE, 0, _LOW + first, counts[first:last].tolist()),
+                "latency_ms": ExponentialHistogram(n, 0.0, SCALE, 0, LOW + first, counts[first:last].tolist()),
                 "memory": Gauge(*memory),
             },
             requests=n,
@@ -67,21 +63,6 @@ class Run:
     def window(self, at: int) -> Window:
         """Return one window of the rollout."""
         return Window(canary=self.canary.cohort(at), baseline=self.baseline.cohort(at))
-
-
-def _cdf(z: Floats) -> Floats:
-    return 0.5 * np.array([math.erfc(-v / math.sqrt(2.0)) for v in z.ravel()]).reshape(z.shape)
-
-
-def _masses(slow_sd: float, slow_times: float, all_times: float) -> tuple[Floats, Floats]:
-    """Return bucket masses of fast and of slow requests, each summing to 1."""
-    shifted = _EDGES - math.log(all_times)
-    found = []
-    for median, sd in ((_FAST_MEDIAN, _FAST_SD), (_SLOW_MEDIAN * slow_times, slow_sd)):
-        cdf = _cdf((shifted - math.log(median)) / sd)
-        cdf[0], cdf[-1] = 0.0, 1.0
-        found.append(np.diff(cdf))
-    return found[0], found[1]
 
 
 def _wander(rng: np.random.Generator, windows: int, sd: float, rho: float) -> Floats:
@@ -146,11 +127,11 @@ def _draw(
     rate = world.errors * np.exp(wave) * drift * _bursts(rng, windows, *world.burst) * effect.times + effect.plus
     if world.outage is not None:
         rate = np.where((t >= world.outage[0]) & (t <= world.outage[1]), world.outage[2] + rate, rate)
-    slow = np.clip(_SLOW_SHARE * np.exp(0.5 * wave) * np.exp(_wander(rng, windows, *world.wander)), 0.0, 0.5)
-    mass = np.empty((windows, _EDGES.size - 1))
+    slow = np.clip(world.slow.share * np.exp(0.5 * wave) * np.exp(_wander(rng, windows, *world.wander)), 0.0, 0.5)
+    mass = np.empty((windows, EDGES.size - 1))
     for pair in set(zip(effect.slow.tolist(), effect.every.tolist(), strict=True)):
         rows = (effect.slow == pair[0]) & (effect.every == pair[1])
-        fast_mass, slow_mass = _masses(world.slow_sd, *pair)
+        fast_mass, slow_mass = masses(world.slow, *pair)
         mass[rows] = (1.0 - slow[rows, None]) * fast_mass + slow[rows, None] * slow_mass
     buckets = rng.poisson(lam[:, None] * mass).astype(np.float64)
     requests = buckets.sum(axis=1)
