@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-JUDGE_VERSION = "3"
+JUDGE_VERSION = "4"
 """Changes whenever the same windows could give another verdict."""
 
 
