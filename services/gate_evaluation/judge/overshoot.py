@@ -48,12 +48,12 @@ def scores(events: Floats, exponents: tuple[float, ...], p: float) -> tuple[Floa
     if float(events.sum()) * variance > _NORMAL_FROM[several]:
         sd = math.sqrt(float((c * c) @ events) * variance)
         bell: Floats = np.exp(-0.5 * _NORMAL * _NORMAL)
-        spread: Floats = float(c @ events) * p + sd * _NORMAL
+        spread = float(c @ events) * p + sd * _NORMAL
         return spread, bell / bell.sum()
     zones = [_zone(int(n), p) for n in events.tolist()]
     if not several:
         low, mass = zones[0]
-        counts: Floats = exponents[0] * (low + np.arange(mass.size))
+        counts = exponents[0] * np.arange(low, low + mass.size, dtype=np.float64)
         return counts, mass
     steps = [round(exponent / _LATTICE) for exponent in exponents]
     first = sum(step * low for step, (low, _) in zip(steps, zones, strict=True))
@@ -66,7 +66,8 @@ def scores(events: Floats, exponents: tuple[float, ...], p: float) -> tuple[Floa
         waves *= np.fft.rfft(apart)
     total = np.fft.irfft(waves, room)[:size]
     used = np.flatnonzero(total > _LEAST)
-    return _LATTICE * (first + used), total[used]
+    values: Floats = np.asarray(_LATTICE * (first + used), dtype=np.float64)
+    return values, total[used]
 
 
 def factor(evidence: Floats, chances: Floats, limit: float) -> float:
