@@ -16,7 +16,7 @@ _Z = 2.1097428012368919744  # sum over t >= 2 of 1 / (t ln^2 t)
 
 POINTS = 8
 """Effects in a grid of counts: nearer ones would only share each other's evidence."""
-BELL, TAIL_BELL, _BELL_SPREAD = 0.46, 0.50, 0.20
+BELL, TAIL_BELL, _BELL_SPREAD = 0.42, 0.50, 0.20
 """Middle of the bell of their weights, for ratios and for tails, and its spread, in shares of the grid."""
 
 TAIL_FAMILIES: tuple[tuple[float, tuple[float, ...]], ...] = (
