@@ -1,7 +1,9 @@
 """Draws whole runs of windows at once: counts for every window, cohort and bucket from one seeded generator."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from services.gate_evaluation.judge import Cohort, ExponentialHistogram, Gauge, 
 from services.gate_evaluation.simulate.scenarios import Change, Scenario, World
 from services.gate_evaluation.simulate.tails import EDGES, LOW, SCALE, STEP, Floats, masses
 
-__all__ = ["STEP", "CohortRun", "Floats", "Run", "draw", "edges"]
+__all__ = ["STEP", "CohortRun", "Floats", "Past", "Run", "before", "draw", "draw_past", "edges", "whole"]
 
 _WINDOW_S = 60.0
 _INSTANCES = 20
@@ -48,17 +50,24 @@ class CohortRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One simulated rollout: A/A halves before it, canary and baseline in it."""
+class Past:
+    """What went before a rollout: A/A halves of the stable fleet; and where its generator stood after them."""
 
     a: CohortRun
     b: CohortRun
-    canary: CohortRun
-    baseline: CohortRun
+    state: Mapping[str, Any]
 
-    def history(self) -> list[Window]:
+    def windows(self) -> list[Window]:
         """Return the windows before the rollout."""
         return [Window(a=self.a.cohort(t), b=self.b.cohort(t)) for t in range(self.a.requests.size)]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One simulated rollout: canary and baseline."""
+
+    canary: CohortRun
+    baseline: CohortRun
 
     def window(self, at: int) -> Window:
         """Return one window of the rollout."""
@@ -143,13 +152,30 @@ def _draw(
     return CohortRun(requests, errors, buckets, memory)
 
 
-def draw(scenario: Scenario, seed: int, run: int) -> Run:
-    """Return one run of a scenario; the same seed and number give the same run on any machine with the same numpy."""
+def before(world: World) -> World:
+    """Return the world without what only rollouts see: worlds that are alike before a rollout have one past."""
+    return replace(world, split=0.5, outage=None, warmup=0)
+
+
+def draw_past(world: World, seed: int, run: int) -> Past:
+    """Return the past of one run; the same seed and number give the same on any machine with the same numpy."""
     rng = np.random.default_rng([seed, run])
+    a, b = (_draw(rng, before(world), 0.5, -world.history, world.history, None) for _ in range(2))
+    return Past(a, b, rng.bit_generator.state)
+
+
+def draw(scenario: Scenario, state: Mapping[str, Any]) -> Run:
+    """Return one run of a scenario, after the past that left its generator in `state`."""
+    rng = np.random.default_rng()
+    rng.bit_generator.state = state
     world, windows = scenario.world, scenario.windows + scenario.world.warmup
     return Run(
-        _draw(rng, world, 0.5, -world.history, world.history, None),
-        _draw(rng, world, 0.5, -world.history, world.history, None),
         _draw(rng, world, world.split, 0, windows, scenario.change),
         _draw(rng, world, 1.0 - world.split, 0, windows, None),
     )
+
+
+def whole(scenario: Scenario, seed: int, run: int) -> tuple[Past, Run]:
+    """Return one run of a scenario, with its past."""
+    past = draw_past(scenario.world, seed, run)
+    return past, draw(scenario, past.state)

@@ -6,8 +6,8 @@ import pytest
 from services.gate_evaluation.judge import History, Judge, JudgeSpec
 from services.gate_evaluation.judge.bank import Bank, Form, Row
 from services.gate_evaluation.judge.dispersion import Dispersion, Residual, doubt
-from services.gate_evaluation.simulate.draw import draw
-from services.gate_evaluation.simulate.ours import GATES
+from services.gate_evaluation.simulate.draw import whole
+from services.gate_evaluation.simulate.ours import GATES, learn
 from services.gate_evaluation.simulate.scenarios import SCENARIOS
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -66,10 +66,9 @@ def test_bursts_have_divisors_of_their_own_instead() -> None:
 @pytest.mark.parametrize("name", ["p99 +25 %", "both at tolerance, canary 50 %, noise"])
 def test_a_judge_restored_before_any_window_goes_on_bit_for_bit(name: str) -> None:
     scenario = BY_NAME[name]
-    run, split = draw(scenario, 7, 7), scenario.world.split
-    history = History(GATES)
-    for window in run.history():
-        history.learn(window)
+    split = scenario.world.split
+    past, run = whole(scenario, 7, 7)
+    history = learn(past)
     spec = JudgeSpec(GATES, splits=(split,))
     judge = Judge.start(spec, history, report=False)
     for t in range(12):

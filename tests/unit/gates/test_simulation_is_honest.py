@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from penstock.cli.gates import app
 from services.gate_evaluation.simulate import bounds, harness, peers
-from services.gate_evaluation.simulate.draw import draw
+from services.gate_evaluation.simulate.draw import whole
 from services.gate_evaluation.simulate.harness import Row, simulate
 from services.gate_evaluation.simulate.scenarios import SCENARIOS, Expect, Scenario
 from services.gate_evaluation.simulate.tails import EDGES, STEP, Shape, Slow, limit, masses
@@ -23,13 +23,13 @@ def test_bounds_are_those_of_clopper_and_pearson(k: int, n: int) -> None:
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
-    one, same, other = (draw(BY_NAME["errors x2"], seed, 3) for seed in (1, 1, 2))
+    one, same, other = (whole(BY_NAME["errors x2"], seed, 3)[1] for seed in (1, 1, 2))
     assert (one.canary.buckets == same.canary.buckets).all()
     assert (one.canary.requests != other.canary.requests).any()
 
 
 def test_a_drawn_world_is_the_one_described() -> None:
-    run = draw(BY_NAME["errors +1 pp"], 1, 0)
+    _, run = whole(BY_NAME["errors +1 pp"], 1, 0)
     rates = [float(c.errors.sum() / c.requests.sum()) for c in (run.canary, run.baseline)]
     assert rates[0] == pytest.approx(0.015, rel=0.1)
     assert rates[1] == pytest.approx(0.005, rel=0.1)
@@ -45,8 +45,30 @@ def test_a_crash_is_found_by_everyone_and_by_us_first() -> None:
 
 
 def test_thresholds_at_every_look_roll_back_what_has_not_changed() -> None:
-    outcomes = [peers.thresholds(BY_NAME["diurnal"], draw(BY_NAME["diurnal"], 1, n)) for n in range(5)]
-    assert all(outcome.failed_at is not None for outcome in outcomes)
+    for number in range(5):
+        past, run = whole(BY_NAME["diurnal"], 1, number)
+        assert peers.thresholds(BY_NAME["diurnal"], run, peers.usual(past)).failed_at is not None
+
+
+@pytest.mark.parametrize("name", ["errors x2", "shared outage", "cold canary, warm-up", "canary 50 %"])
+def test_worlds_that_are_alike_before_a_rollout_share_its_past_and_no_more(name: str) -> None:
+    plain, other = (whole(BY_NAME[each], 4, 2) for each in ("independent", name))
+    for one, two in ((plain[0].a, other[0].a), (plain[0].b, other[0].b)):
+        assert (one.buckets == two.buckets).all()
+        assert (one.errors == two.errors).all()
+    assert plain[0].state == other[0].state
+    assert whole(BY_NAME["heavy tail"], 4, 2)[0].state != plain[0].state
+    assert (
+        plain[1].canary.requests.shape != other[1].canary.requests.shape
+        or (plain[1].canary.errors != other[1].canary.errors).any()
+    )
+
+
+def test_a_row_is_the_same_in_any_number_of_processes_and_after_any_other_row() -> None:
+    names = ["errors +1 pp", "errors x2"]
+    alone = [list(simulate([name], 5, 3, with_peers=True)) for name in names]
+    harness._pasts.clear()
+    assert list(simulate(names, 5, 3, with_peers=True, jobs=2)) == [rows for each in alone for rows in each]
 
 
 def test_mann_whitney_agrees_with_scipy_at_the_last_look() -> None:
