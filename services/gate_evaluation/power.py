@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from services.gate_evaluation.judge.burn import PAIRS, BurnComparison
 from services.gate_evaluation.judge.comparisons import Comparison
 from services.gate_evaluation.judge.counts import CountsComparison, degradation
+from services.gate_evaluation.judge.dispersion import doubt
 from services.gate_evaluation.judge.grids import kl_inverse
 from services.gate_evaluation.judge.history import History
 from services.gate_evaluation.judge.own_history import OwnHistoryComparison
@@ -68,10 +71,14 @@ class GatePower:
 
 @dataclass(frozen=True, slots=True)
 class _Noise:
-    """What divides a gate's evidence: long-run variance of a window's log ratio, for F (with its safety) and for P."""
+    """What divides a gate's evidence: long-run variance of a window's log ratio, for F (with its safety) and for P.
+
+    `unsure` is its relative error.
+    """
 
     fail: float
     passing: float
+    unsure: float
     windows: float
 
 
@@ -136,7 +143,8 @@ def _noise(gate: GateSpec, comparison: Comparison, learned: History) -> _Noise:
     # A mean has two lanes; the count of its tail, the second, is what its power is reckoned by.
     lane = comparison.index + (gate.kind is GateKind.MEAN)
     fail, passing = learned.dispersion.tau2[:, lane].tolist()
-    return _Noise(fail, passing, float(learned.dispersion.windows[lane]))
+    unsure = float(learned.unsure[0, lane])
+    return _Noise(fail, passing, unsure, float(learned.dispersion.windows[lane]))
 
 
 def _gate_power(
@@ -147,8 +155,9 @@ def _gate_power(
     tolerance, margin = degradation(gate.fail_at, rate), degradation(gate.pass_at, rate)
     # An objective is a test of the canary alone; all others share the nats with the baseline's own chance.
     per_window = events if gate.kind is GateKind.SLO else events * (1.0 - split)
-    visible = _visible(gate, need * _phi(gate, noise.fail, per_window, rate), per_window, spec.max_bake, tolerance)
-    found = _windows(gate, need * _phi(gate, noise.fail, per_window, rate), per_window, tolerance, margin)
+    wary = need * _phi(gate, noise.fail, per_window, rate, noise.unsure, split)
+    visible = _visible(gate, wary, per_window, spec.max_bake, tolerance)
+    found = _windows(gate, wary, per_window, tolerance, margin)
     clear = math.log(1.0 / spec.alpha_pass) + 1.0
     passing = _windows(gate, clear * _phi(gate, noise.passing, per_window, rate), per_window, 0.0, margin)
     sees = found is not None and found <= spec.max_bake
@@ -159,11 +168,13 @@ def _gate_power(
     )  # fmt: skip
 
 
-def _phi(gate: GateSpec, variance: float, events: float, rate: float) -> float:
+def _phi(gate: GateSpec, variance: float, events: float, rate: float, unsure: float = 0.0, split: float = 0.5) -> float:
     """Return what divides the nats of a window: of a gauge, the variance of its log ratio itself."""
     if gate.kind is GateKind.GAUGE:
         return variance * _INSTANCES
-    return max(1.0 - rate, _LEAST_FLOOR) + events * variance
+    noise = events * variance
+    hidden = unsure * (4.0 * split * (1.0 - split) + noise)
+    return max(1.0 - rate, _LEAST_FLOOR) + noise + float(doubt(np.array([hidden]), np.array([noise]))[0])
 
 
 def _rate(gate: GateSpec, rates: Mapping[str, float], comparison: Comparison) -> float:

@@ -5,6 +5,7 @@ each effect in its mixture; an element of a tail row has several *zones*; a *pai
 *cells*: the counts of one (row, zone). Elements stay in linear space, clipped at 1e200 (which only loses evidence).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,6 +13,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from services.gate_evaluation.judge import overshoot
+from services.gate_evaluation.judge.dispersion import doubt
 from services.gate_evaluation.judge.grids import Floats
 
 _HIGHEST = 1e200
@@ -41,6 +44,7 @@ class Row:
         log_t0: ln T0, the null's ratio (dynamic rows change it every window).
         plain: use the dispersion without its safety factor (the PASS side).
         standard: Gaussian effects are in standard deviations.
+        limit: evidence at which the row alone decides (binomial rows; see `overshoot`).
     """
 
     lane: int
@@ -53,6 +57,7 @@ class Row:
     log_t0: float = 0.0
     plain: bool = False
     standard: bool = False
+    limit: float = math.inf
 
 
 class Bank:
@@ -81,10 +86,13 @@ class Bank:
         self.n_baseline: Floats = np.ones(lanes)
         self.floor: Floats = np.ones(lanes)
         self.tau2: Floats = np.zeros((2, lanes))
-        self._plain = np.array([int(row.plain) for row in rows], dtype=np.intp)
+        self.unsure: Floats = np.zeros((2, lanes))
+        self._noise_at = np.array([row.plain * lanes + row.lane for row in rows], dtype=np.intp)
+        self._binomial_lane = self.lane_of[: len(binomial)].copy()
         self._lay_cells(binomial)
         self._lay_elements(rows)
         self._lay_shifts(rows)
+        self._watch(binomial)
 
     def _lay_cells(self, rows: Sequence[Row]) -> None:
         self.first_cell: list[int] = []
@@ -124,6 +132,7 @@ class Bank:
         self.m: Floats = np.where(self._onset_of > 0, 0.0, 1.0)
         self.unspent: Floats = self._onset.copy()
         self.divisor: Floats = np.zeros(self._split)
+        self._binomial_row = self._row_of[: self._split].copy()
 
     def _lay_shifts(self, rows: Sequence[Row]) -> None:
         gauss = rows[self._gauss]
@@ -140,6 +149,17 @@ class Bank:
         self.q0: Floats = np.full(len(one), 0.5)
         self._one_row = self._row_of[self._split2 :] - self._gauss.stop
         self._log_q: Floats = np.array([effect for row in one for effect in row.effects])
+
+    def _watch(self, rows: Sequence[Row]) -> None:
+        """Remember the rows that may come near a limit: their elements, and from what evidence on they are near."""
+        self._watched = np.array([at for at, row in enumerate(rows) if math.isfinite(row.limit)], dtype=np.intp)
+        spans = [self.elements_of(index) for index in self._watched.tolist()]
+        sizes = [span.stop - span.start for span in spans]
+        self._watch_at = np.array([at for span in spans for at in range(span.start, span.stop)], dtype=np.intp)
+        self._watch_weight: Floats = self._weight[self._watch_at]
+        self._watch_start = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.intp)
+        self._watch_from: Floats = np.array([overshoot.NEAR * rows[index].limit for index in self._watched.tolist()])
+        self._near = np.zeros(self._watched.size, dtype=bool)
 
     def log_t0(self, rows: slice) -> Floats:
         """Return ln T0 of some rows."""
@@ -172,27 +192,40 @@ class Bank:
         if self._split2 < gain.size:
             self._one_sample_gain(gain[self._split2 :])
         np.minimum(gain, self._cap, out=gain)
-        active = self.active[self._row_of]
-        gain *= active
+        begun = onset * self._onset_of
+        if not self.active.all():
+            active = self.active[self._row_of]
+            gain *= active
+            begun *= active
         np.exp(gain, out=gain)
-        self.m += onset * self._onset_of * active
+        self.m += begun
+        for row, factor in self._raised():
+            gain[self.elements_of(row)] *= factor
         self.m *= gain
         np.maximum(self.m, _LOWEST, out=self.m)
         np.minimum(self.m, _HIGHEST, out=self.m)
         self.unspent -= onset * self._onset * self.active
 
     def _dispersion(self, rows: slice) -> Floats:
-        return self.tau2[self._plain[rows], self.lane_of[rows]]
+        found: Floats = self.tau2.ravel().take(self._noise_at[rows])
+        return found
 
     def _binomial_gain(self, out: Floats) -> None:
         rows = slice(0, self._binomial)
-        lane = self.lane_of[rows]
-        weighted = self.n_canary[lane] * self.t0[rows]
-        share = weighted / (weighted + self.n_baseline[lane])
-        noise = self._dispersion(rows) * self.expected[rows]
-        noise *= share * (1.0 - share)
+        lane = self._binomial_lane
+        weighted = self.n_canary.take(lane)
+        weighted *= self.t0[rows]
+        share = weighted / (weighted + self.n_baseline.take(lane))
+        variance = share * (1.0 - share)
+        noise = self._dispersion(rows)
+        noise *= self.expected[rows]
+        noise *= variance
         phi = self.phi[rows]
-        np.add(self.floor[lane], noise, out=phi)
+        np.add(self.floor.take(lane), noise, out=phi)
+        variance *= 4.0
+        variance += noise
+        variance *= self.unsure.ravel().take(self._noise_at[rows])
+        phi += doubt(variance, noise)
         if not out.size:
             return
         log, pairs = self._work
@@ -205,12 +238,34 @@ class Bank:
         pairs *= self._log_m
         pairs -= log
         np.add.reduceat(pairs, self._element_start, out=out)
-        out /= np.maximum(phi[self._row_of[: self._split]], self.divisor)
+        out /= np.maximum(phi.take(self._binomial_row), self.divisor)
+
+    def _raised(self) -> list[tuple[int, float]]:
+        """Return by what to raise rows that are near their limit; not where bursts are guarded against."""
+        if not self._near.any():
+            return []
+        weighted = self.m[self._watch_at] * self._watch_weight
+        found = []
+        for at in np.flatnonzero(self._near).tolist():
+            index = int(self._watched[at])
+            row, span, phi = self.rows[index], self.elements_of(index), float(self.phi[index])
+            if not self.active[index] or not phi > 0 or float(self.divisor[span].max()) > phi:
+                continue
+            scaled = float(self.n_canary[row.lane] * self.t0[index])
+            cells = slice(self.first_cell[index], self.first_cell[index] + len(row.exponents))
+            start = int(self._watch_start[at])
+            factor = overshoot.raised(
+                weighted[start : start + len(row.effects)], np.array(row.effects), row.exponents, self.x[cells] / phi,
+                scaled / (scaled + float(self.n_baseline[row.lane])), row.cap,
+                row.limit - max(float(self.unspent[index]), 0.0),
+            )  # fmt: skip
+            found.append((index, factor))
+        return found
 
     def _gauss_gain(self, out: Floats) -> None:
-        sd = self.sd[self._gauss_row]
-        lam = self._lam0 + self._shift / sd
-        np.multiply(lam, self.z[self._gauss_row] - 0.5 * lam, out=out)
+        lam = self._shift / self.sd.take(self._gauss_row)
+        lam += self._lam0
+        np.multiply(lam, self.z.take(self._gauss_row) - 0.5 * lam, out=out)
 
     def _one_sample_gain(self, out: Floats) -> None:
         rows = slice(self._gauss.stop, len(self.rows))
@@ -222,11 +277,13 @@ class Bank:
         np.divide(log, phi[self._one_row], out=out)
 
     def evidence(self) -> Floats:
-        """Return each row's e-value now: the mixture over effects and onsets."""
+        """Return each row's e-value now, the mixture over effects and onsets; the next `step` needs it asked."""
         if not self.rows:
             return self.unspent
         value: Floats = np.add.reduceat(self.m * self._weight, self._row_start)
-        return value + np.maximum(self.unspent, 0.0)
+        value += np.maximum(self.unspent, 0.0)
+        self._near = value[self._watched] > self._watch_from
+        return value
 
     def restart(self, rows: NDArray[np.intp]) -> None:
         """Set rows without onset back to 1: the evidence speaks of a new stage."""

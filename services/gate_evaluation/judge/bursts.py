@@ -35,6 +35,11 @@ class Bursts:
         self.windows: Floats = np.zeros(lanes)
         self.again: Floats = np.zeros(lanes)
         self.last: Floats = np.zeros(lanes)
+        self.calm: Floats = np.ones(lanes)
+
+    def restored(self) -> None:
+        """Say anew which lanes never burst (1; others 0), after the counts were set."""
+        self.calm = np.where(self.counts.any(axis=1), 0.0, 1.0)
 
     def learn(self, residuals: list[Residual | None]) -> None:
         """Take one A/A window: either half may have burst, so it counts as two."""
@@ -49,6 +54,7 @@ class Bursts:
                 self.last[lane] = 0.0
                 continue
             self.counts[lane, min(int(_SIZES.searchsorted(size)), _SIZES.size - 1)] += 1.0
+            self.calm[lane] = 0.0
             self.again[lane] += self.last[lane] == side
             self.last[lane] = side
 

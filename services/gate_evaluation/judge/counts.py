@@ -79,8 +79,9 @@ class CountsComparison:
         backs = grids.pass_effects(margin.relative or degradation(margin, rate), grids.PASS_RATIO)
         found: list[Part] = []
         for group, side in enumerate(sides):
-            row = fail_row(self.index, [side * e for e in effects], context, elements=len(effects))
-            found.append(Part(Role.F, row, (0.5 if rare_fail else 1.0) / len(sides), group))
+            weight = (0.5 if rare_fail else 1.0) / len(sides)
+            row = fail_row(self.index, [side * e for e in effects], context, elements=len(effects), weight=weight)
+            found.append(Part(Role.F, row, weight, group))
             row = pass_row(self.index, [side * e for e in backs])
             found.append(Part(Role.P, row, 0.5 if rare_pass else 1.0, group))
         if rare_fail:

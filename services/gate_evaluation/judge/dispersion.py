@@ -12,10 +12,14 @@ import numpy as np
 from services.gate_evaluation.judge.grids import Floats
 
 LAGS = 20
-_SAFETIES: Floats = np.array([[1.3], [1.0]])
+_SPREAD = 4.0 / 3.0 * LAGS
+"""Squared relative error of Bartlett's estimate over LAGS lags, times the windows that it rests on."""
+_SAFETY = 1.3
+_WARY, _CUT = 6.0, 0.4
 _KNOWN = 10
 _PRIOR_WINDOWS = 4.0
 _PRIOR_WINDOWS_ALONE = 20.0
+_PRIOR_WINDOWS_UNSURE = 60.0
 _ROLLOUT_WEIGHT = 0.3
 _CLIP = 2.5
 _FORGET = 0.9998
@@ -75,12 +79,22 @@ class Dispersion:
         self.sums: Floats = np.zeros((2, prior_sd.size, LAGS))
         self.windows: list[float] = [0.0] * prior_sd.size
         self._rings = [_Ring(prior_sd.size), _Ring(prior_sd.size)]  # A/A, rollout
-        self._tau2: Floats = self._estimate()
+        self._none = [0.0] * prior_sd.size
+        self._weigh_priors()
+        self._estimate()
 
     @property
     def tau2(self) -> Floats:
         """Long-run variance a window: row 0 with the safety factor, row 1 without; shape (2, lanes)."""
         return self._tau2
+
+    @property
+    def unsure(self) -> Floats:
+        """Relative error (sd) of the long-run variance, as Bartlett's estimate has it over its lags.
+
+        Row 1 is that of uses without a safety factor, which do without it: zero; shape (2, lanes).
+        """
+        return self._unsure
 
     def variance(self, lane: int) -> float:
         """Return V0 of a lane: the variance of one window beyond chance."""
@@ -116,23 +130,32 @@ class Dispersion:
         elif known:
             self.sums *= np.array([1.0 if found is None else _FORGET for found in residuals])[:, None]
         self.sums += products
-        self._tau2 = self._estimate()
+        self._estimate()
 
-    def _estimate(self) -> Floats:
-        weights = [
+    def _weigh_priors(self) -> None:
+        """Say what the priors weigh; it changes while a lane has seen next to nothing."""
+        self._young = any(seen < _KNOWN for seen in self.windows)
+        self._weights = [
             (_PRIOR_WINDOWS_ALONE if seen < _KNOWN else _PRIOR_WINDOWS) / (36.0 * prior * prior)
             for seen, prior in zip(self.windows, self._priors, strict=True)
         ]
-        lags = self.sums[0] / (self.sums[1] + np.array(weights).reshape(-1, 1))
+        self._weight_column: Floats = np.array(self._weights).reshape(-1, 1)
+
+    def _estimate(self) -> None:
+        if self._young:
+            self._weigh_priors()
+        lags = self.sums[0] / (self.sums[1] + self._weight_column)
         first, later, squares = lags[:, :2].tolist(), (lags @ _TAPER).tolist(), self.sums[1, :, 0].tolist()
         found: list[float] = []
         self._v0 = []
-        for v, tail, square, weight, prior in zip(first, later, squares, weights, self._priors, strict=True):
+        for v, tail, square, weight, prior in zip(first, later, squares, self._weights, self._priors, strict=True):
             v0 = max(v[0] + weight * prior / (square + weight), 0.0)
             self._v0.append(v0)
             found.append(_long_run(v0, v[1], tail))
-        tau2: Floats = _SAFETIES * np.array(found)
-        return tau2
+        safe = [_SAFETY * value for value in found]
+        unsure = [math.sqrt(_SPREAD / (seen + _PRIOR_WINDOWS_UNSURE)) for seen in self.windows]
+        together: Floats = np.array((safe, found, unsure, self._none))
+        self._tau2, self._unsure = together[:2], together[2:]
 
     def arrays(self) -> dict[str, Floats]:
         """Return everything that a continuation needs, by name; the second axis of each is the lane."""
@@ -142,9 +165,10 @@ class Dispersion:
     def restore(self, arrays: dict[str, Floats]) -> None:
         """Continue from `arrays` of the same lanes."""
         self.sums, self.windows = arrays["sums"].copy(), arrays["windows"][0].tolist()
+        self._weigh_priors()
         for at, ring in enumerate(self._rings):
             ring.view[:] = arrays["rings"][2 * at : 2 * at + 2]
-        self._tau2 = self._estimate()
+        self._estimate()
 
 
 def _long_run(v0: float, v1: float, later: float) -> float:
@@ -157,3 +181,21 @@ def _long_run(v0: float, v1: float, later: float) -> float:
     r = min(max(v1 / v0, 0.0), 0.95) if v0 > 0 else 0.0
     chain = v0 * ((1 + r) / (1 - r) - 2 * r * (1 - r**_SPAN) / (_SPAN * (1 - r) ** 2))
     return 0.5 * (max(v0, v0 + 2.0 * later) + chain)
+
+
+def doubt(hidden: Floats, noise: Floats) -> Floats:
+    """Return what to add to a dispersion for noise that the A/A windows may not have shown.
+
+    Evidence divided by too small a dispersion is too large by a share that grows with the error, so what matters is the
+    error's square, times half of the nats that a breach takes. An estimate that is cut off at zero is too large already
+    where there is no noise; that much is taken off.
+
+    Args:
+        hidden: standard error of the noise.
+        noise: variance of the events beyond chance, in units of chance.
+    """
+    added = hidden * _WARY
+    added /= noise + 1.0
+    added -= _CUT
+    added *= hidden
+    return np.maximum(added, 0.0, out=added)

@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-ONSET_FIRST = 0.77
+ONSET_FIRST = 0.87
 """Weight of a regression that is there from the first window."""
 _ONSET_BAKE = 0.10
-_ONSET_LATER = 0.13
+_ONSET_LATER = 0.03
 _Z = 2.1097428012368919744  # sum over t >= 2 of 1 / (t ln^2 t)
 
 POINTS = 8
 """Effects in a grid of counts: nearer ones would only share each other's evidence."""
-_BELL_AT, _BELL_SPREAD = 0.42, 0.20
-"""Middle and spread of the bell of their weights, in shares of the grid."""
+BELL, TAIL_BELL, _BELL_SPREAD = 0.42, 0.50, 0.20
+"""Middle of the bell of their weights, for ratios and for tails, and its spread, in shares of the grid."""
 
 TAIL_FAMILIES: tuple[tuple[float, tuple[float, ...]], ...] = (
-    (0.8, (0.65, 0.85, 1.1, 1.35)),
-    (0.2, (0.1, 0.4, 1.0, 2.0)),
+    (0.87, (0.65, 0.85, 1.1, 1.35)),
+    (0.13, (0.1, 0.4, 1.0, 2.0)),
 )
 """Shapes of a tail's growth in its zones, with their weights: nearly alike, and far out alone; never decreasing."""
 TAIL_SHARES = (1.0, 0.5, 0.25, 0.125)
@@ -83,14 +83,14 @@ def effects(power: Power, share: float, horizon: int, points: int) -> list[float
     return [low * (high / low) ** (i / (points - 1)) for i in range(points)]
 
 
-def effect_weights(count: int) -> tuple[float, ...]:
-    """Return the weights of `count` effects of a grid, least first: a bell, a little below the grid's middle.
+def effect_weights(count: int, middle: float = BELL) -> tuple[float, ...]:
+    """Return the weights of `count` effects of a grid, least first: a bell at `middle`, a share of the grid.
 
     Nats of prior are worth most there: the least effects take the whole bake whatever their weight, the largest are
     found within a few windows.
     """
     places = (i / max(count - 1, 1) for i in range(count))
-    bell = [math.exp(-0.5 * ((place - _BELL_AT) / _BELL_SPREAD) ** 2) for place in places]
+    bell = [math.exp(-0.5 * ((place - middle) / _BELL_SPREAD) ** 2) for place in places]
     whole = sum(bell)
     return tuple(height / whole for height in bell)
 

@@ -10,6 +10,7 @@ from services.gate_evaluation.judge.burn import BurnComparison
 from services.gate_evaluation.judge.bursts import Bursts
 from services.gate_evaluation.judge.codec import pack, unpack
 from services.gate_evaluation.judge.dispersion import Dispersion, Residual
+from services.gate_evaluation.judge.grids import Floats
 from services.gate_evaluation.judge.lane import FORGET
 from services.gate_evaluation.judge.measures import Cohort, MeasureError, Window
 from services.gate_evaluation.judge.own_history import OwnHistoryComparison
@@ -85,6 +86,11 @@ class History:
         self.bursts.learn(residuals)
         self.split.learn(requests_of(a), requests_of(b))
 
+    @property
+    def unsure(self) -> Floats:
+        """Relative error of the dispersion, shape (2, lanes); none where bursts have divisors of their own."""
+        return self.dispersion.unsure * self.bursts.calm
+
     def to_doc(self) -> dict[str, Any]:
         """Return everything as JSON-able values (a few kilobytes a metric)."""
         arrays = self.dispersion.arrays()
@@ -143,6 +149,7 @@ class History:
             history.bursts.last[lanes] = kept["burst_last"]
             arrays["sums"][:, lanes], arrays["rings"][:, lanes] = lags[:2], lags[2:]
         history.dispersion.restore(arrays)
+        history.bursts.restored()
         return history
 
     def copy(self, gates: Sequence[GateSpec], window_seconds: float = 60.0) -> "History":

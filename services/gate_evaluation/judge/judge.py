@@ -52,7 +52,7 @@ class Judge:
         self._placing = placing or place(spec, history)
         self._layout: Layout = lay(spec, history, self._weights, self._placing, interval=report)
         self._bank: Bank = self._layout.bank
-        self._bank.tau2 = history.dispersion.tau2
+        self._bank.tau2, self._bank.unsure = history.dispersion.tau2, history.unsure
         self._guard(spec.splits[0])
         self._split = SplitGuard()
         self._catastrophe = Catastrophe(spec.gates)
@@ -146,7 +146,7 @@ class Judge:
         verdict = self._verdict(window, decision, standings, readings, evidence, warm=warm)
         if window.a is not None and window.b is not None and not window.late:
             self._history.compare(without(window.a, window.resets), without(window.b, window.resets))
-        self._bank.tau2 = self._history.dispersion.tau2
+        self._bank.tau2, self._bank.unsure = self._history.dispersion.tau2, self._history.unsure
         return verdict
 
     def _read(self, window: Window, canary: Cohort, baseline: Cohort) -> list[Reading]:
@@ -298,6 +298,7 @@ class Judge:
         if m.shape != judge._bank.m.shape or unspent.shape != judge._bank.unspent.shape:
             raise InvalidError("judge state", [Problem("m", "the state belongs to another spec")])
         judge._bank.m, judge._bank.unspent, judge._bank.divisor = m, unspent, unpack(doc["divisor"])
+        judge._bank.evidence()
         judge._guarded = doc["guarded"]
         judge._split.restore(unpack(doc["split"]))
         judge._catastrophe.running = doc["running"]

@@ -74,17 +74,33 @@ def even(count: int) -> tuple[float, ...]:
 
 
 def fail_row(
-    lane: int, effects: Sequence[float], context: Context, *, exponents: tuple[float, ...] = (1.0,), elements: int
+    lane: int,
+    effects: Sequence[float],
+    context: Context,
+    *,
+    elements: int,
+    exponents: tuple[float, ...] = (1.0,),
+    weight: float = 1.0,
+    middle: float = grids.BELL,
 ) -> Row:
-    """Return an F row of counts: onset mixed, each window capped; `elements` counts those of the whole gate."""
+    """Return an F row of counts: onset mixed, each window capped.
+
+    Args:
+        lane, effects, exponents: as the row's.
+        context: of the gate.
+        elements: of the whole gate.
+        weight: of the row among the gate's F rows.
+        middle: of the bell of the effects' weights.
+    """
     return Row(
         lane=lane,
         form=Form.BINOMIAL,
         effects=tuple(effects),
-        weights=grids.effect_weights(len(effects)),
+        weights=grids.effect_weights(len(effects), middle),
         exponents=exponents,
         onset=True,
         cap=grids.cap_of(elements, context.share),
+        limit=1.0 / (context.share * weight),
     )
 
 

@@ -69,10 +69,13 @@ class QuantileComparison:
         """Return this gate's rows; the quantile fixes the rate of its events."""
         effects = context.effects(1.0 - self.q, grids.POINTS, anchor[0])
         found: list[Part] = []
+        middle = grids.TAIL_BELL if self.zoned else grids.BELL
         families = grids.TAIL_FAMILIES if self.zoned else ((1.0, (1.0,)),)
         for weight, exponents in families:
             elements = len(effects) * len(families)
-            row = fail_row(self.index, effects, context, exponents=exponents, elements=elements)
+            row = fail_row(
+                self.index, effects, context, elements=elements, exponents=exponents, weight=weight, middle=middle
+            )
             found.append(Part(Role.F, row, weight))
         backs = grids.pass_effects(self._pass_relative(), grids.PASS_TAIL)
         found.append(Part(Role.P, pass_row(self.index, backs)))

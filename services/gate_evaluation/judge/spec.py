@@ -194,7 +194,7 @@ def _gate_problems(gate: GateSpec) -> list[str]:
     return found
 
 
-_KIND_WEIGHT = {GateKind.GAUGE: 0.06, GateKind.MEAN: 0.35, GateKind.COUNT: 0.25, GateKind.SLO: 0.25}
+_KIND_WEIGHT = {GateKind.GAUGE: 0.03, GateKind.MEAN: 0.35, GateKind.COUNT: 0.25, GateKind.SLO: 0.25}
 
 
 def weights_of(spec: JudgeSpec) -> dict[str, float]:
@@ -211,5 +211,5 @@ def _raw_weight(gate: GateSpec) -> float:
     if gate.weight is not None:
         return gate.weight
     if gate.kind is GateKind.QUANTILE:
-        return 0.45 if gate.q is not None and gate.q >= 0.9 else 0.04
-    return _KIND_WEIGHT.get(gate.kind, 0.45)
+        return 0.52 if gate.q is not None and gate.q >= 0.9 else 0.02
+    return _KIND_WEIGHT.get(gate.kind, 0.43)

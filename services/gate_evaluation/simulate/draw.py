@@ -1,20 +1,18 @@
 """Draws whole runs of windows at once: counts for every window, cohort and bucket from one seeded generator."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.gate_evaluation.judge import Cohort, ExponentialHistogram, Gauge, Ratio, Window
 from services.gate_evaluation.simulate.scenarios import Change, Scenario, World
+from services.gate_evaluation.simulate.tails import EDGES, LOW, SCALE, STEP, Floats, masses
 
-Floats = NDArray[np.float64]
-SCALE = 4
-STEP = math.log(2.0) / 2**SCALE
-_FAST_MEDIAN, _FAST_SD, _SLOW_MEDIAN, _SLOW_SHARE = 55.0, 0.45, 150.0, 0.10
-_LOW, _HIGH = 40, 260
-_EDGES: Floats = STEP * np.arange(_LOW, _HIGH + 1, dtype=np.float64)
+__all__ = ["STEP", "CohortRun", "Floats", "Past", "Run", "before", "draw", "draw_past", "edges", "whole"]
+
 _WINDOW_S = 60.0
 _INSTANCES = 20
 _MEMORY = 52.0
@@ -22,7 +20,7 @@ _MEMORY = 52.0
 
 def edges() -> Floats:
     """Return ln of the lower boundary of each simulated bucket (and of the upper one of the last)."""
-    return _EDGES
+    return EDGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class CohortRun:
         return Cohort(
             {
                 "error_rate": Ratio(float(self.errors[at]), n),
-                "latency_ms": ExponentialHistogram(n, 0.0, SCALE, 0, _LOW + first, counts[first:last].tolist()),
+                "latency_ms": ExponentialHistogram(n, 0.0, SCALE, 0, LOW + first, counts[first:last].tolist()),
                 "memory": Gauge(*memory),
             },
             requests=n,
@@ -52,36 +50,28 @@ class CohortRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One simulated rollout: A/A halves before it, canary and baseline in it."""
+class Past:
+    """What went before a rollout: A/A halves of the stable fleet; and where its generator stood after them."""
 
     a: CohortRun
     b: CohortRun
-    canary: CohortRun
-    baseline: CohortRun
+    state: Mapping[str, Any]
 
-    def history(self) -> list[Window]:
+    def windows(self) -> list[Window]:
         """Return the windows before the rollout."""
         return [Window(a=self.a.cohort(t), b=self.b.cohort(t)) for t in range(self.a.requests.size)]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One simulated rollout: canary and baseline."""
+
+    canary: CohortRun
+    baseline: CohortRun
 
     def window(self, at: int) -> Window:
         """Return one window of the rollout."""
         return Window(canary=self.canary.cohort(at), baseline=self.baseline.cohort(at))
-
-
-def _cdf(z: Floats) -> Floats:
-    return 0.5 * np.array([math.erfc(-v / math.sqrt(2.0)) for v in z.ravel()]).reshape(z.shape)
-
-
-def _masses(slow_sd: float, slow_times: float, all_times: float) -> tuple[Floats, Floats]:
-    """Return bucket masses of fast and of slow requests, each summing to 1."""
-    shifted = _EDGES - math.log(all_times)
-    found = []
-    for median, sd in ((_FAST_MEDIAN, _FAST_SD), (_SLOW_MEDIAN * slow_times, slow_sd)):
-        cdf = _cdf((shifted - math.log(median)) / sd)
-        cdf[0], cdf[-1] = 0.0, 1.0
-        found.append(np.diff(cdf))
-    return found[0], found[1]
 
 
 def _wander(rng: np.random.Generator, windows: int, sd: float, rho: float) -> Floats:
@@ -146,11 +136,11 @@ def _draw(
     rate = world.errors * np.exp(wave) * drift * _bursts(rng, windows, *world.burst) * effect.times + effect.plus
     if world.outage is not None:
         rate = np.where((t >= world.outage[0]) & (t <= world.outage[1]), world.outage[2] + rate, rate)
-    slow = np.clip(_SLOW_SHARE * np.exp(0.5 * wave) * np.exp(_wander(rng, windows, *world.wander)), 0.0, 0.5)
-    mass = np.empty((windows, _EDGES.size - 1))
+    slow = np.clip(world.slow.share * np.exp(0.5 * wave) * np.exp(_wander(rng, windows, *world.wander)), 0.0, 0.5)
+    mass = np.empty((windows, EDGES.size - 1))
     for pair in set(zip(effect.slow.tolist(), effect.every.tolist(), strict=True)):
         rows = (effect.slow == pair[0]) & (effect.every == pair[1])
-        fast_mass, slow_mass = _masses(world.slow_sd, *pair)
+        fast_mass, slow_mass = masses(world.slow, *pair)
         mass[rows] = (1.0 - slow[rows, None]) * fast_mass + slow[rows, None] * slow_mass
     buckets = rng.poisson(lam[:, None] * mass).astype(np.float64)
     requests = buckets.sum(axis=1)
@@ -162,13 +152,30 @@ def _draw(
     return CohortRun(requests, errors, buckets, memory)
 
 
-def draw(scenario: Scenario, seed: int, run: int) -> Run:
-    """Return one run of a scenario; the same seed and number give the same run on any machine with the same numpy."""
+def before(world: World) -> World:
+    """Return the world without what only rollouts see: worlds that are alike before a rollout have one past."""
+    return replace(world, split=0.5, outage=None, warmup=0)
+
+
+def draw_past(world: World, seed: int, run: int) -> Past:
+    """Return the past of one run; the same seed and number give the same on any machine with the same numpy."""
     rng = np.random.default_rng([seed, run])
+    a, b = (_draw(rng, before(world), 0.5, -world.history, world.history, None) for _ in range(2))
+    return Past(a, b, rng.bit_generator.state)
+
+
+def draw(scenario: Scenario, state: Mapping[str, Any]) -> Run:
+    """Return one run of a scenario, after the past that left its generator in `state`."""
+    rng = np.random.default_rng()
+    rng.bit_generator.state = state
     world, windows = scenario.world, scenario.windows + scenario.world.warmup
     return Run(
-        _draw(rng, world, 0.5, -world.history, world.history, None),
-        _draw(rng, world, 0.5, -world.history, world.history, None),
         _draw(rng, world, world.split, 0, windows, scenario.change),
         _draw(rng, world, 1.0 - world.split, 0, windows, None),
     )
+
+
+def whole(scenario: Scenario, seed: int, run: int) -> tuple[Past, Run]:
+    """Return one run of a scenario, with its past."""
+    past = draw_past(scenario.world, seed, run)
+    return past, draw(scenario, past.state)

@@ -1,21 +1,23 @@
 """Runs scenarios and adds up what each method did; a run is drawn from (seed, number), so any row can be repeated."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 
+from services.gate_evaluation.judge import History
 from services.gate_evaluation.simulate import bounds, ours, peers
-from services.gate_evaluation.simulate.draw import draw
+from services.gate_evaluation.simulate.draw import before, draw, draw_past
 from services.gate_evaluation.simulate.outcome import Outcome
-from services.gate_evaluation.simulate.scenarios import SCENARIOS, Expect, Scenario
+from services.gate_evaluation.simulate.scenarios import SCENARIOS, Expect, Scenario, World
+from services.gate_evaluation.simulate.tails import Floats
 
 FALSE_ROLLBACK = 0.01
 FALSE_PASS = 0.05
 OURS = "penstock"
-_CHUNK = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,40 @@ class Row:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is kept of a run's past: what it taught, the usual values of the metrics, and the generator's state."""
+
+    taught: dict[str, Any]
+    usual: Floats
+    state: Mapping[str, Any]
+
+
+_pasts: dict[tuple[World, int, int], _Before] = {}
+"""Of this process: scenarios whose worlds are alike before the rollout share the pasts of their runs."""
+
+
+def _past(world: World, seed: int, number: int) -> _Before:
+    key = (before(world), seed, number)
+    if key not in _pasts:
+        past = draw_past(world, seed, number)
+        _pasts[key] = _Before(ours.learn(past).to_doc(), peers.usual(past), past.state)
+    return _pasts[key]
+
+
 def _judge_all(scenario: Scenario, seed: int, with_peers: bool, number: int) -> dict[str, Outcome]:
-    run = draw(scenario, seed, number)
-    found = {OURS: ours.judge_run(scenario, run)}
+    past = _past(scenario.world, seed, number)
+    run = draw(scenario, past.state)
+    found = {OURS: ours.judge_run(scenario, run, History.from_doc(ours.GATES, past.taught))}
     if with_peers:
-        found["thresholds"] = peers.thresholds(scenario, run)
+        found["thresholds"] = peers.thresholds(scenario, run, past.usual)
         found["relative thresholds"] = peers.relative(scenario, run)
-        found["Mann-Whitney each look"] = peers.mann_whitney(scenario, run, once=False)
-        found["Mann-Whitney at the end"] = peers.mann_whitney(scenario, run, once=True)
+        found["Mann-Whitney each look"], found["Mann-Whitney at the end"] = peers.mann_whitney(scenario, run)
     return found
+
+
+def _judge_shard(scenario: Scenario, seed: int, with_peers: bool, numbers: range) -> list[dict[str, Outcome]]:
+    return [_judge_all(scenario, seed, with_peers, number) for number in numbers]
 
 
 def _row(scenario: Scenario, method: str, outcomes: Sequence[Outcome]) -> Row:
@@ -101,18 +128,29 @@ def simulate(names: Sequence[str], runs: int, seed: int, *, with_peers: bool, jo
     chosen = [known[name] for name in names] or list(SCENARIOS)
     if jobs == 1:
         for scenario in chosen:
-            yield _rows(scenario, map(partial(_judge_all, scenario, seed, with_peers), _numbers(scenario, runs)))
+            yield _rows(scenario, _judge_shard(scenario, seed, with_peers, _numbers(scenario, runs)))
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ExitStack() as stack:
+        # One process a shard of the runs, each time the same, so that it has their pasts already.
+        pools = [stack.enter_context(ProcessPoolExecutor(1)) for _ in range(jobs)]
         for scenario in chosen:
-            task = partial(_judge_all, scenario, seed, with_peers)
-            yield _rows(scenario, pool.map(task, _numbers(scenario, runs), chunksize=_CHUNK))
+            numbers = _numbers(scenario, runs)
+            shards = [numbers[at::jobs] for at in range(jobs)]
+            tasks = [
+                pool.submit(_judge_shard, scenario, seed, with_peers, shard)
+                for pool, shard in zip(pools, shards, strict=True)
+            ]
+            done = {
+                n: found
+                for shard, task in zip(shards, tasks, strict=True)
+                for n, found in zip(shard, task.result(), strict=True)
+            }
+            yield _rows(scenario, [done[number] for number in numbers])
 
 
 def _numbers(scenario: Scenario, runs: int) -> range:
     return range(max(runs // 5, 1) if scenario.windows > 200 else runs)
 
 
-def _rows(scenario: Scenario, results: Iterator[dict[str, Outcome]]) -> list[Row]:
-    found = list(results)
+def _rows(scenario: Scenario, found: Sequence[dict[str, Outcome]]) -> list[Row]:
     return [_row(scenario, method, [result[method] for result in found]) for method in found[0]]

@@ -1,7 +1,7 @@
 """Our judge over a simulated run: the very code that runs in production, without the displayed interval."""
 
 from services.gate_evaluation.judge import GateKind, GateSpec, History, Judge, JudgeSpec, Margin, Word
-from services.gate_evaluation.simulate.draw import Run
+from services.gate_evaluation.simulate.draw import Past, Run
 from services.gate_evaluation.simulate.outcome import Outcome
 from services.gate_evaluation.simulate.scenarios import Scenario
 
@@ -15,15 +15,20 @@ GATES = (
 )
 
 
-def judge_run(scenario: Scenario, run: Run) -> Outcome:
+def learn(past: Past) -> History:
+    """Return what the windows before a rollout teach."""
+    history = History(GATES)
+    for window in past.windows():
+        history.learn(window)
+    return history
+
+
+def judge_run(scenario: Scenario, run: Run, history: History) -> Outcome:
     """Return when our judge rolled back or passed; it stops at the first final verdict."""
     warmup = scenario.world.warmup
     spec = JudgeSpec(
         GATES, min_bake=120, max_bake=120, warmup_windows=warmup, splits=(scenario.world.split,), window_seconds=60.0
     )
-    history = History(GATES)
-    for window in run.history():
-        history.learn(window)
     judge = Judge.start(spec, history, report=False)
     for t in range(scenario.windows + warmup):
         verdict = judge.observe(run.window(t), scenario.world.split)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.gate_evaluation.simulate.draw import STEP, CohortRun, Floats, Run, edges
+from services.gate_evaluation.simulate.draw import STEP, CohortRun, Floats, Past, Run, edges
 from services.gate_evaluation.simulate.outcome import Outcome
 from services.gate_evaluation.simulate.scenarios import Scenario
 
@@ -44,9 +44,14 @@ def _first(over: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", limit: int, 
     return int(np.argmax(failed)) * span + span - 1 if failed.any() else None
 
 
-def thresholds(scenario: Scenario, run: Run) -> Outcome:
-    """Absolute thresholds each window, rolled back at the fourth failure of a metric."""
-    before = series(run.a).mean(axis=1)
+def usual(past: Past) -> Floats:
+    """Return what the metrics were before the rollout; shape (4,)."""
+    found: Floats = series(past.a).mean(axis=1)
+    return found
+
+
+def thresholds(scenario: Scenario, run: Run, before: Floats) -> Outcome:
+    """Absolute thresholds each window, rolled back at the fourth failure of a metric; `before` as `usual` has it."""
     limits = np.array([_ABSOLUTE[0], *(before[1:] * _ABSOLUTE[1:])])
     failed = _first(_counted(scenario, series(run.canary)) > limits[:, None], _FAILURES, 1)
     return _outcome(scenario, failed)
@@ -68,13 +73,16 @@ def _z(canary: Floats, baseline: Floats) -> Floats:
     return found
 
 
-def mann_whitney(scenario: Scenario, run: Run, *, once: bool) -> Outcome:
-    """Mann-Whitney (one-sided, 1 %) of each metric at every look from the eighth, or only at the last."""
+def mann_whitney(scenario: Scenario, run: Run) -> tuple[Outcome, Outcome]:
+    """Mann-Whitney (one-sided, 1 %) of each metric: at every look from the eighth, and only at the last."""
     z = _z(_counted(scenario, series(run.canary)), _counted(scenario, series(run.baseline)))
-    first = z.shape[1] - 1 if once else _FEWEST_LOOKS
-    over = (z.max(axis=0) > _Z) & (np.arange(z.shape[1]) >= first)
-    failed = int(np.argmax(over)) if over.any() else None
-    return _outcome(scenario, failed)
+    over = z.max(axis=0) > _Z
+    looks = over & (np.arange(over.size) >= _FEWEST_LOOKS)
+    last = over.size - 1
+    return (
+        _outcome(scenario, int(np.argmax(looks)) if looks.any() else None),
+        _outcome(scenario, last if over[last] else None),
+    )
 
 
 def _counted(scenario: Scenario, values: Floats) -> Floats:

@@ -7,7 +7,7 @@ from services.gate_evaluation.simulate.harness import OURS, Row
 from services.gate_evaluation.simulate.scenarios import Expect
 
 HEADER = (
-    "| scenario | expected | runs | rolled back (95 % bound) | passed | windows, median / 95th | peers rolled back |\n"
+    "| scenario | expected | runs | rolled back (95 % bound) | passed | windows, median / 95th (limit) | peers |\n"
     "|---|---|---|---|---|---|---|"
 )
 _SHORT = {
@@ -24,6 +24,8 @@ def line(rows: Sequence[Row]) -> str:
     scenario = own.scenario
     rolled = f"{own.rolled_back:.1%} (<= {own.upper:.1%})"
     delay = f"{_windows(own.median)} / {_windows(own.p95)}" if _delayed(own) else "-"
+    if scenario.expect is Expect.REGRESSION and scenario.limit is not None:
+        delay += f" ({scenario.limit:.3g})"
     others = ", ".join(f"{_SHORT[row.method]} {row.rolled_back:.0%}{_median(row)}" for row in rows if row is not own)
     missed = "; ".join(own.misses())
     cells = (scenario.name, scenario.expect.value, str(own.runs), rolled, f"{own.passed / own.runs:.0%}", delay, others)
@@ -56,6 +58,7 @@ def document(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "passed": row.passed / row.runs,
             "median": row.median,
             "p95": row.p95,
+            "limit": row.scenario.limit if row.scenario.expect is Expect.REGRESSION else None,
             "missed": row.misses() if row.method == OURS else [],
         }
         for row in rows

@@ -54,9 +54,9 @@ def run(rounds: int = 5, seed: int = 1) -> GatesBench:
     """
     judge, ours = load("gate_evaluation.judge"), load("gate_evaluation.simulate.ours")
     draw, scenarios = load("gate_evaluation.simulate.draw"), load("gate_evaluation.simulate.scenarios")
-    drawn = draw.draw(scenarios.SCENARIOS[0], seed, 0)
+    past, drawn = draw.whole(scenarios.SCENARIOS[0], seed, 0)
     history = judge.History(ours.GATES)
-    learned = _timed(history.learn, drawn.history())
+    learned = _timed(history.learn, past.windows())
     windows = [drawn.window(t) for t in range(120)]
     costs: list[float] = []
     running = judge.Judge.start(judge.JudgeSpec(ours.GATES), history)
