@@ -53,7 +53,7 @@ def scores(events: Floats, exponents: tuple[float, ...], p: float) -> tuple[Floa
     zones = [_zone(int(n), p) for n in events.tolist()]
     if not several:
         low, mass = zones[0]
-        counts = exponents[0] * np.arange(low, low + mass.size, dtype=np.float64)
+        counts = float(c[0]) * np.arange(low, low + mass.size, dtype=np.float64)
         return counts, mass
     steps = [round(exponent / _LATTICE) for exponent in exponents]
     first = sum(step * low for step, (low, _) in zip(steps, zones, strict=True))
