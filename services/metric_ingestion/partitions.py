@@ -14,7 +14,7 @@ from penstock.errors import AppendError, InvalidError, PermanentError, Unavailab
 from penstock.settings import Settings
 from penstock.topics import log_of
 from services.runtime.appender import Appender
-from services.runtime.dead_letters import dead_letter
+from services.runtime.dead_letters import FOREIGN, dead_letter
 from services.runtime.kafka import connection, named
 from services.runtime.positions import first_and_end_offsets
 from services.runtime.republisher import Republisher
@@ -215,7 +215,9 @@ class Partitions:
     async def _restore(self, partitions: set[int]) -> None:
         while partitions:
             try:
-                owners, numbers = await restored(self._settings, self._cluster, partitions, self._republisher.offer)
+                owners, numbers = await restored(
+                    self._settings, self._cluster, partitions, self._republisher.offer, self._bury_foreign
+                )
             except PermanentError as error:
                 log.exception("%s cannot be restored", self._log.name)
                 self.failure = error
@@ -230,6 +232,10 @@ class Partitions:
                     self._keeper.began(partition, owner, numbers[partition])
             self._restoring -= partitions
             return
+
+    async def _bury_foreign(self, record: ConsumerRecord) -> None:
+        reason = f"{record.topic}-{record.partition} at {record.offset}: {FOREIGN}"
+        await dead_letter(self._appender, NAME, record, reason)
 
     async def _seek_back(self, partition: int, owner: Owner) -> None:
         # Either the consumer's own reset overtook our seek, or retention has overtaken us.

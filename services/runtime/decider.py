@@ -15,7 +15,7 @@ from faststream.kafka import KafkaBroker
 import penstock
 from penstock.chain import Accepted, Cursor, Decide, Document, Fold, Item, Participant, Record
 from penstock.chain.participant import Proposal
-from penstock.errors import AppendError
+from penstock.errors import AppendError, OversizeError
 from penstock.events import Event
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
@@ -23,6 +23,7 @@ from penstock.telemetry import Telemetry, seconds_between
 from penstock.topics import PARTITIONS, log_of
 
 from .appender import Appender
+from .dead_letters import FOREIGN, dead_letter
 from .kafka import ensure_topics, make_broker, named, retry_until_available
 from .partition import Hooks, PartitionWorker
 from .positions import Offsets
@@ -175,6 +176,7 @@ class DeciderShell:
             propose=lambda proposals: self._append(partition, proposals),
             accepted=lambda accepted, headers: self._on_accepted(partition, accepted, headers),
             heard=self._spec.heard or (lambda item: None),
+            foreign=self._on_foreign,
         )
         participant = Participant(fold, self._spec.decide, penstock.__version__)
         table = {named(self._settings, topic): topic for topic in (self._log.name, *self._sources)}
@@ -206,7 +208,9 @@ class DeciderShell:
                 future = await self._appender.append(
                     self._log.name, partition, proposal.target.encode(), proposal.value, list(headers.items())
                 )
-            except AppendError:
+            except (AppendError, OversizeError) as error:
+                if isinstance(error, OversizeError):
+                    worker.participant.bound(len(proposal.value))
                 worker.participant.rewind()
                 return
 
@@ -235,6 +239,13 @@ class DeciderShell:
             self._telemetry.elapsed(self.name, seconds_between(decided_at, self._clock()))
         if self._spec.accepted is not None:
             self._spec.accepted(accepted.target, accepted.record, document)
+
+    def _on_foreign(self, record: ConsumerRecord) -> None:
+        place = f"{record.topic}-{record.partition} has a record at offset {record.offset} that no Penstock wrote"
+        log.error("%s; it is passed: find out who writes to this log", place)
+        # Every follower meets it; whose log it is keeps it for people to see.
+        if record.topic == named(self._settings, self._log.name):
+            self._tasks.spawn(dead_letter(self._appender, self.name, record, f"{place}: {FOREIGN}"))
 
     async def _tick(self) -> None:
         assert self._subscriber is not None
@@ -282,5 +293,5 @@ class DeciderShell:
         number = self._generations[partition] = number_after(self._generations[partition], fold)
         try:
             await write_generation(self._appender, self._log, partition, number, fold)
-        except (AppendError, KafkaError) as error:
+        except (AppendError, OversizeError, KafkaError) as error:
             log.warning("%s-%d: no snapshot: %s", self._log.name, partition, error)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from penstock.chain import Accepted, Fold, Item, Participant, Record, decode
+from penstock.chain import Accepted, Document, Fold, Item, Participant, Record, decode
 from penstock.chain.participant import OBSERVATION, TICK, Proposal
 from penstock.errors import CorruptError, InvalidError
 from penstock.events import Event, from_json
@@ -27,11 +28,13 @@ class Hooks:
         propose: append these records in order; the futures' outcomes come back through `settle`.
         accepted: a record counts (its trace headers with it).
         heard: an input arrived, before it is decided.
+        foreign: a record of a log was passed that no Penstock wrote.
     """
 
     propose: Callable[[list[Proposal]], None]
     accepted: Callable[[Accepted, Mapping[str, bytes]], None]
     heard: Callable[[Item], None]
+    foreign: Callable[[ConsumerRecord], None] = lambda _: None
 
 
 @dataclass
@@ -61,6 +64,8 @@ class PartitionWorker:
         value: bytes = record.value or b""
         if record.topic == self.log:
             self.fold(record.offset, value, headers)
+            if record.offset in self.participant.fold.foreign:
+                self.hooks.foreign(record)
             return
         source = self.table[record.topic]
         fold = self.chained.get(source)
@@ -68,6 +73,8 @@ class PartitionWorker:
             item = _decided_in(source, fold, record.offset, value, headers)
             if item is not None:
                 self._hear(item)
+            elif record.offset in fold.foreign:
+                self.hooks.foreign(record)
             return
         try:
             event = from_kafka(value, record.headers)
@@ -115,14 +122,17 @@ class PartitionWorker:
         # The own log remembers what a chained input has parked: a restart begins behind the record that did it.
         for taken in record.inputs:
             for document in taken.events:
-                if record.target and "raw" in document and not _readable(base64.b64decode(document["raw"])):
+                if record.target and _was_unreadable(document):
                     self.missed.setdefault(taken.source, {}).setdefault(record.target, taken.offset)
 
     def settle(
         self, proposal: Proposal, headers: Mapping[str, bytes], future: "asyncio.Future[RecordMetadata]"
     ) -> None:
         """Take the fate of an append: folding it at once saves the way back through the consumer."""
-        if future.cancelled() or future.exception() is not None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, MessageSizeTooLargeError):
+            self.participant.bound(len(proposal.value))
+        if future.cancelled() or error is not None:
             # It may have arrived all the same: the log tells, and a second try of the same bytes does no harm.
             self.participant.rewind()
             return
@@ -159,6 +169,12 @@ def _decided_in(source: str, fold: Fold, offset: int, value: bytes, headers: Map
         why = f"{accepted.target}: {source} has a record at offset {at} that this version cannot read{why}"
         return Item(source, offset, accepted.target, (), accepted.digest, _text(headers), error=why, raw=value)
     return Item(source, offset, accepted.target, events, accepted.digest, _text(headers)) if events else None
+
+
+def _was_unreadable(document: Document) -> bool:
+    if "raw" in document:
+        return not _readable(base64.b64decode(document["raw"]))
+    return bool(document.get("unreadable"))
 
 
 def _readable(value: bytes) -> bool:
