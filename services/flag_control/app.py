@@ -30,6 +30,7 @@ from .families import parse_bucketings
 from .following import FlagLog
 from .keeper import Keeper
 from .last_good import Kept, LastGood, Stale, kept_of
+from .late import still_due
 from .ofrep import Ofrep
 from .peers import Peers
 from .publishing import Publisher
@@ -147,6 +148,7 @@ class FlagControl:
             heard=self._on_heard,
             accepted=self._on_accepted,
             restored=self._on_restored,
+            still_due=still_due,
         )
         return DeciderShell(spec, self._settings, self._clock)
 

@@ -14,7 +14,7 @@ from penstock.errors import AppendError, InvalidError, PermanentError, Unavailab
 from penstock.settings import Settings
 from penstock.topics import log_of
 from services.runtime.appender import Appender
-from services.runtime.dead_letters import FOREIGN, dead_letter
+from services.runtime.dead_letters import dead_letter, foreign
 from services.runtime.kafka import connection, named
 from services.runtime.positions import first_and_end_offsets
 from services.runtime.republisher import Republisher
@@ -234,8 +234,7 @@ class Partitions:
             return
 
     async def _bury_foreign(self, record: ConsumerRecord) -> None:
-        reason = f"{record.topic}-{record.partition} at {record.offset}: {FOREIGN}"
-        await dead_letter(self._appender, NAME, record, reason)
+        await dead_letter(self._appender, NAME, record, foreign(record))
 
     async def _seek_back(self, partition: int, owner: Owner) -> None:
         # Either the consumer's own reset overtook our seek, or retention has overtaken us.

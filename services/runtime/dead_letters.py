@@ -13,9 +13,6 @@ _AFTER_ERROR_S = 0.5
 _MOST_REASON = 4000
 _MOST_CUT = 1024 * 1024
 
-FOREIGN = "it has no envelope and chains to nothing, so it is passed; only this service may write there"
-"""Why a record in a log does not count."""
-
 log = logging.getLogger(__name__)
 
 
@@ -28,6 +25,12 @@ def origin_headers(topic: str, partition: int, offset: int, service: str, reason
         ("service", service.encode()),
         ("reason", reason[:_MOST_REASON].encode()),
     ]
+
+
+def foreign(record: ConsumerRecord) -> str:
+    """Return why a record in a log does not count."""
+    place = f"{record.topic}-{record.partition} has a record at offset {record.offset} that no Penstock wrote"
+    return f"{place}: it has no envelope and chains to nothing, so it is passed"
 
 
 async def dead_letter(appender: Appender, service: str, record: ConsumerRecord, reason: str) -> None:

@@ -23,9 +23,9 @@ from penstock.telemetry import Telemetry, seconds_between
 from penstock.topics import PARTITIONS, log_of
 
 from .appender import Appender
-from .dead_letters import FOREIGN, dead_letter
+from .dead_letters import dead_letter, foreign
 from .kafka import ensure_topics, make_broker, named, retry_until_available
-from .partition import Hooks, PartitionWorker
+from .partition import Hooks, PartitionWorker, StillDue
 from .positions import Offsets
 from .republisher import Republisher
 from .restoring import restored, spans_of, starts_of
@@ -54,6 +54,8 @@ class Spec:
         heard: called with each input as it arrives, before it is decided.
         accepted: called with (target, record, document) for every accepted record after the restore.
         restored: called once with all documents, before anything else.
+        still_due: which of the events that an earlier version could not read, and passed, must be taken all the same,
+            given the target's document; without it none.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Spec:
     heard: Callable[[Item], None] | None = None
     accepted: Callable[[str, Record, Document], None] | None = None
     restored: Callable[[Mapping[str, Document]], None] | None = None
+    still_due: StillDue | None = None
 
 
 class DeciderShell:
@@ -94,12 +97,14 @@ class DeciderShell:
         """Restore every partition, then follow."""
         cluster = await retry_until_available(lambda: ensure_topics(self._settings), _PATIENCE_S)
         await self._appender.start()
-        starts = await self._restore(cluster)
+        starts, spec = await self._restore(cluster), self._spec
         await self._republisher.start()
-        if self._spec.restored is not None:
-            self._spec.restored(self.documents())
+        if spec.restored is not None:
+            spec.restored(self.documents())
         for worker in self._workers:
             worker.deciding = True
+            if spec.still_due is not None:
+                worker.take_late(spec.still_due)
         self._broker = make_broker(self._settings)
         self._subscriber = PositionedSubscriber(self._broker, starts, self._on_records)
         await self._broker.start()
@@ -241,11 +246,11 @@ class DeciderShell:
             self._spec.accepted(accepted.target, accepted.record, document)
 
     def _on_foreign(self, record: ConsumerRecord) -> None:
-        place = f"{record.topic}-{record.partition} has a record at offset {record.offset} that no Penstock wrote"
-        log.error("%s; it is passed: find out who writes to this log", place)
+        reason = foreign(record)
+        log.error("%s: find out who writes to this log", reason)
         # Every follower meets it; whose log it is keeps it for people to see.
         if record.topic == named(self._settings, self._log.name):
-            self._tasks.spawn(dead_letter(self._appender, self.name, record, f"{place}: {FOREIGN}"))
+            self._tasks.spawn(dead_letter(self._appender, self.name, record, reason))
 
     async def _tick(self) -> None:
         assert self._subscriber is not None
