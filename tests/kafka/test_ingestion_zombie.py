@@ -67,12 +67,12 @@ async def test_a_copy_that_wakes_up_without_its_partitions_does_no_harm(
                     sent += 7
                     await asyncio.sleep(0.1)
 
-            await traffic(4)
+            await traffic(2)
             for copy in copies:
                 copy.send_signal(signal.SIGSTOP)
                 await traffic(FROZEN_S)
                 copy.send_signal(signal.SIGCONT)
-                await traffic(6)
+                await traffic(4)
             told, paused = sent, time.time_ns() / SECOND
             await asyncio.sleep(0.5)
             await traffic(0.5)
