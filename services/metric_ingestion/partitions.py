@@ -82,7 +82,8 @@ class Partitions:
             if self._queue.empty() and not any(owner.in_flight for owner in self._owners.values()):
                 break
             await asyncio.sleep(0.02)
-        for partition, owner in self._owners.items():
+        # A copy of them: what is being restored may come to it meanwhile.
+        for partition, owner in list(self._owners.items()):
             await self._keeper.keep(partition, owner)
         for task in (*self._tasks, *((self._sender,) if self._sender else ())):
             task.cancel()
