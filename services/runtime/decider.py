@@ -54,8 +54,7 @@ class Spec:
         heard: called with each input as it arrives, before it is decided.
         accepted: called with (target, record, document) for every accepted record after the restore.
         restored: called once with all documents, before anything else.
-        still_due: which of the events that an earlier version could not read, and passed, must be taken all the same,
-            given the target's document; without it none.
+        still_due: what must be taken all the same of what an earlier version could not read; without it nothing.
     """
 
     name: str
