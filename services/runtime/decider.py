@@ -101,9 +101,7 @@ class DeciderShell:
         if spec.restored is not None:
             spec.restored(self.documents())
         for worker in self._workers:
-            worker.deciding = True
-            if spec.still_due is not None:
-                worker.take_late(spec.still_due)
+            worker.begin(spec.still_due)
         self._broker = make_broker(self._settings)
         self._subscriber = PositionedSubscriber(self._broker, starts, self._on_records)
         await self._broker.start()

@@ -91,6 +91,12 @@ class PartitionWorker:
             return
         self._hear(Item(source, record.offset, event.target, (event,), headers=_text(headers)))
 
+    def begin(self, still_due: StillDue | None) -> None:
+        """Decide from now on, first what is still due of what an earlier version passed."""
+        self.deciding = True
+        if still_due is not None:
+            self.take_late(still_due)
+
     def take_late(self, still_due: StillDue) -> None:
         """Take what is still due of what an earlier version passed, unless its target is parked for this one, too."""
         parked = {target for targets in self.missed.values() for target in targets}
