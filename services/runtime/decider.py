@@ -31,7 +31,7 @@ from .republisher import Republisher
 from .restoring import restored, spans_of, starts_of
 from .service import Clock, Parked
 from .snapshots import number_after, write_generation
-from .subscriber import PositionedSubscriber
+from .subscriber import TopicSubscriber
 from .tasks import Tasks
 from .ticker import Ticker
 
@@ -86,7 +86,7 @@ class DeciderShell:
         self._since_snapshot = [0] * PARTITIONS
         self._order = [asyncio.Lock() for _ in range(PARTITIONS)]
         self._broker: KafkaBroker | None = None
-        self._subscriber: PositionedSubscriber | None = None
+        self._subscriber: TopicSubscriber | None = None
         self._tasks = Tasks(spec.name)
         self._parked: set[Parked] | None = None
         self._ticked = monotonic()
@@ -103,7 +103,7 @@ class DeciderShell:
         for worker in self._workers:
             worker.begin(spec.still_due)
         self._broker = make_broker(self._settings)
-        self._subscriber = PositionedSubscriber(self._broker, starts, self._on_records)
+        self._subscriber = TopicSubscriber(self._broker, starts, self._on_records)
         await self._broker.start()
         await self._subscriber.start()
         self._ticked = monotonic()

@@ -145,3 +145,33 @@ class PositionedSubscriber:
             return False
         self._expected[position] = record.offset + 1
         return True
+
+
+class TopicSubscriber:
+    """Follows partitions like `PositionedSubscriber`, each topic by a consumer of its own.
+
+    The client names all partitions of a consumer in every request for more, and the answer to one record does so too:
+    with all topics in one consumer, a record costs by the partitions that say nothing.
+    """
+
+    def __init__(self, broker: KafkaBroker, starts: Mapping[Position, int], on_records: OnRecords) -> None:
+        by_topic: dict[str, dict[Position, int]] = {}
+        for position, offset in starts.items():
+            by_topic.setdefault(position.topic, {})[position] = offset
+        self._by_topic = {name: PositionedSubscriber(broker, some, on_records) for name, some in by_topic.items()}
+
+    async def start(self) -> None:
+        """Create the consumers and seek every partition to its start."""
+        await asyncio.gather(*(one.start() for one in self._by_topic.values()))
+
+    async def stop(self) -> None:
+        """Stop following."""
+        await asyncio.gather(*(one.stop() for one in self._by_topic.values()))
+
+    def alive(self) -> bool:
+        """Whether every consumer polls and no record was failed on."""
+        return all(one.alive() for one in self._by_topic.values())
+
+    def sight(self, position: Position) -> Sight:
+        """Return how far a partition is read, and to where it reached when the broker last answered for it."""
+        return self._by_topic[position.topic].sight(position)
