@@ -31,7 +31,8 @@ def main(arguments: list[str]) -> int:
     load(names)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    logging.getLogger("aiokafka").addFilter(Seldom(time.monotonic))
+    for name in ("aiokafka", "services.runtime.kafka"):
+        logging.getLogger(name).addFilter(Seldom(time.monotonic))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(names, settings))

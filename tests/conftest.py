@@ -7,6 +7,7 @@ from tests.support.parts import (  # noqa: F401
     pytest_sessionfinish,
     pytest_terminal_summary,
 )
+from tests.support.places import pytest_configure  # noqa: F401
 from tests.support.stack import (  # noqa: F401
     kafka,
     kafka_program,

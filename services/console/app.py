@@ -139,12 +139,13 @@ class Console:
 
         Raises:
             UnavailableError: Kafka does not take it; whether it arrived is unknown.
+            OversizeError: it takes none so large.
         """
         with self._telemetry.span(f"publish {topic}", None, attributes_of(event)) as carrier:
             key, value, headers = to_kafka(event, {name: text.encode() for name, text in carrier.items()})
             try:
                 async with asyncio.timeout(_PUBLISH_S):
-                    await (await self._appender.append(topic, partition_of(event.target), key, value, headers))
+                    await self._appender.append_and_wait(topic, partition_of(event.target), key, value, headers)
             except (AppendError, TimeoutError):
                 raise UnavailableError("Kafka does not take it now") from None
 

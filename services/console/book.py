@@ -59,6 +59,8 @@ class Book:
         points: thinned verdicts in the order of their windows.
         entered: each stage entry.
         steps: how far each step of the rollback is: name -> (running, done or failed; words).
+        settled: when each step of the rollback was done or given up.
+        contained_by: when containment was reached or a person was called for it: recovery is watched from then on.
         damage: why its events can no longer be followed; the state stays where it was.
     """
 
@@ -79,6 +81,8 @@ class Book:
         self.recovered: RecoveryVerified | None = None
         self.escalations: list[RollbackEscalated] = []
         self.steps: dict[str, tuple[str, str]] = {}
+        self.settled: dict[int, datetime] = {}
+        self.contained_by: datetime | None = None
         self.damage: str | None = None
 
     def hear(self, entry: Entry) -> None:
@@ -98,16 +102,22 @@ class Book:
                 self.served[event.instance] = event
             case ExposureContained():
                 self.contained = event
+                self.contained_by = self.contained_by or event.time
             case RecoveryVerified():
                 self.recovered = event
             case RollbackEscalated():
                 self.escalations.append(event)
+                if event.what == "containment":
+                    self.contained_by = self.contained_by or event.time
             case StepStarted():
                 self.steps[event.step] = ("running", event.kind)
             case StepCompleted():
                 self.steps[event.step] = ("done", "")
+                self.settled[event.index] = event.time
             case StepFailed():
                 self.steps[event.step] = ("failed", event.reason)
+                if event.final:
+                    self.settled[event.index] = event.time
             case _:
                 pass
 

@@ -9,11 +9,13 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+from faststream.kafka.message import KafkaMessage
 
 from penstock.errors import InvalidError, TransientError
+from penstock.events import DeployAnnounced
 from penstock.events.cloudevents import parse_kafka
 from penstock.settings import Settings
+from services.runtime import messages
 from services.runtime.kafka import make_broker, named
 
 from .commands import Publish
@@ -50,8 +52,8 @@ class IntakeTopic:
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
-            parser=_parse,
-            decoder=_decode,
+            parser=messages.parse,
+            decoder=messages.decode,
         )
         self._subscriber(self._handle)
         await self._broker.start()
@@ -65,9 +67,11 @@ class IntakeTopic:
         """Publish the deploy of a record, or bury the record; returns when either is acknowledged."""
         try:
             deploy = deploy_of(parse_kafka(record.value or b"", record.headers), self._projection, None)
+            await self._publish_whatever_it_takes(deploy)
         except InvalidError as error:
             await self._bury(record, str(error))
-            return
+
+    async def _publish_whatever_it_takes(self, deploy: DeployAnnounced) -> None:
         while True:
             try:
                 await self._publish("deploys", deploy)
@@ -86,12 +90,3 @@ class IntakeTopic:
             await self._subscriber.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
         except KafkaError as error:
             log.warning("commit of %s failed: %s; it will be heard again", record.offset, type(error).__name__)
-
-
-async def _parse(raw: ConsumerRecord) -> KafkaMessage:
-    # The stock parser loses records whose headers are null or not UTF-8, before any handler sees them.
-    return KafkaMessage(raw_message=raw, body=b"", headers={}, consumer=FAKE_CONSUMER)
-
-
-async def _decode(message: KafkaMessage) -> KafkaMessage:
-    return message

@@ -9,6 +9,7 @@ from penstock.rollout import Phase, RolloutState
 
 from .book import Book
 from .projection import TargetBook
+from .recovery import next_of_rollback, text, words_of_rollback
 from .sentences import sentence
 
 Document = dict[str, Any]
@@ -21,7 +22,8 @@ def view_of(book: Book, target: TargetBook) -> Document:
     state = book.state
     assert state is not None
     assert book.announced is not None
-    verdict = book.verdict
+    verdict, following = book.verdict, next_of(book, target)
+    told = words_of_rollback(following) if following is not None and state.phase is Phase.ROLLING_BACK else ""
     return {
         "id": book.id,
         "target": state.target,
@@ -41,8 +43,8 @@ def view_of(book: Book, target: TargetBook) -> Document:
         "bake_max": state.bake_max,
         "gates": [_json(gate) for gate in worst_first(book.gates)],
         "word": verdict.word.value if verdict is not None else None,
-        "sentence": sentence(book),
-        "next": next_of(book),
+        "sentence": f"{sentence(book)} {told}".rstrip(),
+        "next": following,
         "awaited": state.awaited,
         "approvals_missing": state.missing,
         "announced_at": state.announced_at,
@@ -92,10 +94,11 @@ def worst_first(gates: tuple[GateVerdict, ...]) -> list[GateVerdict]:
     return sorted(gates, key=lambda gate: (gate.authority is advises, order.index(gate.word), gate.gate))
 
 
-def next_of(book: Book) -> Document | None:
-    """Return what happens next: `{"what", "at", "windows", "who"}`; None where nothing will.
+def next_of(book: Book, target: TargetBook) -> Document | None:
+    """Return what happens next: `{"what", "at", "at_latest", "windows", "who"}`; None where nothing will.
 
-    `at` is the earliest moment by the pace of the plan's windows, None where a person or data is waited for.
+    `at` is the earliest moment by the pace of the plan's windows; `at_latest` the one by which it is decided. Both are
+    missing where a person is waited for.
     """
     state = book.state
     assert state is not None
@@ -108,8 +111,7 @@ def next_of(book: Book) -> Document | None:
         case Phase.BAKING | Phase.SOAKING:
             return _after_bake(book, state)
         case Phase.ROLLING_BACK:
-            deadline = _containment_due(book)
-            return {"what": "recovery", "at": _text(deadline)}
+            return next_of_rollback(book, target)
         case _:
             return None
 
@@ -128,19 +130,13 @@ def _after_bake(book: Book, state: RolloutState) -> Document:
         "approvers": list(following.approvers) if following is not None else [],
         "windows": earliest,
         "windows_at_most": latest,
-        "at": _text(since + timedelta(seconds=seconds * earliest)),
-        "at_latest": _text(since + timedelta(seconds=seconds * latest)),
+        "at": text(since + timedelta(seconds=seconds * earliest)),
+        "at_latest": text(since + timedelta(seconds=seconds * latest)),
     }
 
 
 def _soak_follows(book: Book, state: RolloutState) -> bool:
     return state.phase is Phase.BAKING and book.plan is not None and book.plan.soak is not None
-
-
-def _containment_due(book: Book) -> datetime | None:
-    if book.started is None or book.contained is not None or book.plan is None:
-        return None
-    return book.started.time + timedelta(seconds=book.plan.rollback.containment)
 
 
 def _rollback(book: Book) -> Document | None:
@@ -150,7 +146,7 @@ def _rollback(book: Book) -> Document | None:
     state = book.state
     began = started.began_at
     return {
-        "started_at": _text(started.time),
+        "started_at": text(started.time),
         "stage": started.stage,
         "exposure": started.exposure,
         "why": started.ground.why.value,
@@ -158,7 +154,7 @@ def _rollback(book: Book) -> Document | None:
         "contained_seconds": book.contained.seconds if book.contained is not None else None,
         "contained_streams": book.contained.streams if book.contained is not None else None,
         "recovered": state.recovered if state is not None else None,
-        "recovered_at": _text(book.recovered.time) if book.recovered is not None else None,
+        "recovered_at": text(book.recovered.time) if book.recovered is not None else None,
         "escalations": [escalation.reason for escalation in book.escalations],
         "steps": [
             {"step": name, "state": state_, "detail": words or None} for name, (state_, words) in book.steps.items()
@@ -168,10 +164,6 @@ def _rollback(book: Book) -> Document | None:
 
 def _json(value: Value) -> Document:
     return value.model_dump(mode="json", exclude_none=True)
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment is not None else None
 
 
 def _moment(text: str) -> datetime:

@@ -5,10 +5,8 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
-from aiokafka.errors import KafkaError
-
 from penstock.chain import Document, Item, Record
-from penstock.errors import AppendError
+from penstock.errors import AppendError, OversizeError
 from penstock.events import FlagServed, RollbackStarted, RolloutSuperseded
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
@@ -32,6 +30,7 @@ from .families import parse_bucketings
 from .following import FlagLog
 from .keeper import Keeper
 from .last_good import Kept, LastGood, Stale, kept_of
+from .late import still_due
 from .ofrep import Ofrep
 from .peers import Peers
 from .publishing import Publisher
@@ -149,6 +148,7 @@ class FlagControl:
             heard=self._on_heard,
             accepted=self._on_accepted,
             restored=self._on_restored,
+            still_due=still_due,
         )
         return DeciderShell(spec, self._settings, self._clock)
 
@@ -247,9 +247,8 @@ class FlagControl:
     async def _send(self, event: FlagServed) -> None:
         key, value, headers = to_kafka(event)
         try:
-            sent = await self._appender.append("flag-served", partition_of(event.target), key, value, headers)
-            await sent
-        except (AppendError, KafkaError, OSError) as error:
+            await self._appender.append_and_wait("flag-served", partition_of(event.target), key, value, headers)
+        except (AppendError, OversizeError, OSError) as error:
             log.warning("not reported: %s of %s: %s", event.version, event.target, type(error).__name__)
 
 

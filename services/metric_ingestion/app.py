@@ -8,7 +8,6 @@ from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
 
 from penstock.chain import Accepted
-from penstock.errors import UnavailableError
 from penstock.events import WindowClosed, from_json
 from penstock.settings import Settings
 from penstock.telemetry import Telemetry, seconds_between
@@ -16,7 +15,7 @@ from penstock.tokens import load_tokens
 from penstock.topics import log_of
 from services.runtime.appender import Appender
 from services.runtime.http import HttpServer, health_routes
-from services.runtime.kafka import ensure_topics, make_broker, named, retry_until_available
+from services.runtime.kafka import KafkaAwayError, ensure_topics, make_broker, named, retry_until_available
 from services.runtime.republisher import Republisher
 from services.runtime.service import Clock, Service
 
@@ -151,7 +150,7 @@ class MetricIngestion:
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while not self.ready():
             if asyncio.get_running_loop().time() > deadline or not self.alive():
-                raise UnavailableError("metric ingestion got no partitions restored within a minute; see the log")
+                raise KafkaAwayError("metric ingestion got no partitions restored within a minute; see the log")
             await asyncio.sleep(0.02)
 
     async def _tick(self, partitions: Partitions) -> None:

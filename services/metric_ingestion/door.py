@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from penstock.errors import InvalidError, PenstockError, Problem, UnauthorizedError, UnavailableError
+from penstock.errors import InvalidError, OversizeError, PenstockError, Problem, UnauthorizedError, UnavailableError
 from penstock.tokens import Role, Tokens
 
 from .frames import Frame
@@ -83,6 +83,8 @@ class Door:
         except _Refusal as refusal:
             status = Status(code=refusal.code, message=refusal.text)
             await _respond(send, refusal.status, status, json)
+        except OversizeError as error:
+            await _respond(send, 413, Status(code=_INVALID, message=str(error)), json)
         except UnavailableError as error:
             await _respond(send, 503, Status(code=_UNAVAILABLE, message=str(error)), json)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from penstock.errors import InvalidError, UnavailableError
+from penstock.errors import InvalidError, OversizeError, UnavailableError
 from services.runtime.appender import Appender
 from services.runtime.dead_letters import dead_letter
 
@@ -52,6 +52,9 @@ class Intake:
             while True:
                 try:
                     await self._publisher.publish(selection.frames)
+                    break
+                except OversizeError as error:
+                    await dead_letter(self._letters, "metric_ingestion", record, str(error))
                     break
                 except UnavailableError as error:
                     log.warning("otlp_metrics waits: %s", error)

@@ -4,7 +4,7 @@ import logging
 
 from aiokafka.errors import KafkaError
 
-from penstock.errors import AppendError
+from penstock.errors import AppendError, OversizeError
 from penstock.settings import Settings
 from penstock.topics import log_of
 from services.runtime.appender import Appender
@@ -51,5 +51,5 @@ class Keeper:
         self._numbers[partition] = number
         try:
             await write_generation(self._appender, self._log, partition, number, fold)
-        except (AppendError, KafkaError) as error:
+        except (AppendError, OversizeError, KafkaError) as error:
             log.warning("%s-%d: no snapshot: %s", self._log.name, partition, error)

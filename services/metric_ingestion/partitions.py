@@ -14,7 +14,7 @@ from penstock.errors import AppendError, InvalidError, PermanentError, Unavailab
 from penstock.settings import Settings
 from penstock.topics import log_of
 from services.runtime.appender import Appender
-from services.runtime.dead_letters import dead_letter
+from services.runtime.dead_letters import dead_letter, foreign
 from services.runtime.kafka import connection, named
 from services.runtime.positions import first_and_end_offsets
 from services.runtime.republisher import Republisher
@@ -82,7 +82,8 @@ class Partitions:
             if self._queue.empty() and not any(owner.in_flight for owner in self._owners.values()):
                 break
             await asyncio.sleep(0.02)
-        for partition, owner in self._owners.items():
+        # A copy of them: what is being restored may come to it meanwhile.
+        for partition, owner in list(self._owners.items()):
             await self._keeper.keep(partition, owner)
         for task in (*self._tasks, *((self._sender,) if self._sender else ())):
             task.cancel()
@@ -215,7 +216,9 @@ class Partitions:
     async def _restore(self, partitions: set[int]) -> None:
         while partitions:
             try:
-                owners, numbers = await restored(self._settings, self._cluster, partitions, self._republisher.offer)
+                owners, numbers = await restored(
+                    self._settings, self._cluster, partitions, self._republisher.offer, self._bury_foreign
+                )
             except PermanentError as error:
                 log.exception("%s cannot be restored", self._log.name)
                 self.failure = error
@@ -230,6 +233,9 @@ class Partitions:
                     self._keeper.began(partition, owner, numbers[partition])
             self._restoring -= partitions
             return
+
+    async def _bury_foreign(self, record: ConsumerRecord) -> None:
+        await dead_letter(self._appender, NAME, record, foreign(record))
 
     async def _seek_back(self, partition: int, owner: Owner) -> None:
         # Either the consumer's own reset overtook our seek, or retention has overtaken us.

@@ -12,7 +12,9 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+from faststream.kafka.message import KafkaMessage
+
+from services.runtime import messages
 
 _POLL_MS = 1000
 _AFTER_ERROR_S = 0.2
@@ -65,8 +67,8 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=_HEARTBEAT_MS,
             no_reply=True,
             listener=self,
-            parser=_parse,
-            decoder=_decode,
+            parser=messages.parse,
+            decoder=messages.decode,
         )
         subscriber(self._handle)
         # The stock batch poll sleeps its timeout again after every empty poll: a second lost at every closing.
@@ -146,12 +148,3 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
             # FastStream would log and go on with the next batch; a skipped record is worse than a dead service.
             self.failure = error
             raise
-
-
-async def _parse(raw: tuple[ConsumerRecord, ...]) -> KafkaMessage:
-    # The stock parser decodes headers as UTF-8 and loses the batch where one is not.
-    return KafkaMessage(raw_message=raw, body=b"", headers={}, consumer=FAKE_CONSUMER)
-
-
-async def _decode(message: KafkaMessage) -> KafkaMessage:
-    return message

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from penstock.errors import AppendError, UnavailableError
+from penstock.errors import AppendError, OversizeError, Problem, UnavailableError
 from penstock.partitioner import partition_of
 from services.runtime.appender import Appender
 
@@ -20,6 +20,7 @@ class FramePublisher:
 
     Raises (of `publish`):
         UnavailableError: not all are known to have arrived; the source sends them again, which repeats nothing.
+        OversizeError: all have arrived but those that no broker takes; sending them again cannot help.
     """
 
     def __init__(self, appender: Appender) -> None:
@@ -40,6 +41,10 @@ class FramePublisher:
         except (KafkaError, AppendError, TimeoutError) as error:
             raise UnavailableError(f"Kafka did not take the samples: {type(error).__name__}; send them again") from None
         failures = [failure for future in done if (failure := future.exception()) is not None]
+        refused = [failure for failure in failures if isinstance(failure, MessageSizeTooLargeError)]
+        if refused and len(refused) == len(failures) and not late:
+            what = f"Kafka took {len(frames) - len(refused)} of {len(frames)} parts, the others are too large for it"
+            raise OversizeError("metrics request", [Problem("", f"{what}; send smaller batches")])
         if late or failures:
             what = type(failures[0]).__name__ if failures else "no acknowledgement in time"
             raise UnavailableError(f"Kafka did not take the samples: {what}; send them again")

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 
-from penstock.errors import UnavailableError
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
+from services.runtime.kafka import KafkaAwayError
 from services.runtime.reader import Heard, PublicReader
 
 from .match import Matcher
@@ -36,14 +36,14 @@ class Registry:
         """Read to the end that the topics have now, then follow.
 
         Raises:
-            UnavailableError: that end is not reached.
+            KafkaAwayError: that end is not reached.
         """
         await self._reader.start()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _PATIENCE_S
         while not self._reader.caught_up():
             if loop.time() > deadline:
-                raise UnavailableError("the plans could not be read to their end within a minute")
+                raise KafkaAwayError("the plans could not be read to their end within a minute")
             await asyncio.sleep(_POLL_S)
         for name, problem in self._watch.unloadable.items():
             log.warning("not watched: %s: %s", name, problem)

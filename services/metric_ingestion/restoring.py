@@ -1,6 +1,6 @@
 """A partition's owner as the last one left it: snapshot, then log, then the frames from where the snapshot stood."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiokafka import ConsumerRecord, TopicPartition
 
@@ -20,12 +20,17 @@ Offer = Callable[[int, Accepted, Mapping[str, bytes]], None]
 
 
 async def restored(
-    settings: Settings, cluster: str, partitions: Iterable[int], offer: Offer
+    settings: Settings,
+    cluster: str,
+    partitions: Iterable[int],
+    offer: Offer,
+    foreign: Callable[[ConsumerRecord], Awaitable[None]],
 ) -> tuple[dict[int, Owner], dict[int, int]]:
     """Return the owners of these partitions and the numbers of the snapshots that they come from.
 
     Args:
         offer: told of every accepted record after the snapshot, which may not have been said in public yet.
+        foreign: told of records in the log that no Penstock wrote.
     """
     log = log_of(NAME)
     name, frames = named(settings, log.name), named(settings, FRAMES)
@@ -38,10 +43,13 @@ async def restored(
         if kept is not None:
             owners[partition].restore()
 
-    def fold_one(record: ConsumerRecord) -> None:
-        accepted = owners[record.partition].recorded(record.offset, record.value or b"")
+    async def fold_one(record: ConsumerRecord) -> None:
+        owner = owners[record.partition]
+        accepted = owner.recorded(record.offset, record.value or b"")
         if accepted is not None:
             offer(record.partition, accepted, dict(record.headers))
+        elif record.offset in owner.fold.foreign:
+            await foreign(record)
 
     starts = {TopicPartition(name, partition): owner.fold.next_offset for partition, owner in owners.items()}
     await read_span(settings, starts, fold_one)

@@ -21,7 +21,8 @@ AHEAD_NS = 600 * 10**9
 _MOST_CACHED = 50_000
 _MOST_PROBLEMS = 5
 _MOST_POINTS = 5000
-"""Points of a frame: even of large histograms they stay below Kafka's limit for a message."""
+_MOST_CELLS = 400_000
+"""Numbers of a frame: at nine bytes each at most, they and their names stay below Kafka's limit for a message."""
 
 
 @dataclass
@@ -61,6 +62,7 @@ class _Builder:
     explicits: Explicits = field(default_factory=Explicits)
     exponentials: Exponentials = field(default_factory=Exponentials)
     points: int = 0
+    cells: int = 0
 
     def add(self, series: Series, start: int, time: int, value: Number | Explicit | Exponential) -> None:
         # By identity: points of one key may differ in what they are good for; the selector keeps an object for each.
@@ -72,6 +74,8 @@ class _Builder:
         match value:
             case Explicit():
                 table = self.explicits
+                if value.bounds not in self.shapes:
+                    self.cells += len(value.bounds)
                 table.shape.append(self.shapes.setdefault(value.bounds, len(self.shapes)))
             case Exponential():
                 table = self.exponentials
@@ -86,9 +90,14 @@ class _Builder:
         table.time.append(time)
         self.points += 1
         if isinstance(value, (Explicit, Exponential)):
+            self.cells += len(value.counts)
             table.count.append(value.count)
             table.sum.append(value.sum)
             table.counts.append(value.counts)
+
+    @property
+    def full(self) -> bool:
+        return self.points >= _MOST_POINTS or self.cells >= _MOST_CELLS
 
     def frame(self, received: int, trace: str) -> Frame:
         watched = self.matcher.watched
@@ -151,7 +160,7 @@ class Selector:
                         builder = builders.get(matcher.target)
                         if builder is None:
                             builder = builders[matcher.target] = _Builder(matcher)
-                        if builder.points >= _MOST_POINTS:
+                        if builder.full:
                             selection.frames.append((matcher.target, builder.frame(received, trace)))
                             builder = builders[matcher.target] = _Builder(matcher)
                         builder.add(series, raw.start_time_unix_nano, raw.time_unix_nano, value)

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from penstock.egress import Egress
-from penstock.errors import AppendError, InvalidError
+from penstock.errors import AppendError, InvalidError, OversizeError
 from penstock.events import DeliveryFailed, DeliverySucceeded, Event, RolloutAnnounced
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
@@ -205,9 +205,11 @@ class Notification:
         key, value, headers = to_kafka(record)
         while True:
             try:
-                future = await self._appender.append(DELIVERIES, partition_of(record.target), key, value, headers)
-                await future
-            except (AppendError, KafkaError) as error:
+                await self._appender.append_and_wait(DELIVERIES, partition_of(record.target), key, value, headers)
+            except OversizeError as error:
+                log.error("delivery %s cannot be put on record: %s", record.id, error)
+                return
+            except AppendError as error:
                 # Until it is on record the attempt did not happen; after a crash it is made again.
                 log.warning("delivery record %s waits: %s", record.id, type(error).__name__)
                 await asyncio.sleep(_AFTER_ERROR_S)

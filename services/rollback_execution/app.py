@@ -14,6 +14,7 @@ from services.runtime.service import Clock, Parked, Service
 
 from .decide import decide
 from .errands import Errand, errand_of, report
+from .late import still_due
 from .posting import post
 from .state import State, load
 
@@ -41,6 +42,7 @@ class RollbackExecution:
                 chained=("rollout-log", "flag-log", "window-log"),
                 accepted=self._on_accepted,
                 restored=self._on_restored,
+                still_due=still_due,
             ),
             settings,
             clock,

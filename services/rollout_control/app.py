@@ -5,6 +5,7 @@ from services.runtime.decider import DeciderShell, Spec
 from services.runtime.service import Clock, Service
 
 from .decide import decide
+from .late import still_due
 
 
 def build(settings: Settings, clock: Clock) -> Service:
@@ -14,5 +15,6 @@ def build(settings: Settings, clock: Clock) -> Service:
         decide,
         plain=("deploys", "commands"),
         chained=("verdict-log", "flag-log", "rollback-log"),
+        still_due=still_due,
     )
     return DeciderShell(spec, settings, clock)

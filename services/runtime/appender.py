@@ -7,10 +7,16 @@ from time import monotonic
 from typing import Literal
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+)
 from aiokafka.structs import RecordMetadata
 
-from penstock.errors import AppendError
+from penstock.errors import AppendError, OversizeError, Problem
 from penstock.settings import Settings
 
 from .kafka import connection, named
@@ -66,6 +72,8 @@ class Appender:
 
         Raises:
             AppendError: there is no connected producer now; whether earlier records arrived is told by their futures.
+            OversizeError: it is larger than what may be sent. Brokers that take less say so in the future, as
+                MessageSizeTooLargeError.
         """
         producer = self._producer
         if producer is None:
@@ -74,11 +82,34 @@ class Appender:
             future = await producer.send(
                 named(self._settings, topic), value, key=key, partition=partition, headers=list(headers)
             )
+        except MessageSizeTooLargeError:
+            raise _oversize(topic, value) from None
         except KafkaError as error:
             self._look_at(error)
             raise AppendError(f"{topic}: {type(error).__name__}") from error
         future.add_done_callback(self._watch)
         return future  # type: ignore[no-any-return]
+
+    async def append_and_wait(
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> RecordMetadata:
+        """Append one record; return its position once all in-sync replicas have it.
+
+        Raises:
+            AppendError: whether it arrived is unknown.
+            OversizeError: the brokers take none so large.
+        """
+        try:
+            return await (await self.append(topic, partition, key, value, headers))
+        except MessageSizeTooLargeError:
+            raise _oversize(topic, value) from None
+        except KafkaError as error:
+            raise AppendError(f"{topic}: {type(error).__name__}") from error
 
     def _watch(self, future: "asyncio.Future[RecordMetadata]") -> None:
         if not future.cancelled() and (error := future.exception()) is not None:
@@ -123,6 +154,11 @@ class Appender:
             await producer.stop()
             raise
         return producer
+
+
+def _oversize(topic: str, value: bytes) -> OversizeError:
+    what = f"its value alone is {len(value)} bytes, and at most {_LARGEST_BYTES} are sent; brokers may take less"
+    return OversizeError(f"record for {topic}", [Problem("", what)])
 
 
 async def _give_up(producer: AIOKafkaProducer) -> None:

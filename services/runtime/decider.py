@@ -15,7 +15,7 @@ from faststream.kafka import KafkaBroker
 import penstock
 from penstock.chain import Accepted, Cursor, Decide, Document, Fold, Item, Participant, Record
 from penstock.chain.participant import Proposal
-from penstock.errors import AppendError
+from penstock.errors import AppendError, OversizeError
 from penstock.events import Event
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
@@ -23,8 +23,9 @@ from penstock.telemetry import Telemetry, seconds_between
 from penstock.topics import PARTITIONS, log_of
 
 from .appender import Appender
+from .dead_letters import dead_letter, foreign
 from .kafka import ensure_topics, make_broker, named, retry_until_available
-from .partition import Hooks, PartitionWorker
+from .partition import Hooks, PartitionWorker, StillDue
 from .positions import Offsets
 from .republisher import Republisher
 from .restoring import restored, spans_of, starts_of
@@ -53,6 +54,7 @@ class Spec:
         heard: called with each input as it arrives, before it is decided.
         accepted: called with (target, record, document) for every accepted record after the restore.
         restored: called once with all documents, before anything else.
+        still_due: what must be taken all the same of what an earlier version could not read; without it nothing.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Spec:
     heard: Callable[[Item], None] | None = None
     accepted: Callable[[str, Record, Document], None] | None = None
     restored: Callable[[Mapping[str, Document]], None] | None = None
+    still_due: StillDue | None = None
 
 
 class DeciderShell:
@@ -93,12 +96,12 @@ class DeciderShell:
         """Restore every partition, then follow."""
         cluster = await retry_until_available(lambda: ensure_topics(self._settings), _PATIENCE_S)
         await self._appender.start()
-        starts = await self._restore(cluster)
+        starts, spec = await self._restore(cluster), self._spec
         await self._republisher.start()
-        if self._spec.restored is not None:
-            self._spec.restored(self.documents())
+        if spec.restored is not None:
+            spec.restored(self.documents())
         for worker in self._workers:
-            worker.deciding = True
+            worker.begin(spec.still_due)
         self._broker = make_broker(self._settings)
         self._subscriber = TopicSubscriber(self._broker, starts, self._on_records)
         await self._broker.start()
@@ -175,6 +178,7 @@ class DeciderShell:
             propose=lambda proposals: self._append(partition, proposals),
             accepted=lambda accepted, headers: self._on_accepted(partition, accepted, headers),
             heard=self._spec.heard or (lambda item: None),
+            foreign=self._on_foreign,
         )
         participant = Participant(fold, self._spec.decide, penstock.__version__)
         table = {named(self._settings, topic): topic for topic in (self._log.name, *self._sources)}
@@ -206,7 +210,9 @@ class DeciderShell:
                 future = await self._appender.append(
                     self._log.name, partition, proposal.target.encode(), proposal.value, list(headers.items())
                 )
-            except AppendError:
+            except (AppendError, OversizeError) as error:
+                if isinstance(error, OversizeError):
+                    worker.participant.bound(len(proposal.value))
                 worker.participant.rewind()
                 return
 
@@ -235,6 +241,13 @@ class DeciderShell:
             self._telemetry.elapsed(self.name, seconds_between(decided_at, self._clock()))
         if self._spec.accepted is not None:
             self._spec.accepted(accepted.target, accepted.record, document)
+
+    def _on_foreign(self, record: ConsumerRecord) -> None:
+        reason = foreign(record)
+        log.error("%s: find out who writes to this log", reason)
+        # Every follower meets it; whose log it is keeps it for people to see.
+        if record.topic == named(self._settings, self._log.name):
+            self._tasks.spawn(dead_letter(self._appender, self.name, record, reason))
 
     async def _tick(self) -> None:
         assert self._subscriber is not None
@@ -282,5 +295,5 @@ class DeciderShell:
         number = self._generations[partition] = number_after(self._generations[partition], fold)
         try:
             await write_generation(self._appender, self._log, partition, number, fold)
-        except (AppendError, KafkaError) as error:
+        except (AppendError, OversizeError, KafkaError) as error:
             log.warning("%s-%d: no snapshot: %s", self._log.name, partition, error)

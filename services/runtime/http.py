@@ -106,7 +106,10 @@ def health_routes(
 
 
 def health_app(
-    ready: Callable[[], bool], alive: Callable[[], bool], parked: Callable[[], Iterable[Parked]] = tuple
+    ready: Callable[[], bool],
+    alive: Callable[[], bool],
+    parked: Callable[[], Iterable[Parked]] = tuple,
+    more: Callable[[], dict[str, Any]] = dict,
 ) -> Starlette:
     """Return an application with nothing but the health answers."""
-    return Starlette(routes=health_routes(ready, alive, parked))
+    return Starlette(routes=health_routes(ready, alive, parked, more))

@@ -1,6 +1,7 @@
 """How services reach Kafka: connection arguments, topic creation from the table, reading a span of a topic."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -16,6 +17,12 @@ from penstock.settings import Settings
 from penstock.topics import ALL, Topic
 
 _TOPIC_EXISTS = 36
+
+log = logging.getLogger(__name__)
+
+
+class KafkaAwayError(UnavailableError):
+    """The brokers cannot be reached, or do not answer in full: they may later, and whoever needs them tries again."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -74,7 +81,7 @@ async def ensure_topics(settings: Settings, topics: tuple[Topic, ...] = ALL) -> 
     """Create the topics that are missing, as the table says; return the cluster's id.
 
     Raises:
-        UnavailableError: the brokers cannot be reached, or refuse a topic.
+        UnavailableError: the brokers cannot be reached (KafkaAwayError), or refuse a topic.
     """
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
@@ -95,7 +102,7 @@ async def ensure_topics(settings: Settings, topics: tuple[Topic, ...] = ALL) -> 
         description = await admin.describe_cluster()
         return str(description["cluster_id"])
     except (KafkaConnectionError, OSError) as error:
-        raise UnavailableError(
+        raise KafkaAwayError(
             f"no Kafka at {settings.kafka}: {error}; check PENSTOCK_KAFKA, or run `penstock up` for a local one"
         ) from None
     finally:
@@ -148,7 +155,8 @@ async def retry_until_available(attempt: Callable[[], Awaitable[Any]], patience:
     while True:
         try:
             return await attempt()
-        except (UnavailableError, KafkaError, OSError):
+        except (UnavailableError, KafkaError, OSError) as error:
+            log.warning("trying again: %s", error or type(error).__name__)
             if loop.time() > deadline:
                 raise
             await asyncio.sleep(0.5)

@@ -2,19 +2,26 @@
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from penstock.chain import Accepted, Fold, Item, Participant, Record, decode
+from penstock.chain import Accepted, Document, Fold, Item, Participant, Record, decode
 from penstock.chain.participant import OBSERVATION, TICK, Proposal
 from penstock.errors import CorruptError, InvalidError
 from penstock.events import Event, from_json
 from penstock.events.cloudevents import from_kafka
 
 from .service import Parked
+
+log = logging.getLogger(__name__)
+
+StillDue = Callable[[Document, Sequence[Event]], Iterable[Event]]
+"""(document, late events of its target) -> those of them that must be taken all the same."""
 
 TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
@@ -27,11 +34,13 @@ class Hooks:
         propose: append these records in order; the futures' outcomes come back through `settle`.
         accepted: a record counts (its trace headers with it).
         heard: an input arrived, before it is decided.
+        foreign: a record of a log was passed that no Penstock wrote.
     """
 
     propose: Callable[[list[Proposal]], None]
     accepted: Callable[[Accepted, Mapping[str, bytes]], None]
     heard: Callable[[Item], None]
+    foreign: Callable[[ConsumerRecord], None] = lambda _: None
 
 
 @dataclass
@@ -42,6 +51,7 @@ class PartitionWorker:
         log: name in Kafka of the own log; chained: fold by name of each chained input; the rest is plain.
         table: name in the table by name in Kafka, the own log's too.
         missed: targets by chained input with the first record that was passed because it could not be read.
+        late: events by target that an earlier version passed like that, and that can be read now; in order.
     """
 
     log: str
@@ -51,6 +61,7 @@ class PartitionWorker:
     hooks: Hooks
     deciding: bool = False
     missed: dict[str, dict[str, int]] = field(default_factory=dict)
+    late: dict[str, list[Event]] = field(default_factory=dict)
     _early: dict[int, bytes] = field(default_factory=dict)
     _trace: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
 
@@ -61,6 +72,8 @@ class PartitionWorker:
         value: bytes = record.value or b""
         if record.topic == self.log:
             self.fold(record.offset, value, headers)
+            if record.offset in self.participant.fold.foreign:
+                self.hooks.foreign(record)
             return
         source = self.table[record.topic]
         fold = self.chained.get(source)
@@ -68,6 +81,8 @@ class PartitionWorker:
             item = _decided_in(source, fold, record.offset, value, headers)
             if item is not None:
                 self._hear(item)
+            elif record.offset in fold.foreign:
+                self.hooks.foreign(record)
             return
         try:
             event = from_kafka(value, record.headers)
@@ -75,6 +90,22 @@ class PartitionWorker:
             self._hear(Item(source, record.offset, "", (), error=str(error), raw=value))
             return
         self._hear(Item(source, record.offset, event.target, (event,), headers=_text(headers)))
+
+    def begin(self, still_due: StillDue | None) -> None:
+        """Decide from now on, first what is still due of what an earlier version passed."""
+        self.deciding = True
+        if still_due is not None:
+            self.take_late(still_due)
+
+    def take_late(self, still_due: StillDue) -> None:
+        """Take what is still due of what an earlier version passed, unless its target is parked for this one, too."""
+        parked = {target for targets in self.missed.values() for target in targets}
+        for target, events in self.late.items():
+            if target not in parked:
+                for event in still_due(self.participant.fold.documents.get(target, {}), events):
+                    log.warning("%s: %s, which an earlier version could not read, is taken now", target, event.type)
+                    self.observe(event, {})
+        self.late.clear()
 
     def parked(self) -> Iterator[Parked]:
         """Yield the targets behind a record that this version cannot read, of the own log or of a chained input."""
@@ -113,16 +144,22 @@ class PartitionWorker:
 
     def _note_missed(self, record: Record) -> None:
         # The own log remembers what a chained input has parked: a restart begins behind the record that did it.
-        for taken in record.inputs:
-            for document in taken.events:
-                if record.target and "raw" in document and not _readable(base64.b64decode(document["raw"])):
-                    self.missed.setdefault(taken.source, {}).setdefault(record.target, taken.offset)
+        passed = [(taken, document) for taken in record.inputs for document in taken.events if record.target]
+        for taken, document in passed:
+            events = _passed_events(document)
+            if events is None:
+                self.missed.setdefault(taken.source, {}).setdefault(record.target, taken.offset)
+            elif events and not self.deciding:
+                self.late.setdefault(record.target, []).extend(events)
 
     def settle(
         self, proposal: Proposal, headers: Mapping[str, bytes], future: "asyncio.Future[RecordMetadata]"
     ) -> None:
         """Take the fate of an append: folding it at once saves the way back through the consumer."""
-        if future.cancelled() or future.exception() is not None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, MessageSizeTooLargeError):
+            self.participant.bound(len(proposal.value))
+        if future.cancelled() or error is not None:
             # It may have arrived all the same: the log tells, and a second try of the same bytes does no harm.
             self.participant.rewind()
             return
@@ -161,12 +198,15 @@ def _decided_in(source: str, fold: Fold, offset: int, value: bytes, headers: Map
     return Item(source, offset, accepted.target, events, accepted.digest, _text(headers)) if events else None
 
 
-def _readable(value: bytes) -> bool:
+def _passed_events(document: Document) -> tuple[Event, ...] | None:
+    """Return the events of a record that was passed whole, None where this version cannot read them either."""
+    if "raw" not in document:
+        return None if document.get("unreadable") else ()
     try:
-        record = decode(value).record
-        return record is not None and all(from_json(document) for document in record.events)
+        record = decode(base64.b64decode(document["raw"])).record
+        return tuple(from_json(event) for event in record.events) if record is not None else None
     except (CorruptError, InvalidError):
-        return False
+        return None
 
 
 def _text(headers: Mapping[str, bytes]) -> dict[str, str]:

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from penstock.chain import Accepted, Input
-from penstock.errors import AppendError, InvalidError
+from penstock.errors import AppendError, InvalidError, OversizeError
 from penstock.events import Event, PlanRegistered, from_json
 from penstock.events.cloudevents import to_kafka
 from penstock.settings import Settings
 from penstock.topics import PARTITIONS, TOPICS, Topic, carriers_of
 
 from .appender import Appender
+from .dead_letters import origin_headers
 from .kafka import connection, named, read_span
 from .tasks import Tasks
 
@@ -125,7 +126,10 @@ class Republisher:
         record = accepted.record
         if record is None:
             return
-        futures = [await self._dead_letter(partition, record.inputs[0], record.error)] if record.error else []
+        if record.error:
+            await self._dead_letter(partition, record.inputs[0], record.error)
+        bare = Input(self._log.name, accepted.offset, ())
+        futures: list[asyncio.Future[RecordMetadata]] = []
         said: dict[tuple[str, int], Place] = {}
         for index, document in enumerate(record.events):
             try:
@@ -133,36 +137,38 @@ class Republisher:
             except InvalidError as error:
                 # Written by a newer copy, which says it too; this one must not stop for what it has no name for.
                 origin = Input(self._log.name, accepted.offset, (document,))
-                futures.append(await self._dead_letter(partition, origin, f"not said in public: {error}"))
+                await self._dead_letter(partition, origin, f"not said in public: {error}")
                 continue
             place = (accepted.offset, index)
             for topic in carriers_of(event.type):
                 if place > self._said.get((topic.name, partition), (-1, -1)):
                     key, value, pairs = to_kafka(event, self._extra(partition, place, headers))
-                    future = await self._appender.append(topic.name, partition, _key(topic, event, key), value, pairs)
-                    futures.append(future)
                     said[(topic.name, partition)] = place
+                    try:
+                        futures.append(
+                            await self._appender.append(topic.name, partition, _key(topic, event, key), value, pairs)
+                        )
+                    except OversizeError as error:
+                        await self._dead_letter(partition, bare, f"not said in public: {error}")
         for future in futures:
-            await future
+            try:
+                await future
+            except MessageSizeTooLargeError as error:
+                await self._dead_letter(partition, bare, f"not said in public: {error!r}")
         self._said |= said
 
     def _extra(self, partition: int, place: Place, headers: Mapping[str, bytes]) -> dict[str, bytes]:
         return {**headers, POSITION_HEADER: f"{partition}:{place[0]}:{place[1]}".encode()}
 
-    async def _dead_letter(self, partition: int, origin: Input, reason: str) -> "asyncio.Future[RecordMetadata]":
-        return await self._appender.append(
-            "dead-letters",
-            partition,
-            f"{origin.source}-{partition}-{origin.offset}".encode(),
-            msgspec.json.encode(origin),
-            [
-                ("origin-topic", origin.source.encode()),
-                ("origin-partition", str(partition).encode()),
-                ("origin-offset", str(origin.offset).encode()),
-                ("service", self._log.producer.encode()),
-                ("reason", reason.encode()),
-            ],
-        )
+    async def _dead_letter(self, partition: int, origin: Input, reason: str) -> None:
+        key = f"{origin.source}-{partition}-{origin.offset}".encode()
+        headers = origin_headers(origin.source, partition, origin.offset, self._log.producer, reason)
+        try:
+            await self._appender.append_and_wait("dead-letters", partition, key, msgspec.json.encode(origin), headers)
+        except OversizeError:
+            # What was too large to be recorded or said stands whole at its origin.
+            bare = msgspec.json.encode(Input(origin.source, origin.offset, ()))
+            await self._appender.append_and_wait("dead-letters", partition, key, bare, headers)
 
 
 def _key(topic: Topic, event: Event, key: bytes) -> bytes:

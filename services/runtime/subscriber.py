@@ -13,10 +13,11 @@ from aiokafka import TopicPartition as Position
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, TopicPartition
-from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+from faststream.kafka.message import KafkaMessage
 
 from penstock.errors import EvidenceExpiredError
 
+from . import messages
 from .service import system_clock
 from .watermark import Sight
 
@@ -59,8 +60,8 @@ class PositionedSubscriber:
             auto_offset_reset="latest",
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
-            parser=_parse,
-            decoder=_decode,
+            parser=messages.parse,
+            decoder=messages.decode,
         )
         self._subscriber(self._handle)
         # The stock batch poll sleeps its timeout again after every empty poll; sparse control topics would pay for it.
@@ -174,12 +175,3 @@ class TopicSubscriber:
     def sight(self, position: Position) -> Sight:
         """Return how far a partition is read, and to where it reached when the broker last answered for it."""
         return self._by_topic[position.topic].sight(position)
-
-
-async def _parse(raw: tuple[ConsumerRecord, ...]) -> KafkaMessage:
-    # The stock parser decodes headers as UTF-8 and loses the batch where one is not.
-    return KafkaMessage(raw_message=raw, body=b"", headers={}, consumer=FAKE_CONSUMER)
-
-
-async def _decode(message: KafkaMessage) -> KafkaMessage:
-    return message

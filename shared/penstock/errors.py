@@ -6,6 +6,7 @@ PenstockError
 |   `-- AppendError           a record's fate is unknown: fold the log, then decide again
 `-- PermanentError            dead-letter the input and hold its target: retrying cannot help
     |-- InvalidError          input breaks the contract; carries every problem
+    |   |-- OversizeError     a record larger than the brokers take
     |   |-- PlanError         a plan does not load
     |   `-- SettingsError     the environment does not load
     |-- RefusedError          a valid request that the present state does not allow
@@ -65,6 +66,10 @@ class InvalidError(PermanentError):
         listed = "".join(f"\n  {problem}" for problem in self.problems)
         count = len(self.problems)
         super().__init__(f"{subject}: {count} problem{'s' if count != 1 else ''}{listed}")
+
+
+class OversizeError(InvalidError):
+    """A record larger than the brokers take: sending it again cannot help."""
 
 
 class PlanError(InvalidError):

@@ -12,29 +12,12 @@ from penstock.events.cloudevents import to_structured
 from penstock.ids import rollout_id
 from services.console.entries import Wanted
 from services.console.security import HEADERS
-from tests.support.builders import an
+from tests.support.builders import an, deployed
 from tests.support.console_app import ConsoleApp
 from tests.support.plans import SHORT, TARGET
 from tests.support.story import awaiting, baking, project, rolled_back
 
 CI, OLGA, ANN, PAT = ({"authorization": f"Bearer {who}-token"} for who in ("ci", "olga", "ann", "pat"))
-
-
-def deployed(number=1, **custom):
-    return {
-        "context": {
-            "specversion": "0.5.1",
-            "id": f"d-{number}",
-            "source": "/ci",
-            "type": "dev.cdevents.service.deployed.0.3.0",
-            "timestamp": "2026-03-02T14:00:00Z",
-        },
-        "subject": {
-            "id": "shop",
-            "content": {"environment": {"id": "staging"}, "artifactId": f"pkg:oci/shop@1.{number}"},
-        },
-        "customData": {"penstock": {"flag": "banner", **custom}},
-    }
 
 
 def structured(document, **changes):

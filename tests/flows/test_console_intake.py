@@ -6,7 +6,7 @@ import json
 import pytest
 from aiokafka import ConsumerRecord
 
-from penstock.errors import UnavailableError
+from penstock.errors import OversizeError, UnavailableError
 from penstock.events import PlanRegistered
 from penstock.settings import Settings
 from services.console import intake_topic
@@ -111,6 +111,19 @@ async def test_while_kafka_is_away_nothing_is_committed_and_the_deploy_is_tried_
     kafka = Kafka(fails=3)
     await door(known, kafka)._handle(Message(record(deployed())))
     assert kafka.did == ["failed", "failed", "failed", ("deploys", "d-1", TARGET), ("commit", 8)]
+
+
+async def test_a_deploy_that_no_broker_takes_becomes_a_dead_letter_and_holds_nothing_up(known):
+    class Small(Kafka):
+        async def publish(self, topic, event):
+            raise OversizeError(f"record for {topic}", [])
+
+    kafka = Small()
+    await door(known, kafka)._handle(Message(record(deployed())))
+    (buried, committed) = kafka.did
+    assert buried[:2] == ("dead-letters", 7)
+    assert "record for deploys" in buried[2]
+    assert committed == ("commit", 8)
 
 
 async def test_a_stop_between_deploy_and_commit_repeats_the_same_deploy(known):

@@ -7,16 +7,21 @@ from collections.abc import Sequence
 
 import httpx
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.structs import RecordMetadata
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from starlette.applications import Starlette
 
 from penstock.errors import UnavailableError
+from penstock.settings import Settings
 from penstock.tokens import Identity, Tokens, digest_of
-from services.metric_ingestion.door import LARGEST_BODY, Door
+from services.metric_ingestion.door import LARGEST_BODY, Door, Publish
 from services.metric_ingestion.frames import Frame
 from services.metric_ingestion.match import Matcher
+from services.metric_ingestion.publisher import FramePublisher
 from services.metric_ingestion.select import Selector
+from services.runtime.appender import Appender
 from tests.support.ingestion import HEADERS, TOKEN, watched
 from tests.support.otlp import SECOND, Export, request, variant
 from tests.support.plans import TARGET
@@ -38,13 +43,13 @@ class Intake:
         frames: what was published; away: whether Kafka refuses; gate: holds the acknowledgement until it is set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, publish: Publish | None = None) -> None:
         self.frames: list[tuple[str, Frame]] = []
         self.away = False
         self.gate = asyncio.Event()
         self.gate.set()
         self.selector: Selector | None = Selector([Matcher(watched())])
-        door = Door(TOKENS, lambda: self.selector, self._publish, lambda: AT, Starlette())
+        door = Door(TOKENS, lambda: self.selector, publish or self._publish, lambda: AT, Starlette())
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://door")
 
     async def _publish(self, frames: Sequence[tuple[str, Frame]]) -> None:
@@ -56,6 +61,15 @@ class Intake:
     async def post(self, body: bytes, **headers: str) -> httpx.Response:
         given = {**HEADERS, **{name.replace("_", "-"): value for name, value in headers.items()}}
         return await self.client.post("/v1/metrics", content=body, headers=given)
+
+
+class Small(Appender):
+    """Brokers that take nothing so large."""
+
+    async def append(self, *_: object) -> "asyncio.Future[RecordMetadata]":
+        future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        future.set_exception(MessageSizeTooLargeError())
+        return future
 
 
 def status_of(answer: httpx.Response) -> Status:
@@ -89,6 +103,13 @@ async def test_without_kafka_the_source_is_asked_to_come_again() -> None:
     answer = await intake.post(GOOD)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert status_of(answer).message.startswith("Kafka")
+
+
+async def test_samples_that_no_broker_takes_are_refused_for_good() -> None:
+    intake = Intake(FramePublisher(Small(Settings())).publish)
+    answer = await intake.post(GOOD)
+    assert answer.status_code == 413
+    assert "Kafka took 0 of 1 parts" in status_of(answer).message
 
 
 async def test_before_the_plans_are_read_the_source_is_asked_to_come_again() -> None:

@@ -15,7 +15,7 @@ from penstock.tokens import digest_of
 from services.console.app import Console
 from services.runtime.kafka import connection, named
 from services.runtime.service import system_clock
-from tests.support.builders import an, example
+from tests.support.builders import an, deployed, example
 from tests.support.plans import SHORT, TARGET
 from tests.support.stack import eventually
 
@@ -25,23 +25,6 @@ tokens:
   - {{sha256: {digest_of("op-token")}, identity: olga, roles: [operator]}}
 """
 CI = {"authorization": "Bearer ci-token"}
-
-
-def deployed(number, **custom):
-    return {
-        "context": {
-            "specversion": "0.5.1",
-            "id": f"d-{number}",
-            "source": "/ci",
-            "type": "dev.cdevents.service.deployed.0.3.0",
-            "timestamp": "2026-03-02T14:00:00Z",
-        },
-        "subject": {
-            "id": "shop",
-            "content": {"environment": {"id": "staging"}, "artifactId": f"pkg:oci/shop@1.{number}"},
-        },
-        "customData": {"penstock": {"flag": "banner", "planText": SHORT, **custom}},
-    }
 
 
 @pytest.fixture
@@ -82,7 +65,7 @@ async def until(condition, what, patience=20.0):
 
 
 async def test_a_deploy_by_http_arrives_on_its_target_and_is_named_at_once(http):
-    answer = await http.post("/events", json=deployed(1), headers=CI)
+    answer = await http.post("/events", json=deployed(1, planText=SHORT), headers=CI)
     assert answer.status_code == 202
     assert answer.json() == {"accepted": [{"id": "d-1", "target": TARGET, "rollout": rollout_id("/ci", "d-1")}]}
 
@@ -95,7 +78,7 @@ async def test_bad_records_beside_a_good_one_become_dead_letters_and_nothing_is_
     http, console, producer, stack_settings
 ):
     topic = named(stack_settings, "deploy-intake")
-    good = json.dumps(deployed(2)).encode()
+    good = json.dumps(deployed(2, planText=SHORT)).encode()
     await producer.send_and_wait(topic, b"\xff not json", key=b"any", headers=[("x", b"\xff\xfe")], partition=0)
     await producer.send_and_wait(topic, json.dumps(deployed(3, planText="version: 7")).encode(), partition=0)
     await producer.send_and_wait(topic, good, headers=[("nothing", None), ("blob", b"\xff")], partition=0)
@@ -117,7 +100,9 @@ async def test_bad_records_beside_a_good_one_become_dead_letters_and_nothing_is_
 
 
 async def test_a_record_is_done_only_after_its_deploy_is_safe(console, http, producer, stack_settings):
-    await producer.send_and_wait(named(stack_settings, "deploy-intake"), json.dumps(deployed(4)).encode(), partition=1)
+    await producer.send_and_wait(
+        named(stack_settings, "deploy-intake"), json.dumps(deployed(4, planText=SHORT)).encode(), partition=1
+    )
     await until(lambda: heard(http, types="deploy.announced"), "the deploy is heard")
     again = Console(stack_settings, system_clock)
     await again.start()

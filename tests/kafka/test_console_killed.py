@@ -11,26 +11,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from penstock.events.cloudevents import from_kafka
 from penstock.topics import PARTITIONS
 from services.runtime.kafka import connection, ensure_topics, named
+from tests.support.builders import deployed
 from tests.support.plans import SHORT, TARGET
 
 DEPLOYS = 300
-
-
-def deployed(number):
-    return {
-        "context": {
-            "specversion": "0.5.1",
-            "id": f"d-{number}",
-            "source": "/ci",
-            "type": "dev.cdevents.service.deployed.0.3.0",
-            "timestamp": "2026-03-02T14:00:00Z",
-        },
-        "subject": {
-            "id": "shop",
-            "content": {"environment": {"id": "staging"}, "artifactId": f"pkg:oci/shop@1.{number}"},
-        },
-        "customData": {"penstock": {"flag": "banner", "planText": SHORT}},
-    }
 
 
 def environment(settings):
@@ -69,7 +53,7 @@ async def test_a_console_killed_in_the_middle_of_its_intake_loses_nothing(stack_
     await producer.start()
     topic = named(stack_settings, "deploy-intake")
     for number in range(DEPLOYS):
-        await producer.send(topic, json.dumps(deployed(number)).encode(), partition=number % 3)
+        await producer.send(topic, json.dumps(deployed(number, planText=SHORT)).encode(), partition=number % 3)
     await producer.flush()
     await producer.stop()
 

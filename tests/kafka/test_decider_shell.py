@@ -1,8 +1,6 @@
 """The decider's shell on a real broker: restarts, snapshots, two copies at once, and input that cannot be read."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import datetime
 
 import pytest
@@ -10,57 +8,25 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from penstock.errors import EvidenceExpiredError
-from penstock.events import Event, HoldRequested, Request, ResumeRequested, RolloutHeld, Why
-from penstock.events.cloudevents import to_kafka
+from penstock.events import HoldRequested, Request, ResumeRequested, RolloutHeld, Why
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
-from penstock.topics import PARTITIONS
 from services.rollout_control.app import build
 from services.runtime.appender import Appender
-from services.runtime.decider import DeciderShell
-from services.runtime.kafka import connection, ensure_topics, named, read_span
-from services.runtime.reader import Heard, PublicReader
+from services.runtime.kafka import connection, named
+from services.runtime.reader import Heard
 from services.runtime.republisher import Republisher
-from services.runtime.service import Clock, Parked, system_clock
+from services.runtime.service import Parked, system_clock
 from services.runtime.snapshots import newest_generations
 from services.runtime.subscriber import PositionedSubscriber
-from tests.support.logs import others
+from tests.support.deciding import control, world
+from tests.support.logs import dead_letters, others
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import eventually
 from tests.support.windows import moment
 
 HERE = partition_of(TARGET)
-
-
-@asynccontextmanager
-async def control(settings: Settings, clock: Clock = system_clock) -> AsyncIterator[DeciderShell]:
-    shell = build(settings, clock)
-    assert isinstance(shell, DeciderShell)
-    await shell.start()
-    try:
-        yield shell
-    finally:
-        await shell.stop()
-
-
-@asynccontextmanager
-async def world(settings: Settings) -> AsyncIterator[tuple[Callable[..., object], list[Heard]]]:
-    await ensure_topics(settings)
-    appender, heard = Appender(settings), []
-    await appender.start()
-    reader = PublicReader(settings, ["rollouts"], heard.append)
-    await reader.start()
-
-    async def publish(topic: str, event: Event) -> None:
-        key, value, headers = to_kafka(event)
-        await (await appender.append(topic, HERE, key, value, headers))
-
-    try:
-        yield publish, heard
-    finally:
-        await reader.stop()
-        await appender.stop()
 
 
 def command(number: int) -> Request:
@@ -89,17 +55,6 @@ async def remove(settings: Settings, topic: str, before: int) -> None:
         await admin.delete_records({TopicPartition(named(settings, topic), HERE): RecordsToDelete(before)})
     finally:
         await admin.close()
-
-
-async def dead_letters(settings: Settings) -> list[ConsumerRecord]:
-    letters: list[ConsumerRecord] = []
-    places = {TopicPartition(named(settings, "dead-letters"), p): 0 for p in range(PARTITIONS)}
-    for _ in range(40):
-        await read_span(settings, places, letters.append)
-        if letters:
-            break
-        await asyncio.sleep(0.1)
-    return letters
 
 
 def ids(heard: list[Heard]) -> list[str]:

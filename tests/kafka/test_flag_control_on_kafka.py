@@ -80,7 +80,7 @@ async def test_a_kill_is_in_force_before_the_answer_and_is_recorded_and_lifted_b
             assert answer.json()["instances"] == {"killed": 1, "of": 1, "unreached": []}
             assert await exposed(service) == 0
             kill = answer.json()["kill"]
-            await eventually(lambda: [one.kill for one in around.said("flag.killed")] == [kill], "the kill is said")
+            await eventually(lambda: {one.kill for one in around.said("flag.killed")} == {kill}, "the kill is said")
             await eventually(lambda: bool(around.said("rollback.started")), "the rollout is taken back")
             assert around.said("rollback.started")[0].ground.why == "flag_killed"
             wrong = await client.post(

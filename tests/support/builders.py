@@ -29,3 +29,21 @@ def an(kind: type[E], **changes: Any) -> E:
     event = from_json({name: value for name, value in document.items() if value is not None})
     assert isinstance(event, kind)
     return event
+
+
+def deployed(number: int = 1, **custom: str) -> dict[str, Any]:
+    """Return the CDEvent that CI sends of deploy `number`; `custom` is what the plan's author adds for Penstock."""
+    return {
+        "context": {
+            "specversion": "0.5.1",
+            "id": f"d-{number}",
+            "source": "/ci",
+            "type": "dev.cdevents.service.deployed.0.3.0",
+            "timestamp": "2026-03-02T14:00:00Z",
+        },
+        "subject": {
+            "id": "shop",
+            "content": {"environment": {"id": "staging"}, "artifactId": f"pkg:oci/shop@1.{number}"},
+        },
+        "customData": {"penstock": {"flag": "banner", **custom}},
+    }

@@ -1,7 +1,6 @@
 """Flag control beside rollout control on a real broker, and what they say."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,14 +30,6 @@ def with_tokens(settings: Settings, folder: Path, **changes: object) -> Settings
     tokens = folder / "tokens.yaml"
     tokens.write_text(f"tokens: [{{sha256: {digest_of(TOKEN)}, identity: ann, roles: [operator]}}]\n")
     return settings.model_copy(update={"tokens": tokens, **changes})
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

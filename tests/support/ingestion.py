@@ -1,6 +1,9 @@
 """Metric ingestion under test: a registered plan, a client that posts, and the windows that its log holds."""
 
 import asyncio
+import os
+import sys
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +17,7 @@ from penstock.events import Cohort, Event, PlanRegistered, WindowClosed, from_js
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
 from penstock.plan import hash_of, load_plan
-from penstock.settings import Settings
+from penstock.settings import Settings, variable_of
 from penstock.tokens import digest_of
 from penstock.topics import PARTITIONS
 from services.metric_ingestion.watch import Watched
@@ -62,9 +65,16 @@ async def post(client: httpx.AsyncClient, port: int, request: ExportMetricsServi
     )
 
 
-async def accepted_records(settings: Settings) -> list[Record]:
+async def launch(settings: Settings) -> Process:
+    """Start metric ingestion in a process of its own."""
+    given = settings.model_dump(mode="json", exclude_defaults=True)
+    variables = {variable_of(name): str(value) for name, value in given.items() if value is not None}
+    command = (sys.executable, "-m", "services", "metric_ingestion")
+    return await asyncio.create_subprocess_exec(*command, env={**os.environ, **variables})
+
+
+async def accepted_records(settings: Settings, cluster: str) -> list[Record]:
     """Return every record that the window log accepts, by the fold rule, in order per partition."""
-    cluster = await ensure_topics(settings)
     name = named(settings, "window-log")
     folds = {p: Fold(genesis(cluster, name, p)) for p in range(PARTITIONS)}
     records: list[Record] = []
@@ -80,8 +90,8 @@ async def accepted_records(settings: Settings) -> list[Record]:
 
 async def until_watched(settings: Settings, patience: float = 30.0) -> None:
     """Return once the plan is in force: points from before it belong to no window."""
-    deadline = asyncio.get_running_loop().time() + patience
-    while not await accepted_records(settings):
+    deadline, cluster = asyncio.get_running_loop().time() + patience, await ensure_topics(settings)
+    while not await accepted_records(settings, cluster):
         assert asyncio.get_running_loop().time() < deadline, "no plan was put in force"
         await asyncio.sleep(0.1)
 
@@ -89,9 +99,10 @@ async def until_watched(settings: Settings, patience: float = 30.0) -> None:
 async def closed_windows(settings: Settings, until: int | None = None, patience: float = 20.0) -> list[WindowClosed]:
     """Return the accepted windows; with `until`, once that many requests have been counted in them."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + patience
+    deadline, cluster = loop.time() + patience, await ensure_topics(settings)
     while True:
-        events = [from_json(document) for record in await accepted_records(settings) for document in record.events]
+        records = await accepted_records(settings, cluster)
+        events = [from_json(document) for record in records for document in record.events]
         windows = [event for event in events if isinstance(event, WindowClosed)]
         if until is None or requests_of(windows) >= until or loop.time() > deadline:
             return windows

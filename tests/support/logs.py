@@ -1,7 +1,10 @@
 """Writes the private logs of deciders that a test plays itself."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from aiokafka import ConsumerRecord, TopicPartition
 
 from penstock.chain import Record, encode, genesis
 from penstock.chain.record import SCHEMA, digest
@@ -9,8 +12,9 @@ from penstock.events import Event, to_json
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
+from penstock.topics import PARTITIONS
 from services.runtime.appender import Appender
-from services.runtime.kafka import ensure_topics, named
+from services.runtime.kafka import ensure_topics, named, read_span
 
 
 class Others:
@@ -36,6 +40,23 @@ class Others:
         for event in events:
             key, value, headers = to_kafka(event)
             await (await self._appender.append(topic, partition_of(event.target), key, value, headers))
+
+
+async def dead_letters(settings: Settings, least: int = 1) -> list[ConsumerRecord]:
+    """Return the dead letters once there are so many, or as they are after some seconds."""
+    places = {TopicPartition(named(settings, "dead-letters"), p): 0 for p in range(PARTITIONS)}
+    for _ in range(60):
+        letters: list[ConsumerRecord] = []
+        await read_span(settings, places, letters.append)
+        if len(letters) >= least:
+            break
+        await asyncio.sleep(0.1)
+    return letters
+
+
+def headers_of(letter: ConsumerRecord) -> dict[str, str]:
+    """Return a dead letter's headers as text."""
+    return {name: value.decode(errors="replace") for name, value in letter.headers}
 
 
 @asynccontextmanager

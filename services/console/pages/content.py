@@ -75,8 +75,13 @@ def next_words(view: Document) -> Document:
             return {"text": f"approval by {' or '.join(following['who']) or 'an approver'}", "due": None}
         case "resume":
             return {"text": "resume, promote or roll back", "due": None}
+        case "containment":
+            return {"text": "contained by", "due": following["at_latest"]}
+        case "steps":
+            return {"text": "the rollback's steps", "due": None}
         case "recovery":
-            return {"text": "recovery", "due": None}
+            due = following["at_latest"]
+            return {"text": "recovery, decided by" if due else "recovery", "due": due}
         case "stage":
             name = f"{following['stage']} at {percent(following['exposure'])}"
         case "soak":

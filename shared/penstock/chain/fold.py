@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from penstock.errors import CorruptError
 
 from .document import Document, digest_of, merge
-from .record import Cursor, Record, decode
+from .record import Cursor, Record, decode, digest
+
+_MOST_FOREIGN = 1000
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Fold:
         documents: state by target.
         parked: targets with a record that this code cannot read, and where it stands.
         stateful: False for readers that follow another service's log only for its decisions.
+        foreign: digests of the newest records without an envelope, which no Penstock wrote, by offset.
     """
 
     head: str
@@ -38,17 +41,27 @@ class Fold:
     documents: dict[str, Document] = field(default_factory=dict)
     parked: dict[str, int] = field(default_factory=dict)
     stateful: bool = True
+    foreign: dict[int, str] = field(default_factory=dict)
 
     def offer(self, offset: int, value: bytes) -> Accepted | None:
-        """Fold one record; return it if it was accepted.
+        """Fold one record; return it if it was accepted. One without an envelope does not chain: it is passed.
 
         Raises:
-            CorruptError: the state after the record is not the one that it states.
+            CorruptError: the state after the record is not the one that it states, or it chains to one that was passed.
         """
         if offset < self.next_offset:
             return None
-        envelope = decode(value)
+        try:
+            envelope = decode(value)
+        except CorruptError:
+            self._pass_foreign(offset, value)
+            return None
         if envelope.prev != self.head:
+            if envelope.prev in self.foreign.values():
+                raise CorruptError(
+                    f"the record at offset {offset} chains to one before it whose envelope cannot be read here, so "
+                    "that one was no foreign one: stop this service, keep its log, and run a newer version"
+                )
             self.next_offset = offset + 1
             return None
         record = envelope.record
@@ -59,6 +72,12 @@ class Fold:
             self._apply(record, offset)
         self.head, self.cursor, self.next_offset = envelope.digest, envelope.cursor, offset + 1
         return Accepted(offset, envelope.digest, envelope.target, record, value)
+
+    def _pass_foreign(self, offset: int, value: bytes) -> None:
+        self.foreign[offset] = digest(value)
+        if len(self.foreign) > _MOST_FOREIGN:
+            self.foreign.pop(next(iter(self.foreign)))
+        self.next_offset = offset + 1
 
     def _apply(self, record: Record, offset: int) -> None:
         if record.passes_only:

@@ -11,12 +11,14 @@ from penstock.events import Event, to_json
 
 from .document import Document, diff, digest_of
 from .fold import Accepted, Fold
-from .record import Cursor, Input, Position, Record, digest, encode
+from .record import LARGEST, Cursor, Input, Position, Record, digest, encode
 
 TICK = "tick"
 OBSERVATION = "observation"
 _UNPOSITIONED = -1
 _SKIPS_BEFORE_CURSOR_RECORD = 200
+_SMALLEST_LIMIT = 64 * 1024
+_MOST_REASON = 4000
 _PARKED = "the target is parked behind a record that this version cannot read"
 
 
@@ -92,6 +94,7 @@ class Participant:
         self._cursor: Cursor = dict(fold.cursor)
         self._ahead: dict[str, Document] = {}
         self._skipped = 0
+        self._largest = LARGEST
 
     @property
     def in_flight(self) -> int:
@@ -130,7 +133,7 @@ class Participant:
             elif item.offset != _UNPOSITIONED or self._flight:
                 self._taken.append(item)
         if self._skipped >= (1 if mark else _SKIPS_BEFORE_CURSOR_RECORD) and not self._flight:
-            proposals.append(self._launch(Record(self._head, dict(self._cursor), "", code=self._code), None))
+            proposals.append(self._launch(Record(self._head, dict(self._cursor), "", code=self._code)))
         return proposals
 
     def observe(self, offset: int, value: bytes) -> Accepted | None:
@@ -147,6 +150,10 @@ class Participant:
             self.rewind()
         self._drop_covered()
         return accepted
+
+    def bound(self, size: int) -> None:
+        """Take note that the brokers refuse a record of so many bytes: its input is passed with that as its reason."""
+        self._largest = max(_SMALLEST_LIMIT, min(self._largest, size - 1))
 
     def rewind(self) -> None:
         """Forget what was decided ahead of the log: an append failed, or another copy was first."""
@@ -181,8 +188,9 @@ class Participant:
             code=self._code,
             error=error,
         )
-        self._ahead[item.target] = after
-        return self._launch(record, item)
+        if item.source == TICK and len(encode(record)) > self._largest:
+            return None  # a record that only says so would let the timer, still armed, fire again at once
+        return self._launch(record, item, after)
 
     def _run(self, item: Item, before: Document) -> tuple[Document, tuple[Event, ...], str, str]:
         if item.error:
@@ -198,8 +206,27 @@ class Participant:
             return before, (), "", f"{type(error).__name__}: {error}"
         return after, tuple(events), plan, ""
 
-    def _launch(self, record: Record, item: Item | None) -> Proposal:
+    def _left_out(self, record: Record, item: Item, size: int) -> Record:
+        """Return the record that passes an input whose own would be too large; the input stands whole in its topic."""
+        error = f"the record would be {size} bytes, and at most {self._largest} are taken"
+        kept = {"left_out": size, "unreadable": bool(item.error)}
+        return Record(
+            record.prev,
+            record.cursor,
+            record.target,
+            inputs=(Input(item.source, item.offset, (kept,)),),
+            time=record.time,
+            code=record.code,
+            error=f"{record.error[:_MOST_REASON]}; {error}" if record.error else error,
+        )
+
+    def _launch(self, record: Record, item: Item | None = None, after: Document | None = None) -> Proposal:
         value = encode(record)
+        if item is not None and len(value) > self._largest:
+            record, after = self._left_out(record, item, len(value)), None
+            value = encode(record)
+        if item is not None and after is not None:
+            self._ahead[item.target] = after
         proposal = Proposal(record.target, value, digest(value), item)
         self._head, self._skipped = proposal.digest, 0
         self._flight.append(proposal)

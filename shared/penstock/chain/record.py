@@ -12,6 +12,9 @@ from .document import Document, canonical
 SCHEMA = 1
 """Version of the body; readers park a target whose record is newer than they know."""
 
+LARGEST = 7 * 1024 * 1024
+"""Bytes of a record at most: brokers take 8 MiB with key, headers and the frame around them."""
+
 
 class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far an input is consumed: its next offset, and its head digest where the input is a chained log."""

@@ -1,6 +1,7 @@
 """Snapshots in generations: one message a target, then a marker; without its marker a generation does not count."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -56,9 +57,16 @@ def disassemble(fold: Fold, generation: int, extra: Document | None = None) -> I
     yield f"{side}/", canonical(marker)
 
 
+def _entries(values: Iterable[bytes]) -> Iterator[SnapshotEntry]:
+    for value in values:
+        # What another program wrote here belongs to no generation; a damaged entry leaves its generation incomplete.
+        with suppress(msgspec.DecodeError):
+            yield _entry.decode(value)
+
+
 def assemble(values: Iterable[bytes]) -> Generation | None:
     """Return the newest complete generation among the messages of one partition, None if there is none."""
-    entries = [_entry.decode(value) for value in values]
+    entries = list(_entries(values))
     for marker in sorted((e for e in entries if not e.target), key=lambda e: e.generation, reverse=True):
         documents = {e.target: e.document for e in entries if e.target and e.generation == marker.generation}
         if len(documents) == marker.targets:

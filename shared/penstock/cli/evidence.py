@@ -44,7 +44,7 @@ async def _read(settings: Settings, rollout: str, target: str | None) -> History
         for log in (log for log in LOGS if log in present):
 
             def keep(record: Any, log: str = log) -> None:
-                lines.append(Line(log, record.offset, record.value))
+                lines.append(Line(log, record.offset, record.value or b""))
 
             await kafka.read_span(settings, {TopicPartition(kafka.named(settings, log), partition): 0}, keep)
     except (KafkaError, OSError) as error:
@@ -74,7 +74,7 @@ async def _search(kafka: Any, settings: Settings, rollout: str) -> int:
     found: set[int] = set()
 
     def look(record: Any) -> None:
-        if needle in record.value:
+        if needle in (record.value or b""):
             found.add(record.partition)
 
     await kafka.read_span(settings, {TopicPartition(name, p): 0 for p in range(PARTITIONS)}, look)

@@ -124,7 +124,7 @@ def _wait(
                 out.out.print(views.line(view), soft_wrap=True)
         elif now - spoke >= _HEARTBEAT:
             spoke = now
-            out.progress(f"still {view['phase'].replace('_', ' ')} after {now - began:.0f} s")
+            out.progress(f"still {view['phase'].replace('_', ' ')} after {now - began:.0f} s{views.awaited(view)}")
         code = outcome(view, goal or "promoted", patient, why_rolled_back(view))
         if code is not None:
             break

@@ -72,6 +72,14 @@ def line(view: View) -> str:
     return plain("  ".join(parts) + (f"  {view['sentence']}" if view.get("sentence") else ""))
 
 
+def awaited(view: View) -> str:
+    """Return what is waited for, and until when, as the end of a line; empty where the phase says it all."""
+    following = view.get("next") or {}
+    what, until = str(following.get("what", "")).replace("_", " "), following.get("at_latest")
+    words = f": {what}, decided by {clock(until)}" if what and until else ""
+    return plain(f"{words} ({following['lacks']})" if words and following.get("lacks") else words)
+
+
 def gates_table(gates: Iterable[View]) -> RenderableType:
     """The gates with their numbers, in the order given (worst first)."""
     rows: list[list[str | Text]] = [
@@ -130,9 +138,14 @@ def _facts(view: View) -> RenderableType:
 def _next(following: View) -> str:
     words = [str(following.get("what", "")).replace("_", " "), following.get("stage") or ""]
     if following.get("windows") is not None:
-        words.append(f"after {following['windows']} to {following['windows_at_most']} more windows")
+        most = following.get("windows_at_most")
+        words.append(f"after {following['windows']} to {most} more windows" if most is not None else "")
     if following.get("at"):
         words.append(f"not before {clock(following['at'])}")
+    elif following.get("at_latest"):
+        words.append(f"decided by {clock(following['at_latest'])}")
+    if following.get("lacks"):
+        words.append(f"({following['lacks']})")
     if following.get("who") or following.get("approvers"):
         words.append(f"by {', '.join(following.get('who') or following['approvers'])}")
     return " ".join(word for word in words if word)

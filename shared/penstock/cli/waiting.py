@@ -102,4 +102,6 @@ def why_rolled_back(view: View) -> str | None:
 
 def change_of(view: View) -> tuple[Any, ...]:
     """Return what makes a view worth a new line."""
-    return view["sequence"], view["phase"], view.get("judged"), view.get("word"), view.get("exposure_actual")
+    following = view.get("next") or {}
+    waits = (following.get("what"), following.get("lacks")) if view["phase"] == Phase.ROLLING_BACK else None
+    return view["sequence"], view["phase"], view.get("judged"), view.get("word"), view.get("exposure_actual"), waits

@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from penstock.errors import UnavailableError
 
@@ -14,13 +16,44 @@ FAR_S = 3.0
 """For servers of somebody's own, which may be behind a VPN."""
 
 
+_LOWEST = 10_000
+_OUTGOING = 32_768
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return different ports that nobody listens on at this moment."""
+    """Return different ports that nobody listens on at this moment.
+
+    They lie outside the range that outgoing connections get theirs from, as long as there are any: a server that is
+    started again on its port would find a client's connection there now and then.
+    """
+    below = range(_LOWEST, _first_outgoing())
+    # Two programs that look at the same time should not find the same.
+    begin = secrets.randbelow(len(below)) if below else 0
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((host, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        found: list[int] = []
+        for port in (*below[begin:], *below[:begin], *[0] * count):
+            if len(found) == count:
+                break
+            probe = held.enter_context(socket.socket())
+            if _bound(probe, host, port):
+                found.append(int(probe.getsockname()[1]))
+        return found
+
+
+def _first_outgoing() -> int:
+    try:
+        return max(_LOWEST, int(_RANGE.read_text().split()[0]))
+    except (OSError, ValueError, IndexError):
+        return _OUTGOING
+
+
+def _bound(probe: socket.socket, host: str, port: int) -> bool:
+    try:
+        probe.bind((host, port))
+    except OSError:
+        return False
+    return True
 
 
 def is_open(port: int, host: str = "127.0.0.1", patience: float = 0.2) -> bool:

@@ -143,7 +143,7 @@ def _check_windows(folded: Mapping[str, list[Step]], redecided: Iterable[Step]) 
     found, missing = 0, []
     for step in redecided:
         for entry in step.record.inputs:
-            if entry.source != LOG_OF_WINDOWS:
+            if entry.source != LOG_OF_WINDOWS or step.record.passes_only:
                 continue
             origin = said.get(entry.offset)
             events = origin.record.events if origin else ()

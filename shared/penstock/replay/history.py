@@ -80,7 +80,12 @@ def _fold(history: History, log: str, lines: Sequence[Line]) -> list[Step]:
     fold, steps = Fold(first), []
     known, loose = {first}, -1
     for line in lines:
-        envelope = decode(line.value)
+        try:
+            envelope = decode(line.value)
+        except CorruptError:
+            # Readers pass it: another program wrote it. Were it a damaged one of ours, nothing behind it would chain.
+            fold.offer(line.offset, line.value)
+            continue
         before = fold.documents.get(envelope.target, {})
         accepted = fold.offer(line.offset, line.value)
         if accepted is not None:

@@ -52,8 +52,8 @@ def hold(number: int, target: str, second: int) -> HoldRequested:
 class Newer(Participant):
     """Writes bodies of the next version."""
 
-    def _launch(self, record: Record, item: Item | None) -> Proposal:
-        return super()._launch(msgspec.structs.replace(record, schema=2), item)
+    def _launch(self, record: Record, item: Item | None = None, after: Document | None = None) -> Proposal:
+        return super()._launch(msgspec.structs.replace(record, schema=2), item, after)
 
 
 @contextmanager

@@ -163,3 +163,17 @@ def test_what_a_server_answers_cannot_steer_the_terminal_either(run: Run, consol
     said = run("rollouts", "list")
     assert "\x1b" not in said.err
     assert len(said.err.splitlines()) == 2
+
+
+def test_wait_says_what_a_rollback_waits_for_until_when_and_what_it_lacks(
+    run: Run, console: FakeConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.cli.rollouts._HEARTBEAT", 0.0)
+    recovery = {"what": "recovery", "at_latest": "2026-11-24T02:20:00.000Z", "windows": 2, "lacks": "no requests"}
+    waits = view(phase="rolling_back", next={"what": "containment", "at_latest": "2026-11-24T02:10:00.000Z"})
+    lacks = view(phase="rolling_back", next=recovery, sentence="Recovery cannot be verified so far: no requests.")
+    console.views = [waits, lacks, lacks, view(phase="rolled_back", sequence=9)]
+    said = run("rollouts", "wait", "ro-0123456789ab", "--every", "0.1", "--for", "rolled-back")
+    assert len(said.out.splitlines()) == 3, "a new line where it waits for something else"
+    assert "cannot be verified so far" in said.out.splitlines()[1]
+    assert "recovery, decided by 2026-11-24 02:20:00Z (no requests)" in said.err

@@ -156,3 +156,42 @@ def test_every_phase_of_the_story_has_a_sentence_and_a_next_step_where_it_lives(
         assert "None" not in view["sentence"]
         assert (view["next"] is None) == (view["phase"] in {"completed", "rolled_back"})
     assert len(TELLERS) == len(views(fed(told())))
+
+
+def rolling_back(*left_out, windows=()):
+    """Return the view of a rollback that is under way: the story's, without the events of these types."""
+    teller = rolled_back()
+    ends = {"recovery.verified", "rollback.executed", "rollback.completed", "version.quarantined", *left_out}
+    projection = fed([(topic, event) for topic, event in teller.events if event.type not in ends])
+    for place, window in enumerate(windows):
+        projection.hear("metric-windows", 0, place, window)
+    return view_of(projection.book(teller.rollout), projection.target(teller.target))
+
+
+def test_a_rollback_says_at_once_that_recovery_cannot_be_verified_for_want_of_data_and_until_when():
+    view = rolling_back()
+    assert view["phase"] == "rolling_back"
+    assert view["next"]["what"] == "recovery"
+    assert view["next"]["lacks"] == "no window has closed since the rollback began"
+    until = view["next"]["at_latest"]
+    assert f"until {until[11:19]}Z" in view["sentence"]
+    assert "Recovery cannot be verified so far: no window has closed" in view["sentence"]
+
+
+def test_a_rollback_whose_service_is_measured_waits_for_windows_and_lacks_nothing():
+    teller = rolled_back()
+    began = next(event.time for _, event in teller.events if event.type == "rollback.started")
+    measures = {"baseline": {"errors": Ratio(events=1, total=100)}}
+    window = an(WindowClosed, target=teller.target, id="w", end=began.replace(minute=began.minute + 1))
+    view = rolling_back(windows=[window.model_copy(update={"measures": measures})])
+    assert (view["next"]["what"], view["next"]["lacks"]) == ("recovery", None)
+    assert "cannot be verified" not in view["sentence"]
+    empty = rolling_back(windows=[window.model_copy(update={"measures": {}})])
+    assert empty["next"]["lacks"] == "no requests are measured"
+
+
+def test_a_rollback_waits_for_containment_and_the_steps_first():
+    contained = rolling_back("exposure.contained")["next"]
+    assert contained["what"] == "containment"
+    assert contained["at_latest"]
+    assert rolling_back("step.completed")["next"]["what"] == "steps"

@@ -2,6 +2,7 @@
 
 from google.protobuf.json_format import MessageToJson
 
+from penstock.chain.record import LARGEST
 from penstock.events import Cohort, Doubt
 from services.metric_ingestion.frames import Frame, Role, decode, encode
 from services.metric_ingestion.match import Matcher
@@ -180,3 +181,14 @@ def test_json_says_what_protobuf_says() -> None:
     from_protobuf = selector.select(parse(whole.SerializeToString(), json=False), AT)
     assert selector.select(parse(text.encode(), json=True), AT).frames == from_protobuf.frames
     assert len(from_protobuf.frames[0][1].series) == 2
+
+
+def test_a_request_of_large_histograms_becomes_frames_that_a_broker_takes() -> None:
+    buckets = 4000
+    large = export()
+    for number in range(600):
+        bounds = [number + place / buckets for place in range(buckets - 1)]
+        large.histogram([2**30] * buckets, variant("on", **{"server.instance": number}), bounds)
+    selection = select(large)
+    assert sum(len(frame.explicits.count) for _, frame in selection.frames) == 600
+    assert max(len(encode(frame)) for _, frame in selection.frames) <= LARGEST

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from penstock.errors import UnavailableError
+from penstock.local import ports
 from penstock.local.java import Java, find_java
 from penstock.local.kafka import LocalKafka, Program
 from penstock.local.ports import free_ports, is_open, require_free, require_open
@@ -82,6 +83,17 @@ def test_a_server_that_listens_on_ipv6_only_is_found() -> None:
 def test_free_ports_differ_and_zero_is_always_free() -> None:
     assert len(set(free_ports(20))) == 20
     require_free(0, "anything", "")
+
+
+def test_free_ports_are_none_that_outgoing_connections_are_given_while_there_are_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "range"
+    monkeypatch.setattr(ports, "_RANGE", own)
+    own.write_text("20000\t60999\n")
+    assert max(free_ports(20)) < 20000
+    own.write_text("10010 60999")
+    assert len(set(free_ports(20))) == 20, "beyond the few below the range, any that is free"
 
 
 def test_the_state_folder_is_the_variable_then_the_checkout(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from penstock.events.cloudevents import to_kafka
 from services.runtime.partition import Hooks, PartitionWorker
 from services.runtime.service import Parked
 from tests.support.windows import moment
+from tests.unit.chain.world import reading
 
 ONE, TWO = "test/one/flag", "test/two/flag"
 OWN_START, OTHER_START = genesis("c", "rollback-log", 0), genesis("c", "rollout-log", 0)
@@ -124,6 +125,30 @@ def test_its_target_is_shown_as_parked_and_a_restart_does_not_forget_it(other: O
     again.follow(other)
     assert again.documents[ONE]["count"] == 1
     assert any("offset 1" in error for error in again.errors)
+
+
+def test_what_a_newer_version_can_read_of_what_was_passed_is_given_to_it_in_order_at_its_restart() -> None:
+    other = newer()
+    copy = Copy([])
+    copy.follow(other)
+    assert copy.worker.late == {}, "nothing is late to who cannot read it"
+    with reading(2):
+        again = Copy(copy.log)
+        assert [event.id for event in again.worker.late[ONE]] == ["h1", "h3"]
+        assert list(again.worker.parked()) == []
+        again.worker.take_late(lambda document, events: events[:1] if document["last"] == "h0" else ())
+        again.worker.pump()
+        assert again.documents[ONE] == {"count": 2, "last": "h1"}
+        assert again.worker.late == {}
+
+
+def test_who_still_cannot_read_it_takes_nothing_of_what_was_passed_behind_it() -> None:
+    copy = Copy([])
+    copy.follow(newer())
+    again = Copy(copy.log)
+    again.worker.take_late(lambda _, events: events)
+    again.worker.pump()
+    assert again.documents[ONE]["count"] == 1
 
 
 def test_other_inputs_of_its_target_are_decided_as_ever() -> None:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiokafka.structs import RecordMetadata
 
 from penstock.chain import Accepted, Record, encode
-from penstock.errors import AppendError
+from penstock.errors import AppendError, OversizeError
 from penstock.events import HoldRequested, to_json
 from penstock.settings import Settings
 from penstock.topics import log_of
@@ -84,6 +85,18 @@ async def test_a_decision_of_an_unknown_type_is_dead_lettered_and_the_one_behind
     headers = brokers.taken[0][2]
     assert (headers["origin-topic"], headers["origin-offset"]) == (b"rollout-log", b"7")
     assert b"hold.reconsidered" in headers["reason"]
+
+
+async def test_a_decision_that_is_too_large_to_be_said_is_named_among_the_dead_letters_and_the_next_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with saying(tmp_path, monkeypatch, OversizeError("record for commands", [])) as (lanes, brokers):
+        lanes.offer(0, accepted("hold.requested"), {})
+        lanes.offer(0, replace(accepted("hold.requested"), offset=8), {})
+        await settle(lanes)
+        assert lanes.alive()
+    assert [topic for topic, _, _ in brokers.taken] == ["dead-letters", "commands"]
+    assert b"record for commands" in brokers.taken[0][2]["reason"]
 
 
 async def test_a_lane_that_is_refused_again_and_again_shows_in_the_log_and_goes_on(

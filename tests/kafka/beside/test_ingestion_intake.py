@@ -5,18 +5,21 @@ import time
 from pathlib import Path
 
 import httpx
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from penstock.events import Cohort
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
-from penstock.topics import PARTITIONS
 from services.metric_ingestion.app import MetricIngestion
-from services.runtime.kafka import ensure_topics, named, read_span
+from services.runtime.kafka import ensure_topics, named
 from services.runtime.service import system_clock
 from tests.support.ingestion import closed_windows, plan_registered, post, requests_of, say, tokens_file, until_watched
+from tests.support.logs import dead_letters, headers_of
 from tests.support.otlp import SECOND, Export, variant
 from tests.support.plans import TARGET
+
+ZOMBIE = b'{"prev":"0","cursor":{},"target":"x"}'
+FOREIGN = b'{"level":"info","msg":"a line of another program"}'
 
 
 def export(canary: int = 4, baseline: int = 16) -> Export:
@@ -41,17 +44,6 @@ async def prepared(settings: Settings, folder: Path) -> Settings:
     return settings
 
 
-async def dead_letters(settings: Settings) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-
-    def keep(record: ConsumerRecord) -> None:
-        found.append({name: value.decode(errors="replace") for name, value in record.headers})
-
-    name = named(settings, "dead-letters")
-    await read_span(settings, {TopicPartition(name, p): 0 for p in range(PARTITIONS)}, keep)
-    return found
-
-
 async def test_otlp_on_kafka_comes_out_as_windows_and_nonsense_as_dead_letters(
     stack_settings: Settings, tmp_path: Path
 ) -> None:
@@ -66,7 +58,7 @@ async def test_otlp_on_kafka_comes_out_as_windows_and_nonsense_as_dead_letters(
                 await producer.send_and_wait(topic, b"\xff no OTLP", headers=[("odd", b"\xff"), ("none", None)])
                 await asyncio.sleep(1)
         windows = await closed_windows(settings, until=60)
-        letters = await dead_letters(settings)
+        letters = [headers_of(letter) for letter in await dead_letters(settings, 4)]
     finally:
         await service.stop()
     assert requests_of(windows, Cohort.CANARY) >= 12
@@ -116,19 +108,19 @@ async def test_a_copy_whose_partition_another_wrote_to_restores_and_loses_nothin
                 assert (await post(client, service.port, export().request())).status_code == 200
                 sent += 20
                 if number % 4 == 2:
-                    # A zombie's record: it chains to nothing, but it takes the offset that the owner counts on.
-                    await stranger.send_and_wait(
-                        named(settings, "window-log"),
-                        b'{"prev":"0","cursor":{},"target":"x"}',
-                        partition=partition_of(TARGET),
-                    )
+                    # They chain to nothing, but they take the offset that the owner counts on.
+                    value = FOREIGN if number == 6 else ZOMBIE
+                    await stranger.send_and_wait(named(settings, "window-log"), value, partition=partition_of(TARGET))
                 await asyncio.sleep(0.4)
             await asyncio.sleep(1)
             await post(client, service.port, export().request())
         windows = await closed_windows(settings, until=sent)
         assert service.alive()
+        (letter,) = {headers_of(letter)["origin-offset"]: letter for letter in await dead_letters(settings)}.values()
     finally:
         await service.stop()
+    assert letter.value == FOREIGN
+    assert "no envelope" in headers_of(letter)["reason"]
     assert requests_of(windows) == sent
     assert sum(w.late for w in windows) == 0
     assert len({w.id for w in windows}) == len(windows)

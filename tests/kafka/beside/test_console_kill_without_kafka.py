@@ -8,10 +8,11 @@ from pathlib import Path
 
 import httpx
 
+from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from services.console.app import Console
 from services.runtime.service import system_clock
-from tests.support.flag_world import TOKEN, exposed, exposure_is, flag_control, free_port, with_tokens, world
+from tests.support.flag_world import TOKEN, exposed, exposure_is, flag_control, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import OwnKafka, eventually, settings_on
@@ -50,7 +51,7 @@ async def test_the_dashboard_kills_on_two_instances_with_kafka_dead_and_shows_th
 ) -> None:
     broker = own_kafka()
     common = with_tokens(settings_on(broker, None, topic_prefix, tmp_path), tmp_path)
-    ports = [free_port(), free_port()]
+    ports = free_ports(2)
     one, two = (
         common.model_copy(
             update={"instance": f"flags-{n}", "ofrep_port": ports[n], "peers": f"http://127.0.0.1:{ports[1 - n]}"}

@@ -2,40 +2,32 @@
 up must neither repeat nor lose anything."""
 
 import asyncio
-import os
 import signal
-import socket
-import sys
 import time
-from asyncio.subprocess import Process
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
 import pytest
 
+from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from services.runtime.kafka import ensure_topics
-from tests.support.ingestion import closed_windows, plan_registered, post, requests_of, say, tokens_file, until_watched
+from tests.support.ingestion import (
+    closed_windows,
+    launch,
+    plan_registered,
+    post,
+    requests_of,
+    say,
+    tokens_file,
+    until_watched,
+)
 from tests.support.otlp import SECOND, Export, variant
 from tests.support.plans import SHORT
 
 FROZEN_S = 9
 """Longer than the group's session."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-async def launch(settings: Settings) -> Process:
-    given = settings.model_dump(mode="json", exclude_defaults=True)
-    variables = {f"PENSTOCK_{name.upper()}": str(value) for name, value in given.items() if value is not None}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "metric_ingestion", env={**os.environ, **variables}
-    )
 
 
 async def post_to_any(client: httpx.AsyncClient, ports: list[int], export: Export) -> None:
@@ -56,7 +48,7 @@ async def test_a_copy_that_wakes_up_without_its_partitions_does_no_harm(
     common = stack_settings.model_copy(update={"tokens": tokens_file(tmp_path), "lateness": 60.0, "snapshot_every": 10})
     await ensure_topics(common)
     await say(common, "plans", plan_registered(SHORT.replace("length: 1s", "length: 250ms")))
-    ports = [free_port(), free_port()]
+    ports = free_ports(2)
     copies = [
         await launch(common.model_copy(update={"instance": name, "otlp_port": port}))
         for name, port in zip(("one", "two"), ports, strict=True)
@@ -75,12 +67,12 @@ async def test_a_copy_that_wakes_up_without_its_partitions_does_no_harm(
                     sent += 7
                     await asyncio.sleep(0.1)
 
-            await traffic(4)
+            await traffic(2)
             for copy in copies:
                 copy.send_signal(signal.SIGSTOP)
                 await traffic(FROZEN_S)
                 copy.send_signal(signal.SIGCONT)
-                await traffic(6)
+                await traffic(4)
             told, paused = sent, time.time_ns() / SECOND
             await asyncio.sleep(0.5)
             await traffic(0.5)
