@@ -73,7 +73,7 @@ class Change:
             )
         unsettled = self.state.live or 0 < self.state.reach.exposure < 1
         self.put(settled="" if unsettled else self.state.settled or at)
-        self.state = armed(self.state)
+        self.state = armed(self.state, self.cause.time)
 
     def say(self, kind: type[E], **fields: Any) -> None:
         """Add a fact with the envelope that its cause gives."""

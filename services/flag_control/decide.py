@@ -94,11 +94,11 @@ def _on_timer_fired(change: Change, event: TimerFired) -> None:
         return
     found = stale_at(state, event.due)
     if found is None:
-        change.state = armed(state)
+        change.state = armed(state, event.due)
         return
     since, rule = found
     change.say(FlagStale, rule=rule, since=since, owner=state.definition.lifecycle.owner or None)
-    change.state = armed(state, said=event.due)
+    change.state = armed(state, event.due, said=True)
 
 
 @lru_cache(maxsize=64)
