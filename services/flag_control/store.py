@@ -53,6 +53,11 @@ class FlagSet:
         """Whether a flag's targeting reads `$flagd.timestamp`."""
         return b"$flagd.timestamp" in self.body
 
+    @cached_property
+    def answers(self) -> bytes:
+        """What the answers to a context depend on: the revision, how percentages are hashed, and the set's metadata."""
+        return canonical([self.revision, self.bucketing, self.metadata])
+
     def version(self, key: str) -> int | None:
         """Return the flag's own version, None where it has none."""
         version = self.flags[key].get("metadata", {}).get("version") if key in self.flags else None
@@ -167,7 +172,7 @@ class FlagStore:
                 continue
             if before is not None and before.revision == after.revision:
                 # Its metadata may say something new, such as that it is no longer stale; its readers need not know.
-                self._sets[selector] = before if before.metadata == after.metadata else after
+                self._sets[selector] = before if before.answers == after.answers else after
                 continue
             for mailbox in readers or ():
                 mailbox.put(after)

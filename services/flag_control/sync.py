@@ -23,6 +23,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_receive_message_length", 64 * 1024),
     ("grpc.so_reuseport", 0),
+    ("grpc.server_handshake_timeout_ms", 10_000),
 )
 _GRACE_SECONDS = 1.0
 
@@ -101,7 +102,7 @@ class SyncServer:
             ),
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        address = f"{self._host}:{self.port}"
+        address = f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
         try:
             if self._credentials is None:
                 self.port = self._server.add_insecure_port(address)
@@ -126,7 +127,7 @@ class SyncServer:
         stream = Stream(_selector(request.selector, metadata), family_of(metadata.get("user-agent", "")))
         # A client that is told there is nothing would drop its flags; one that is refused keeps them and comes again.
         if self._store.get(stream.selector) is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no flag set {stream.selector!r}, or it has not loaded yet")
+            await context.abort(grpc.StatusCode.NOT_FOUND, _no_set(stream.selector))
         self.streams.connected.add(stream)
         try:
             with self._store.subscribed(stream.selector) as mailbox:
@@ -162,7 +163,7 @@ class SyncServer:
         selector = _selector(request.selector, _metadata_of(context))
         flag_set = self._store.get(selector)
         if flag_set is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no flag set {selector!r}, or it has not loaded yet")
+            await context.abort(grpc.StatusCode.NOT_FOUND, _no_set(selector))
             raise AssertionError("abort raises")
         return sync_pb2.FetchAllFlagsResponse(flag_configuration=flag_set.body.decode())
 
@@ -172,6 +173,11 @@ class SyncServer:
         response = sync_pb2.GetMetadataResponse()
         response.metadata.CopyFrom(self._context)
         return response
+
+
+def _no_set(selector: str) -> str:
+    # Details travel as a header, which clients limit.
+    return f"no flag set {selector[:200]!r}, or it has not loaded yet"
 
 
 def _selector(requested: str, metadata: Mapping[str, str]) -> str:
