@@ -108,8 +108,9 @@ async def _until_stopped(options: Options, say: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with serving(options, say) as served:
-        say(f"OFREP        http://{options.host}:{served.http.port}")
-        say(f"flagd sync   {options.host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        say(f"OFREP        http://{host}:{served.http.port}")
+        say(f"flagd sync   {host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
         say("Ctrl-C stops")
         asked = asyncio.create_task(stopped.wait())
         await asyncio.wait({asked, served.following}, return_when=asyncio.FIRST_COMPLETED)

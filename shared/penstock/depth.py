@@ -29,14 +29,20 @@ def unwritable(value: Any) -> str | None:
     while rest:
         one = rest.pop()
         if isinstance(one, dict):
+            if (key := next((key for key in one if not isinstance(key, str)), None)) is not None:
+                return f"{key!r} is no text, and a key must be: write it in quotes"
             rest.extend(one)
             rest.extend(one.values())
-        elif isinstance(one, list):
+        elif isinstance(one, list | tuple):
             rest.extend(one)
-        elif isinstance(one, str) and not one.isascii() and not _is_text(one):
-            return f"{one[:50]!r} holds half of a surrogate pair, which is no character"
-        elif isinstance(one, float) and not isfinite(one):
-            return "holds a number that is too large, or none"
+        elif isinstance(one, str):
+            if not one.isascii() and not _is_text(one):
+                return f"{one[:50]!r} holds half of a surrogate pair, which is no character"
+        elif isinstance(one, float):
+            if not isfinite(one):
+                return "holds a number that is too large, or none"
+        elif one is not None and not isinstance(one, int):
+            return f"holds a {type(one).__name__}, which JSON has no word for"
     return None
 
 
