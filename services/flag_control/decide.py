@@ -19,7 +19,7 @@ from penstock.events import (
 )
 from penstock.plan import Plan, load_plan
 
-from .change import Change
+from .change import Change, definition_of
 from .lifecycle import STALE, armed, stale_at
 from .requests import on_request
 from .state import Reach, dump, load
@@ -69,11 +69,16 @@ def _on_announced(change: Change, event: RolloutAnnounced) -> None:
     )
     definition = replace(definition, lifecycle=lifecycle)
     change.put(definition=definition, live=True, release=event.release.version)
-    fresh = change.state.version == 0
+    before = change.state.version
     change.settle(event.type)
-    if fresh:
-        after = change.taken_over
-        change.say_version(ExposureChanged, entry=event.id, exposure=0.0, previous=0.0, definition=after)
+    if change.state.version != before:
+        change.say_version(
+            ExposureChanged,
+            entry=event.id,
+            exposure=change.exposure,
+            previous=change.exposure_before,
+            definition=definition_of(change.state),
+        )
 
 
 def _expose(change: Change, reach: Reach, event: Event, live: bool) -> None:
