@@ -25,7 +25,13 @@ def parse_definition(target: str, document: Document) -> Definition:
         definition = msgspec.convert(document, Definition)
     except msgspec.ValidationError as error:
         raise InvalidError("flag definition", [Problem("", str(error))]) from None
-    problems = [*_nulls(definition), *_names(definition), *_split(definition), *_segments(definition), *_lifecycle(definition)]
+    problems = [
+        *_nulls(definition),
+        *_names(definition),
+        *_split(definition),
+        *_segments(definition),
+        *_lifecycle(definition),
+    ]
     if not problems:
         problems = list(_flag_problems(target, definition))
     if problems:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -24,10 +24,12 @@ _SCALARS: tuple[tuple[str, str, str], ...] = (
 class _Loader(yaml.SafeLoader):
     """The safe loader with the plain scalars of YAML 1.2, which refuses a key that comes twice."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and not key.tag.endswith("merge")]
+        keys = [
+            key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and not key.tag.endswith("merge")
+        ]
         twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
         if twice:
             problem = f"repeats the key {', '.join(map(repr, twice))}"

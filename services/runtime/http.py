@@ -54,7 +54,7 @@ class HttpServer:
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._app,
-            # Its warnings are of what clients send (no HTTP, an upgrade that is not there): anybody could fill the disk.
+            # Its warnings are of what clients send (no HTTP, an upgrade to nothing): anybody could fill the disk.
             log_level="error",
             access_log=False,
             lifespan="off",

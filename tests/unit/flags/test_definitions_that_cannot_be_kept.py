@@ -50,7 +50,7 @@ def test_what_cannot_be_written_again_is_no_event_and_no_flag(definition: Docume
 def test_a_flag_file_with_it_is_refused_also_leniently(value: str) -> None:
     text = f'{{"flags": {{"a": {{"state": "ENABLED", "variants": {{"x": {value}}}, "defaultVariant": "x"}}}}}}'
     for lenient in (False, True):
-        with pytest.raises(InvalidError, match="surrogate|too large"):
+        with pytest.raises(InvalidError, match=r"surrogate|too large"):
             check_text("a file", text, lenient=lenient)
 
 

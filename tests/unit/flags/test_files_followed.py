@@ -30,7 +30,7 @@ async def followed(*paths: Path) -> AsyncIterator[tuple[FlagStore, list[str]]]:
 
 async def serves(store: FlagStore, variant: str) -> None:
     async with asyncio.timeout(10):
-        while store.get().flags["a"]["defaultVariant"] != variant:  # type: ignore[union-attr]
+        while store.get().flags["a"]["defaultVariant"] != variant:  # type: ignore[union-attr]  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 

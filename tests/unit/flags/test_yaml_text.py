@@ -33,7 +33,8 @@ def test_aliases_and_merges_are_followed_but_not_without_end() -> None:
         "a": {"b": 1}, "c": {"b": 1, "d": 2}, "e": {"b": 1},
     }  # fmt: skip
     laughs = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-        f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+        f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n"
+        for before, name in zip("abcdefgh", "bcdefghi", strict=True)
     )
     for endless in (laughs, "a: &a {b: *a}", "a: &a [*a]"):
         with pytest.raises(InvalidError, match="by its aliases"):
@@ -56,7 +57,8 @@ def test_what_is_no_yaml_says_so(text: str, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "what"), [("!!binary aGVsbG8=", "bytes"), ("!!set {a, b}", "set"), (".nan", "none"), (".inf", "too large")]
+    ("value", "what"),
+    [("!!binary aGVsbG8=", "bytes"), ("!!set {a, b}", "set"), (".nan", "none"), (".inf", "too large")],
 )
 def test_values_that_json_has_no_word_for_are_refused(value: str, what: str) -> None:
     text = f"flags: {{a: {{state: ENABLED, variants: {{x: {value}}}, defaultVariant: x}}}}"
