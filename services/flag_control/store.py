@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from penstock.chain.document import canonical
@@ -24,6 +24,7 @@ class FlagSet:
     Attributes:
         body: the exact bytes that flagd sync serves, `{"flags": {...}}`; revision: their SHA-256, in hex.
         timed: some targeting reads the clock, so answers may change within a revision.
+        families: languages of clients that were sent it.
     """
 
     selector: str
@@ -32,6 +33,7 @@ class FlagSet:
     bucketing: Mapping[str, Bucketing]
     body: bytes
     revision: str
+    families: set[str] = field(default_factory=set, compare=False)
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -69,30 +71,40 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._newest: FlagSet | None = None
-        self._filled = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
         self.closed = False
 
     def put(self, flag_set: FlagSet) -> None:
         """Replace whatever is waiting."""
         self._newest = flag_set
-        self._filled.set()
+        self._wake()
 
     def close(self) -> None:
         """Give nothing more to whoever waits."""
         self.closed = True
-        self._filled.set()
+        self._wake()
 
     async def take(self, seconds: float | None = None) -> FlagSet | None:
         """Wait for a set that was not taken before and return the newest; None once closed, or after `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self._newest is None and not self.closed:
-                    self._filled.clear()
-                    await self._filled.wait()
-        except TimeoutError:
-            return None
+        if self._newest is None and not self.closed:
+            await self._filled(seconds)
         newest, self._newest = self._newest, None
         return None if self.closed else newest
+
+    async def _filled(self, seconds: float | None) -> None:
+        # A bare future: an event and a timeout around it cost every stream of a push twice as much as all the rest.
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, self._wake) if seconds is not None else None
+        try:
+            await self._waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class FlagStore:

@@ -142,11 +142,17 @@ class SyncServer:
 
     def _sent(self, stream: Stream, flag_set: FlagSet) -> None:
         stream.sent, stream.at = flag_set, time.monotonic()
+        if stream.family not in flag_set.families:
+            self._warn(stream, flag_set)
+        self.streams.on_change()
+
+    def _warn(self, stream: Stream, flag_set: FlagSet) -> None:
+        # Once a family and a set: to look at every stream of a push would cost as much as to send to it.
+        flag_set.families.add(stream.family)
         said = disagreement(flag_set, stream.family) if (stream.selector, stream.family) not in self._warned else None
         if said is not None:
             self._warned.add((stream.selector, stream.family))
             log.warning("%s: %s", stream.selector or "all flags", said)
-        self.streams.on_change()
 
     def _message(self, flag_set: FlagSet) -> bytes:
         """Return the message of this set; the last one made is kept, so a change is serialised once."""
