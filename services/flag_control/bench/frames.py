@@ -94,24 +94,25 @@ class RawStreams:
         self._count = count
         self._seen = seen
         self._loop = uvloop.new_event_loop()
+        self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Disconnect all."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self._connect())
-        self._loop.run_forever()
-        for transport in self._transports:
-            transport.abort()
-        self._loop.close()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._follow())
 
-    async def _connect(self) -> None:
+    async def _follow(self) -> None:
         made = [
             await self._loop.create_connection(lambda: _Stream(self._seen), "127.0.0.1", self._port)
             for _ in range(self._count)
         ]
-        self._transports = [cast(asyncio.Transport, transport) for transport, _ in made]
+        await self._ended.wait()
+        for transport, _ in made:
+            cast(asyncio.Transport, transport).abort()
+        await asyncio.sleep(0)

@@ -212,6 +212,9 @@ async def test_either_credential_admits_by_itself_to_one_flag_to_all_and_to_the_
     assert (await world.ask("bool", headers=headers)).status_code == status
     bulk = await world.client.post(FLAGS, headers=headers)
     assert bulk.status_code == status
+    crossed = {"authorization": headers.get("x-api-key", b""), "x-api-key": headers.get("authorization", b"")}
+    right = 200 if crossed["x-api-key"] == b"good" else 401
+    assert (await world.ask("bool", headers=crossed)).status_code == right, "what was right as one is not as the other"
     asked = await first_status(world, "/ofrep/v1/events", headers)
     assert asked == status
 
