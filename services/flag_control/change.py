@@ -7,7 +7,7 @@ import msgspec
 from penstock import ids
 from penstock.chain import Document
 from penstock.chain.document import canonical
-from penstock.events import EditRefused, Event, FlagDefinition, FlagDiff, FlagLifecycle, FlagRequest
+from penstock.events import EditRefused, Event, FlagDefinition, FlagDiff, FlagLifecycle, FlagRequest, RolloutAnnounced
 
 from .exposure import flag_document
 from .lifecycle import armed, expires_at
@@ -98,7 +98,7 @@ class Change:
         state = self.state
         self.say(kind, version=state.version, revision=state.revision, release=state.release or None, **fields)
 
-    def refuse(self, request: FlagRequest, reason: str, detail: str) -> None:
+    def refuse(self, request: FlagRequest | RolloutAnnounced, reason: str, detail: str) -> None:
         """Grant nothing, and say why."""
         self.say(EditRefused, request=request.type, reason=reason, detail=detail)
 

@@ -52,6 +52,12 @@ def decide(target: str, document: Document, event: Event) -> Decision:
 
 def _on_announced(change: Change, event: RolloutAnnounced) -> None:
     """Take the plan's names of the variants; the exposure stays what it was until a stage is entered."""
+    if change.state.archived:
+        detail = (
+            f"the flag is archived at {change.state.archived!r}, and stays so: roll this release out by another key"
+        )
+        change.refuse(event, "not_allowed", detail)
+        return
     plan = _plan_of(event.plan_text)
     canary, baseline = plan.cohorts.canary, plan.cohorts.baseline
     definition = change.state.definition

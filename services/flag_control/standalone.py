@@ -14,6 +14,7 @@ import uvloop
 
 from penstock.errors import InvalidError, Problem
 from services.runtime.http import HttpServer, health_app
+from services.runtime.limits import raise_open_files
 
 from .bucketing import Bucketing
 from .cors import parse_origins
@@ -98,6 +99,7 @@ async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator
 
 def serve(options: Options, say: Callable[[str], None]) -> None:
     """Serve the files until SIGINT or SIGTERM."""
+    raise_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_stopped(options, say))
 

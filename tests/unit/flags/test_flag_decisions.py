@@ -268,7 +268,12 @@ def test_an_archived_flag_keeps_its_variant_and_takes_nothing_but_a_kill():
     assert isinstance(archived, FlagArchived)
     (refused,) = flag.hear(an(FlagSubmitted, id="d1"))
     assert "not used again" in refused.detail  # type: ignore[attr-defined]
-    flag.hear(an(RolloutAnnounced, id="again", rollout="ro-9"), an(StageEntered, id="s9", exposure=0.1, audience={}))
+    before = flag.state.version
+    (refused,) = flag.hear(an(RolloutAnnounced, id="again", rollout="ro-9"))
+    assert isinstance(refused, EditRefused)
+    assert "another key" in refused.detail
+    flag.hear(an(StageEntered, id="s9", exposure=0.1, audience={}))
+    assert flag.state.version == before
     assert flag.served["defaultVariant"] == "on"
     flag.hear(KILL)
     assert flag.served["defaultVariant"] == "off"
