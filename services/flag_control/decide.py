@@ -53,10 +53,8 @@ def decide(target: str, document: Document, event: Event) -> Decision:
 def _on_announced(change: Change, event: RolloutAnnounced) -> None:
     """Take the plan's names of the variants; the exposure stays what it was until a stage is entered."""
     if change.state.archived:
-        detail = (
-            f"the flag is archived at {change.state.archived!r}, and stays so: roll this release out by another key"
-        )
-        change.refuse(event, "not_allowed", detail)
+        stays = f"the flag is archived at {change.state.archived!r}, and stays so"
+        change.refuse(event, "not_allowed", f"{stays}: roll this release out by another key")
         return
     plan = _plan_of(event.plan_text)
     canary, baseline = plan.cohorts.canary, plan.cohorts.baseline
