@@ -13,7 +13,9 @@ from .validate import Checked, check, check_text
 from .yaml_text import parse_yaml
 
 POLL_SECONDS = 0.01
-_SETTLE_TICKS = 10
+_SETTLE_SECONDS = 0.0025
+_SETTLE_TICKS = 40
+_LARGE_BYTES = 64 * 1024
 
 Stamp = tuple[int, int, int, int, int] | None
 
@@ -64,7 +66,8 @@ class Files:
     async def follow(self) -> None:
         """Publish changes until cancelled."""
         while True:
-            await asyncio.sleep(POLL_SECONDS)
+            # A file that was just written is often not whole yet, and will be in a moment.
+            await asyncio.sleep(_SETTLE_SECONDS if self._settling else POLL_SECONDS)
             for path in self._paths:
                 await self._look(path)
 
@@ -77,8 +80,9 @@ class Files:
         elif path not in self._settling:
             return
         self._settling[path] -= 1
-        # Beside the serving: a large file takes its time, and a disk may.
-        checked = await asyncio.to_thread(self._newer, path)
+        # A large file takes its time, and is read beside the serving; a small one would wait longer for a thread.
+        large = stamp is not None and stamp[3] > _LARGE_BYTES
+        checked = await asyncio.to_thread(self._newer, path) if large else self._newer(path)
         if checked is not None:
             self._wrong.pop(path, None)
             before = self._store.sources.get(str(path))

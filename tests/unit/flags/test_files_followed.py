@@ -94,7 +94,7 @@ async def test_a_large_file_is_read_beside_the_serving(tmp_path: Path, monkeypat
             return checked(self, path, content)
 
         monkeypatch.setattr(Files, "_checked", slow)
-        written(path, ON)
+        written(path, {**ON, "$schema": "x" * 100_000})
         await serves(store, "on")
         assert inside
         assert not any(inside)
