@@ -17,7 +17,7 @@ from .store import FlagSet, FlagStore, normal
 
 SERVICE = "flagd.sync.v1.FlagSyncService"
 _OPTIONS = (
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -15,6 +15,8 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from penstock.errors import SettingsError, UnavailableError
 from penstock.settings import Settings
+from services.flag_control import sync
+from services.flag_control.bench import frames
 from services.flag_control.credentials import server_credentials
 from services.flag_control.store import FlagStore
 from services.flag_control.sync import SyncServer
@@ -217,6 +219,40 @@ def signed(folder: Path, name: str, ca: tuple[Path, Path], days: int = 1) -> tup
         made = subprocess.run(["openssl", *command], capture_output=True, check=False)
         assert made.returncode == 0, made.stderr.decode()
     return cert, key
+
+
+async def test_pings_at_the_interval_that_clients_are_told_to_use_do_not_end_their_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Shorter by a hundred: gRPC passes over an option that it does not know, and then allows a ping in five minutes.
+    shorter = tuple((name, value // 100 if "ping" in name else value) for name, value in sync._OPTIONS)
+    assert shorter != sync._OPTIONS
+    monkeypatch.setattr(sync, "_OPTIONS", shorter)
+    store = FlagStore()
+    store.publish(source())
+    async with serving(store) as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(frames._opening() + frames._frame(frames._SETTINGS, frames._ACK, 0))
+        answered = 0
+        while answered < 6:
+            writer.write(frames._frame(frames._PING, 0, 0, bytes(8)))
+            await asyncio.sleep(0.25)
+            kinds = await kinds_of(reader)
+            assert frames._GO_AWAY not in kinds, "too many pings"
+            answered += frames._PING in kinds
+        writer.close()
+
+
+async def kinds_of(reader: asyncio.StreamReader) -> list[int]:
+    """Return the kinds of the frames that have come."""
+    found: list[int] = []
+    while True:
+        try:
+            head = await asyncio.wait_for(reader.readexactly(9), 0.1)
+        except TimeoutError:
+            return found
+        await reader.readexactly(int.from_bytes(head[:3]))
+        found.append(head[3])
 
 
 async def test_an_address_of_ipv6_is_listened_on() -> None:
