@@ -11,6 +11,7 @@ from collections.abc import Callable
 from penstock.errors import PenstockError
 from penstock.settings import Settings, load_settings
 
+from .runtime.limits import raise_open_files
 from .runtime.process import NAMES, load, run
 
 
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
     # Until the loop listens to signals there is nothing to end in order: they end the process at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     load(names)
+    raise_open_files()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     for name in ("aiokafka", "services.runtime.kafka"):

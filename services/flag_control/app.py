@@ -29,10 +29,11 @@ from .decide import EXPOSING, decide
 from .families import parse_bucketings
 from .following import FlagLog
 from .keeper import Keeper
-from .last_good import Kept, LastGood, Stale, kept_of
+from .last_good import Kept, LastGood, kept_of
 from .late import still_due
+from .meanwhile import Meanwhile
 from .ofrep import Ofrep
-from .peers import Peers
+from .peers import Peers, peer_key
 from .publishing import Publisher
 from .reports import Reports
 from .serving import http_server
@@ -65,8 +66,7 @@ class FlagControl:
         self._last_good = LastGood(folder / "last-good")
         self._keeper = Keeper(self._last_good, self._kept, lambda flags: self._controls.saved(flags))
         self._on_disk: frozenset[str] = frozenset()
-        self._stale: Stale | None = None
-        self._peers = Peers(settings.peers)
+        self._peers = Peers(settings.peers, peer_key(load_tokens(settings.tokens)))
         self._usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
         self._sync = SyncServer(
             self._store, settings.host, settings.sync_port, credentials=server_credentials(settings)
@@ -75,7 +75,10 @@ class FlagControl:
         self._controls = FlagControls(
             self._store, self._publisher, self._spool, self._peers, self._reports, self._usage, self._log, clock
         )
-        self._controls.stale = lambda: self._stale
+        self._meanwhile = Meanwhile(self._publisher, self._peers, self._keeper, self._controls.spooled, clock)
+        self._controls.stale = lambda: self._meanwhile.stale
+        self._reports.on_disk = self._keeper.on_disk
+        self._keeper.on_written = self._reports.look_soon
         self._http = self._http_server()
         self._telemetry = Telemetry.of(NAME, settings)
         self._view = RedisView(settings.redis, self._flag_of) if settings.redis else None
@@ -110,12 +113,13 @@ class FlagControl:
         if self._view is not None:
             self._view.start()
         if not await self._log.start() and not self._restored:
-            self._serve_last_good(kept)
+            await self._meanwhile.begin(kept)
 
     async def stop(self) -> None:
         """Let clients go, then stop."""
         await self._sync.stop()
         await self._http.stop()
+        await self._meanwhile.stop()
         await self._log.stop()
         if self._sending:
             await asyncio.wait(self._sending, timeout=1)
@@ -129,7 +133,7 @@ class FlagControl:
 
     def ready(self) -> bool:
         """Whether there is something to serve: what the log says, or, while Kafka is away, the last that it said."""
-        return self._log.ready() or self._stale is not None
+        return self._log.ready() or self._meanwhile.stale is not None
 
     def alive(self) -> bool:
         """Whether its loops move."""
@@ -151,21 +155,6 @@ class FlagControl:
             still_due=still_due,
         )
         return DeciderShell(spec, self._settings, self._clock)
-
-    def _serve_last_good(self, kept: Mapping[str, Kept]) -> None:
-        """Serve what was served last, with what was ahead of the log then and the kills since on top."""
-        if not self._publisher.targets:
-            self._publisher.hold({target: flag.document for target, flag in kept.items()})
-            self._publisher.publish(*kept)
-        if not self._publisher.targets:
-            log.warning("Kafka is away and there are no last good flags: nothing is served until it is back")
-            return
-        self._stale = Stale(self._clock(), max((flag.at for flag in kept.values()), default=""))
-        log.warning(
-            "Kafka is away: serving %d flags as they were at %s, with every kill since; only kills are taken",
-            len(self._publisher.targets),
-            self._stale.newest,
-        )
 
     def parked(self) -> Iterable[Parked]:
         """Return the targets that are held back."""
@@ -204,9 +193,7 @@ class FlagControl:
 
     def _on_followed(self) -> None:
         # Not before: until the inputs are followed too it takes kills only, and must go on answering meanwhile.
-        if self._stale is not None:
-            log.warning("the flag log is read: what is served follows it again")
-            self._stale = None
+        self._meanwhile.end()
         for kill in self._spool.load():
             self._controls.hand_in(kill)
         if self._view is not None:
@@ -230,7 +217,8 @@ class FlagControl:
         return kept_of(target, *good, self._clock().isoformat()) if good is not None else None
 
     def _more_health(self) -> Document:
-        return {"stale": self._stale.view} if self._stale is not None else {}
+        stale = self._controls.staleness()
+        return {"stale": stale} if stale is not None else {}
 
     def _flag_of(self, target: str) -> tuple[int, Document] | None:
         state = self._publisher.state(target)

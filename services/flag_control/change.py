@@ -6,7 +6,8 @@ import msgspec
 
 from penstock import ids
 from penstock.chain import Document
-from penstock.events import EditRefused, Event, FlagDefinition, FlagDiff, FlagLifecycle, FlagRequest
+from penstock.chain.document import canonical
+from penstock.events import EditRefused, Event, FlagDefinition, FlagDiff, FlagLifecycle, FlagRequest, RolloutAnnounced
 
 from .exposure import flag_document
 from .lifecycle import armed, expires_at
@@ -14,6 +15,7 @@ from .state import FlagState, Revision, content_hash
 
 SOURCE = "/penstock/flag_control"
 _MOST_PATHS = 100
+_SERVED = ("variants", "metadata")
 
 E = TypeVar("E", bound=Event)
 
@@ -54,10 +56,10 @@ class Change:
         self.state = msgspec.structs.replace(self.state, **changes)
 
     def settle(self, why: str) -> None:
-        """Give the flag a new version if clients are served something else, and arm its timers."""
+        """Give the flag a new version if anything of it is another than before, and arm its timers."""
         served = flag_document(self.target, self.state)
         at = self.cause.time.isoformat()
-        if self.state.version == 0 or served != flag_document(self.target, self._before):
+        if self.state.version == 0 or self._is_another(served):
             version = self.state.version + 1
             served["metadata"]["version"] = version
             self.state = self.state.with_revision(
@@ -73,7 +75,7 @@ class Change:
             )
         unsettled = self.state.live or 0 < self.state.reach.exposure < 1
         self.put(settled="" if unsettled else self.state.settled or at)
-        self.state = armed(self.state)
+        self.state = armed(self.state, self.cause.time)
 
     def say(self, kind: type[E], **fields: Any) -> None:
         """Add a fact with the envelope that its cause gives."""
@@ -96,14 +98,22 @@ class Change:
         state = self.state
         self.say(kind, version=state.version, revision=state.revision, release=state.release or None, **fields)
 
-    def refuse(self, request: FlagRequest, reason: str, detail: str) -> None:
+    def refuse(self, request: FlagRequest | RolloutAnnounced, reason: str, detail: str) -> None:
         """Grant nothing, and say why."""
         self.say(EditRefused, request=request.type, reason=reason, detail=detail)
 
     def diff(self) -> tuple[FlagDiff, ...]:
-        """Return what clients are served otherwise, path by path."""
+        """Return what clients are served otherwise, path by path, and what else is defined otherwise."""
+        served = _differences("", *(flag_document(self.target, state) for state in (self._before, self.state)))
+        defined = _differences("", *(_unseen(state) for state in (self._before, self.state)))
+        return tuple([*served, *defined][:_MOST_PATHS])
+
+    def _is_another(self, served: Document) -> bool:
         before = flag_document(self.target, self._before)
-        return tuple(_differences("", before, flag_document(self.target, self.state))[:_MOST_PATHS])
+        return any(
+            canonical(one) != canonical(other)
+            for one, other in ((served, before), (_standing(self.state), _standing(self._before)))
+        )
 
 
 def definition_of(state: FlagState) -> FlagDefinition:
@@ -133,6 +143,20 @@ def effective_exposure(state: FlagState) -> float:
     return state.reach.exposure
 
 
+def _standing(state: FlagState) -> Document:
+    """Return what stands apart from the exposure, which is the rollout's."""
+    standing = {name: getattr(state, name) for name in ("definition", "opted_out", "kills", "archived")}
+    document: Document = msgspec.to_builtins(standing)
+    return document
+
+
+def _unseen(state: FlagState) -> Document:
+    """Return the parts of the definition that clients are not served as they are."""
+    definition: Document = msgspec.to_builtins(state.definition)
+    unseen = {name: value for name, value in definition.items() if name not in _SERVED}
+    return {"definition": unseen, "opted_out": msgspec.to_builtins(state.opted_out)}
+
+
 def _differences(path: str, before: Any, after: Any) -> list[FlagDiff]:
     if isinstance(before, dict) and isinstance(after, dict):
         found = []
@@ -141,7 +165,8 @@ def _differences(path: str, before: Any, after: Any) -> list[FlagDiff]:
             if inner != "metadata":
                 found += _differences(inner, before.get(name), after.get(name))
         return found
-    if before == after and type(before) is type(after):
+    # Compared as JSON: to Python, 1 == 1.0 == True.
+    if canonical(before) == canonical(after):
         return []
     return [FlagDiff(path=path, before=before, after=after)]
 

@@ -1,5 +1,7 @@
 """The write endpoint: kill first, everything else with it; and what people want to see of a flag."""
 
+import hashlib
+import hmac
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -7,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from penstock.depth import JsonObject
@@ -24,7 +26,7 @@ from penstock.events import FlagRequest, KillRequested, from_json, problems_of
 from penstock.targets import parse_target
 from penstock.tokens import Identity, Role, Tokens
 
-from .peers import PEER_PATH
+from .peers import FLAGS_PATH, PEER_PATH, peer_key
 
 _MAX_BODY = 256 * 1024
 _ROLES = (Role.OPERATOR, Role.RELEASE_MANAGER)
@@ -53,6 +55,10 @@ class Controls(Protocol):
 
     def request(self, kind: str, target: str, actor: Identity, key: str | None, fields: View) -> FlagRequest:
         """Return the request as an event; raises InvalidError."""
+        ...
+
+    def shared(self) -> bytes:
+        """Return what peers are told of the flags, as JSON."""
         ...
 
     async def kill(self, kill: KillRequested, authorization: str, peer: bool) -> View:
@@ -135,11 +141,22 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
             raise UnauthorizedError("a peer hands on kills of the token's own identity, nothing else")
         return JSONResponse(await controls.kill(event, "", peer=True))
 
+    async def peers_flags(request: Request) -> Response:
+        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), known_peer):
+            raise UnauthorizedError("this is for the other flag controls, which share this one's tokens file")
+        body = controls.shared()
+        etag = hashlib.sha256(body).hexdigest()
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304)
+        return Response(body, media_type="application/json", headers={"etag": etag})
+
+    known_peer = f"Peer {key}".encode() if (key := peer_key(tokens)) else b""
     place = "/flags/{environment}/{service}/{flag}"
     return Starlette(
         routes=[
             *more,
             Route(PEER_PATH, _answered(peer), methods=["POST"]),
+            Route(FLAGS_PATH, _answered(peers_flags)),
             Route("/flags", _answered(list_)),
             Route("/flags/export", _answered(export)),
             Route(place, _answered(show)),
@@ -148,13 +165,13 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
     )
 
 
-Handler = Callable[[Request], Awaitable[JSONResponse]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def _answered(handler: Handler) -> Handler:
     """Turn our errors into answers; nothing else may reach a client."""
 
-    async def answered(request: Request) -> JSONResponse:
+    async def answered(request: Request) -> Response:
         try:
             return await handler(request)
         except InvalidError as error:

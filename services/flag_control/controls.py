@@ -1,6 +1,7 @@
 """What the write endpoint does: kills in force before they are recorded, requests answered with what came of them."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,8 +12,9 @@ from penstock.events import Event, FlagRequest, KillRequested, from_json
 from penstock.tokens import Identity
 from services.runtime.service import Clock
 
+from .catching_up import encoded
 from .change import SOURCE, effective_exposure
-from .last_good import Kept, Stale
+from .last_good import Kept, Stale, kept_of
 from .lifecycle import expires_at, stale_at
 from .peers import Peers
 from .publishing import Publisher
@@ -25,9 +27,12 @@ from .usage import Usage
 _RECORD_SECONDS = 0.5
 _ANSWER_SECONDS = 3.0
 _STREAMS_SECONDS = 0.25
+_DISK_SECONDS = 2.0
 _LOOKS = 10
 
 View = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 class Decider(Protocol):
@@ -86,6 +91,16 @@ class FlagControls:
             raise NotFoundError(f"there is no flag set {name!r}; sets are named environment/service")
         return {"flags": dict(flag_set.flags)}
 
+    def shared(self) -> bytes:
+        """Return what a peer is told that started without Kafka: flags as they are kept, and kills ahead of the log."""
+        found = []
+        for target in self._publisher.targets:
+            if (good := self._publisher.good(target)) is not None:
+                state = self._publisher.state(target)
+                latest = state.history.get(str(state.version))
+                found.append(kept_of(target, *good, latest.at if latest else ""))
+        return encoded(found, self._publisher.kills_ahead)
+
     def flag(self, target: str) -> View:
         """Return one flag with its definition and history.
 
@@ -134,11 +149,11 @@ class FlagControls:
         """
         if self._decider.ready():
             self._known(kill.target)
-        recorded = None
+        recorded, on_disk = None, True
         if kill.id not in self._publisher.recorded(kill.target):
-            # On disk before it is in force, and in force before anybody is told.
-            await asyncio.to_thread(self._spool.add, kill)
+            # In force first: no disk may keep a flag on. On disk before anybody is told, and before the log has it.
             self._publisher.lower(kill)
+            on_disk = await self.spooled(kill)
             recorded = self._wait_for(kill.id)
             if self._decider.ready():
                 self.hand_in(kill)
@@ -146,7 +161,7 @@ class FlagControls:
         # A kill asked for again, under the same key, may have been lifted since.
         in_force = kill.id in {known.id for known in self._publisher.state(kill.target).kills}
         waits = not self._decider.ready() and not self._publisher.knows(kill.target)
-        answer: View = {"kill": kill.id, "target": kill.target, "in_force": in_force or waits}
+        answer: View = {"kill": kill.id, "target": kill.target, "in_force": in_force or waits, "on_disk": on_disk}
         if told is not None:
             answer |= {
                 "instances": {"killed": 1 + told.reached, "of": 1 + told.peers, "unreached": list(told.unreached)},
@@ -192,6 +207,17 @@ class FlagControls:
         """
         for flag in flags:
             self._spool.remove(flag.document.get("requests", ()))
+
+    async def spooled(self, kill: KillRequested) -> bool:
+        """Put a kill on disk; return False where the disk refuses it or takes too long: it is in force all the same."""
+        writing = asyncio.ensure_future(asyncio.to_thread(self._spool.add, kill))
+        try:
+            await asyncio.wait_for(asyncio.shield(writing), _DISK_SECONDS)
+        except (OSError, TimeoutError) as error:
+            writing.add_done_callback(lambda done: done.exception())
+            log.error("kill %s of %s is in force, and not on disk: %s", kill.id, kill.target, error or "it takes long")
+            return False
+        return True
 
     async def _reached(self, target: str) -> Count:
         """Return how many streams were sent the flag as it is now; gives them a moment, not more."""

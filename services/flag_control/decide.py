@@ -19,7 +19,7 @@ from penstock.events import (
 )
 from penstock.plan import Plan, load_plan
 
-from .change import Change
+from .change import Change, definition_of
 from .lifecycle import STALE, armed, stale_at
 from .requests import on_request
 from .state import Reach, dump, load
@@ -52,6 +52,10 @@ def decide(target: str, document: Document, event: Event) -> Decision:
 
 def _on_announced(change: Change, event: RolloutAnnounced) -> None:
     """Take the plan's names of the variants; the exposure stays what it was until a stage is entered."""
+    if change.state.archived:
+        stays = f"the flag is archived at {change.state.archived!r}, and stays so"
+        change.refuse(event, "not_allowed", f"{stays}: roll this release out by another key")
+        return
     plan = _plan_of(event.plan_text)
     canary, baseline = plan.cohorts.canary, plan.cohorts.baseline
     definition = change.state.definition
@@ -69,11 +73,16 @@ def _on_announced(change: Change, event: RolloutAnnounced) -> None:
     )
     definition = replace(definition, lifecycle=lifecycle)
     change.put(definition=definition, live=True, release=event.release.version)
-    fresh = change.state.version == 0
+    before = change.state.version
     change.settle(event.type)
-    if fresh:
-        after = change.taken_over
-        change.say_version(ExposureChanged, entry=event.id, exposure=0.0, previous=0.0, definition=after)
+    if change.state.version != before:
+        change.say_version(
+            ExposureChanged,
+            entry=event.id,
+            exposure=change.exposure,
+            previous=change.exposure_before,
+            definition=definition_of(change.state),
+        )
 
 
 def _expose(change: Change, reach: Reach, event: Event, live: bool) -> None:
@@ -94,11 +103,11 @@ def _on_timer_fired(change: Change, event: TimerFired) -> None:
         return
     found = stale_at(state, event.due)
     if found is None:
-        change.state = armed(state)
+        change.state = armed(state, event.due)
         return
     since, rule = found
     change.say(FlagStale, rule=rule, since=since, owner=state.definition.lifecycle.owner or None)
-    change.state = armed(state, said=event.due)
+    change.state = armed(state, event.due, said=True)
 
 
 @lru_cache(maxsize=64)

@@ -25,12 +25,34 @@ def parse_definition(target: str, document: Document) -> Definition:
         definition = msgspec.convert(document, Definition)
     except msgspec.ValidationError as error:
         raise InvalidError("flag definition", [Problem("", str(error))]) from None
-    problems = [*_names(definition), *_split(definition), *_segments(definition), *_lifecycle(definition)]
+    problems = [
+        *_nulls(definition),
+        *_names(definition),
+        *_split(definition),
+        *_segments(definition),
+        *_lifecycle(definition),
+    ]
     if not problems:
         problems = list(_flag_problems(target, definition))
     if problems:
         raise InvalidError("flag definition", problems)
     return definition
+
+
+def _nulls(definition: Definition) -> list[Problem]:
+    # The record keeps changes as merge patches, in which a null in an object takes the entry away.
+    found: list[Problem] = []
+    rest: list[tuple[str, Document]] = [
+        ("variants", definition.variants), ("targeting", definition.targeting), ("metadata", definition.metadata)
+    ]  # fmt: skip
+    while rest:
+        place, value = rest.pop()
+        for name, inner in value.items():
+            if inner is None:
+                found.append(Problem(f"{place}.{name}", "null cannot be told from a removal; leave it out"))
+            elif isinstance(inner, dict):
+                rest.append((f"{place}.{name}", inner))
+    return found
 
 
 def _names(definition: Definition) -> list[Problem]:
@@ -68,8 +90,12 @@ def _segments(definition: Definition) -> list[Problem]:
             found.append(Problem(f"segments.{name}", "needs at least one condition"))
         for index, condition in enumerate(conditions):
             where = f"segments.{name}.{index}"
-            if not isinstance(condition.get("attribute"), str) or set(condition) - _WORDS or len(condition) < 2:
+            named = isinstance(condition.get("attribute"), str) and condition["attribute"]
+            if not named or set(condition) - _WORDS or len(condition) < 2:
                 found.append(Problem(where, "needs `attribute` and one of any_of, starts_with, ends_with"))
+            elif not all(condition.values()):
+                # An empty word would hold for everyone who has the attribute.
+                found.append(Problem(where, "any_of, starts_with and ends_with must not be empty"))
             elif not _texts(condition):
                 found.append(Problem(where, "any_of takes a list of strings, starts_with and ends_with a string"))
     return found

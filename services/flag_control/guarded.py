@@ -12,7 +12,10 @@ MAX_HEADER_BYTES = 32 * 1024
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with the three limits that it lacks: slow requests, endless headers, unread answers."""
+    """uvicorn's protocol with the three limits that it lacks: slow requests, endless headers, unread answers.
+
+    And it answers a client that closes its half of the connection once it has asked, as scripts do.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -20,6 +23,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unread_since: float | None = None
         self._header_bytes = 0
         self._in_headers = True
+        self._asked_all = False
         self._guard: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -35,10 +39,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_headers:
             self._header_bytes += len(data)
+            # Headers that come whole in one piece are measured before they are read, all others as they come.
+            if len(data) > MAX_HEADER_BYTES and data.find(b"\r\n\r\n") > MAX_HEADER_BYTES:
+                self._refuse_headers()
+                return
         super().data_received(data)
         if self._in_headers and self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
-            self.transport.close()
+            self._refuse_headers()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -56,6 +63,18 @@ class GuardedProtocol(HttpToolsProtocol):
         self._waiting_since = None
         self._in_headers = True
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        # A stream has begun to answer: there, whoever closes has left. Over TLS there is no half to keep open.
+        asking = self.cycle is not None and not self.cycle.response_started
+        self._asked_all = self.scheme == "http" and (asking or bool(self.pipeline))
+        return self._asked_all
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # The next of its requests, if there is one, is under way by now.
+        if self._asked_all and self.cycle.response_complete and not self.pipeline:
+            self.transport.close()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._unread_since = self.loop.time()
@@ -63,6 +82,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._unread_since = None
+
+    def _refuse_headers(self) -> None:
+        self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+        self.transport.close()
 
     def _watch(self) -> None:
         oldest = self.loop.time() - REQUEST_SECONDS

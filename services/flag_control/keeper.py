@@ -16,7 +16,10 @@ class Keeper:
     """Writes the newest of each flag that changed; what changes twice meanwhile is written once."""
 
     def __init__(
-        self, last_good: LastGood, kept: Callable[[str], Kept | None], saved: Callable[[tuple[Kept, ...]], None]
+        self,
+        last_good: LastGood,
+        kept: Callable[[str], Kept | None],
+        saved: Callable[[tuple[Kept, ...]], None],
     ) -> None:
         """Take the files; `kept` gives a target's flag (None: there is none), `saved` hears of those on the disk.
 
@@ -26,6 +29,8 @@ class Keeper:
         self._kept = kept
         self._saved = saved
         self._dirty: dict[str, None] = {}
+        self._writing: frozenset[str] = frozenset()
+        self.on_written: Callable[[], None] = lambda: None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failed = False
@@ -40,13 +45,19 @@ class Keeper:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        while self._dirty and not self._failed:
+        while self._dirty:
             await self._write()
+            if self._failed:
+                break
 
     def changed(self, *targets: str) -> None:
         """Take note of targets whose flag changed; returns at once."""
         self._dirty.update(dict.fromkeys(targets))
         self._wake.set()
+
+    def on_disk(self, target: str) -> bool:
+        """Whether the flag is on disk as it is served, or the disk has refused it: `on_written` hears of a change."""
+        return self._failed or not (target in self._dirty or target in self._writing)
 
     async def _run(self) -> None:
         while True:
@@ -62,6 +73,7 @@ class Keeper:
         for target in batch:
             del self._dirty[target]
         found = {target: self._kept(target) for target in batch}
+        self._writing = frozenset(batch)
         writing = asyncio.ensure_future(asyncio.to_thread(self._to_disk, found))
         try:
             await asyncio.shield(writing)
@@ -76,6 +88,9 @@ class Keeper:
             await asyncio.gather(writing, return_exceptions=True)
             self._dirty.update(dict.fromkeys(batch))
             raise
+        finally:
+            self._writing = frozenset()
+        self.on_written()
 
     def _to_disk(self, found: dict[str, Kept | None]) -> None:
         flags = tuple(kept for kept in found.values() if kept is not None)

@@ -16,6 +16,8 @@ EXPIRES_AFTER_DAYS = {"release": 40, "experiment": 40, "operational": 90}
 TYPES = ("release", "experiment", "operational", "kill-switch", "permission")
 SETTLED_DAYS = 14
 _AGAIN = timedelta(days=7)
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
+"""Years of moments: days are added to them, and time zones, which must not leave the calendar."""
 
 Rule = Literal["expired", "settled"]
 
@@ -25,6 +27,8 @@ def moment(text: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
+        return None
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
@@ -59,12 +63,19 @@ def stale_at(state: FlagState, now: datetime) -> tuple[datetime, Rule] | None:
     return found[0] if found and found[0][0] <= now else None
 
 
-def armed(state: FlagState, said: datetime | None = None) -> FlagState:
-    """Return the state with its timer: when it turns stale, or, said just now, a week later."""
+def armed(state: FlagState, now: datetime, said: bool = False) -> FlagState:
+    """Return the state with its timer: when it turns stale, or, where it is, `now` or a week after it was said."""
     found = stale_since(state)
     if not found:
         timers = {name: due for name, due in state.timers.items() if name != STALE}
     else:
-        due = said + _AGAIN if said is not None else found[0][0]
+        due = now + _AGAIN if said else _due(found[0][0], now, moment(state.timers.get(STALE, "")))
         timers = {**state.timers, STALE: due.isoformat()}
     return msgspec.structs.replace(state, timers=timers)
+
+
+def _due(stale: datetime, now: datetime, known: datetime | None) -> datetime:
+    if stale > now:
+        return stale
+    # Never in the past, for each week since then would be said at once; nor anew with every edit.
+    return known if known is not None and now < known <= now + _AGAIN else now

@@ -35,6 +35,7 @@ _SINGLE = BULK + "/"
 _PREFIX = len(_SINGLE)
 MAX_BODY = 256 * 1024
 _FLAGS_BETWEEN_BREATHS = 100
+_MOST_PARAMETERS = 32
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -151,7 +152,7 @@ class Ofrep:
 
     async def _bulk(self, flag_set: FlagSet, context: dict[str, Any], wanted: bytes, send: Send) -> None:
         # An answer that depends on the clock is named by its content; all others before they are evaluated.
-        etag = b"" if flag_set.timed else _etag(flag_set.revision.encode(), canonical(context))
+        etag = b"" if flag_set.timed else _etag(flag_set.answers, canonical(context))
         if etag and _matches(wanted, etag):
             await respond_empty(send, 304, (b"etag", etag))
             return
@@ -182,7 +183,11 @@ class Ofrep:
         return f"{EVENTS}?selector={quote(selector, safe='')}{ticket}"
 
     async def _events(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=8)
+        try:
+            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=_MOST_PARAMETERS)
+        except ValueError:
+            await respond(send, failure("PARSE_ERROR", f"more than {_MOST_PARAMETERS} parameters"))
+            return
         selector = normal(query.get("selector", [""])[0])
         ticket = query.get("ticket", [""])[0]
         access = self._access

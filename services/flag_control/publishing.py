@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from penstock.chain import Document
 from penstock.chain.document import canonical
 from penstock.errors import InvalidError, PermanentError
-from penstock.events import Event, FlagRequest
+from penstock.events import Event, FlagRequest, KillRequested
 
 from .bucketing import Bucketing
 from .change import document_of
@@ -60,6 +60,11 @@ class Publisher:
         """Serve from these documents, whatever is accepted meanwhile, until `release`: the log is not whole yet."""
         self._held = documents
 
+    def hold_newer(self, documents: Mapping[str, Document]) -> None:
+        """Serve from these documents too, in place of those held, where the log is not whole yet."""
+        if self._held is not None:
+            self._held = {**self._held, **documents}
+
     def hold_served(self) -> None:
         """Serve on from the documents behind what is served now, until `release`."""
         self._held = {target: document for target, (document, _) in self._good.items()}
@@ -99,6 +104,21 @@ class Publisher:
     def waiting(self, target: str) -> tuple[str, ...]:
         """Return the ids of what is in force ahead of the log."""
         return tuple(event.id for event in self._ahead.get(target, ()))
+
+    @property
+    def holds(self) -> bool:
+        """Whether it serves from documents that it was given: the log is not whole yet."""
+        return self._held is not None
+
+    @property
+    def ahead(self) -> frozenset[str]:
+        """Ids of everything in force ahead of the log."""
+        return frozenset(one.id for events in self._ahead.values() for one in events)
+
+    @property
+    def kills_ahead(self) -> tuple[KillRequested, ...]:
+        """Kills in force that the log does not have yet."""
+        return tuple(one for events in self._ahead.values() for one in events if isinstance(one, KillRequested))
 
     def recorded(self, target: str) -> tuple[str, ...]:
         """Return the ids of the requests that the accepted log has, and nothing that is only in force ahead of it."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from penstock import ids
@@ -36,6 +36,7 @@ class _Open:
     cause: str | None
     since: float | None
     timer: asyncio.TimerHandle | None = None
+    changed: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ class Count:
 
 
 class Reports:
-    """Reports a change once every stream was sent it, and what there is after a second if that takes longer."""
+    """Reports a change once every stream was sent it, and what there is after a second if that takes longer.
+
+    Attributes:
+        on_disk: whether the flag is on disk as it is served; nothing is said of it before.
+    """
 
     def __init__(self, instance: str, streams: Streams, emit: Callable[[FlagServed], None], clock: Clock) -> None:
         self._instance = instance
@@ -62,7 +67,8 @@ class Reports:
         self._looking = False
         self._again: dict[str, FlagState] = {}
         self._settling: asyncio.Task[None] | None = None
-        streams.on_change = self._look_soon
+        self.on_disk: Callable[[str], bool] = lambda _: True
+        streams.on_change = self.look_soon
 
     def changed(self, target: str, state: FlagState, cause: str, since: float) -> None:
         """Watch a version reach the streams; `since` is when its decision was heard, monotonic."""
@@ -101,7 +107,7 @@ class Reports:
         ]
         return Count(len(readers), len(served), max(served, default=0.0))
 
-    def _look_soon(self) -> None:
+    def look_soon(self) -> None:
         # A change reaches a thousand streams one by one; looking after each would cost more than sending.
         if self._open and not self._looking:
             self._looking = True
@@ -131,7 +137,8 @@ class Reports:
         self._partial(opened)
 
     def _finish(self, opened: _Open) -> None:
-        if self._settling is not None:
+        # Whoever hears of it takes the flag for safe, also through a crash: what the disk lacks is not said yet.
+        if self._settling is not None or not self.on_disk(opened.target):
             return
         count = self.count(opened.target, opened.state.version)
         if count.served >= count.streams:
@@ -139,8 +146,13 @@ class Reports:
             self._say(opened, count)
 
     def _partial(self, opened: _Open) -> None:
-        if self._settling is None and self._open.get(opened.target) is opened:
+        if self._settling is not None or self._open.get(opened.target) is not opened:
+            return
+        if self.on_disk(opened.target):
             self._say(opened, self.count(opened.target, opened.state.version))
+        else:
+            loop = asyncio.get_running_loop()
+            opened.timer = loop.call_later(PARTIAL_AFTER_SECONDS, self._partial, opened)
 
     def _close(self, target: str) -> None:
         before = self._open.pop(target, None)
@@ -151,7 +163,7 @@ class Reports:
         state, now = opened.state, self._clock()
         elapsed = None
         if opened.since is not None:
-            until = max(opened.since, count.last) if count.served else time.monotonic()
+            until = max(opened.since, _until(opened, count))
             elapsed = round((until - opened.since) * 1000, 3)
         # What is said again after a restart is another fact: it says nothing of how long it took.
         again = () if opened.since is not None else (now.isoformat(),)
@@ -172,6 +184,12 @@ class Reports:
                 elapsed_ms=elapsed,
             )
         )
+
+
+def _until(opened: _Open, count: Count) -> float:
+    if count.served:
+        return count.last
+    return time.monotonic() if count.streams else opened.changed
 
 
 def _changed_at(state: FlagState) -> datetime | None:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from penstock.chain.document import canonical
 from penstock.errors import InvalidError
 from penstock.events import (
     ArchiveRequested,
@@ -136,7 +137,8 @@ def _edited(change: Change, request: FlagRequest, what: str) -> None:
 
 
 def _same_cohorts(one: Definition, other: Definition) -> bool:
-    return all(getattr(one, part) == getattr(other, part) for part in _COHORTS)
+    # Compared as JSON: to Python, 1 == 1.0 == True.
+    return all(canonical(getattr(one, part)) == canonical(getattr(other, part)) for part in _COHORTS)
 
 
 def _under_way(change: Change) -> str:

@@ -14,6 +14,7 @@ import uvloop
 
 from penstock.errors import InvalidError, Problem
 from services.runtime.http import HttpServer, health_app
+from services.runtime.limits import raise_open_files
 
 from .bucketing import Bucketing
 from .cors import parse_origins
@@ -98,6 +99,7 @@ async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator
 
 def serve(options: Options, say: Callable[[str], None]) -> None:
     """Serve the files until SIGINT or SIGTERM."""
+    raise_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_stopped(options, say))
 
@@ -108,8 +110,9 @@ async def _until_stopped(options: Options, say: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with serving(options, say) as served:
-        say(f"OFREP        http://{options.host}:{served.http.port}")
-        say(f"flagd sync   {options.host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        say(f"OFREP        http://{host}:{served.http.port}")
+        say(f"flagd sync   {host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
         say("Ctrl-C stops")
         asked = asyncio.create_task(stopped.wait())
         await asyncio.wait({asked, served.following}, return_when=asyncio.FIRST_COMPLETED)

@@ -110,7 +110,8 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A flag.
 
     Attributes:
-        version: of what clients are served, rising with every change of it; revision: its content hash.
+        version: rising with every change of the flag, whether clients are served another or not (it is in what they
+            are served); revision: content hash of what they are.
         opted_out: values by attribute that are never exposed.
         kills: ids of the kills in force; the flag is off while there is one.
         archived: the variant served for good; empty while the flag lives.

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from penstock.chain.document import canonical
@@ -24,6 +24,7 @@ class FlagSet:
     Attributes:
         body: the exact bytes that flagd sync serves, `{"flags": {...}}`; revision: their SHA-256, in hex.
         timed: some targeting reads the clock, so answers may change within a revision.
+        families: languages of clients that were sent it.
     """
 
     selector: str
@@ -32,6 +33,7 @@ class FlagSet:
     bucketing: Mapping[str, Bucketing]
     body: bytes
     revision: str
+    families: set[str] = field(default_factory=set, compare=False)
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -53,6 +55,11 @@ class FlagSet:
         """Whether a flag's targeting reads `$flagd.timestamp`."""
         return b"$flagd.timestamp" in self.body
 
+    @cached_property
+    def answers(self) -> bytes:
+        """What the answers to a context depend on: the revision, how percentages are hashed, and the set's metadata."""
+        return canonical([self.revision, self.bucketing, self.metadata])
+
     def version(self, key: str) -> int | None:
         """Return the flag's own version, None where it has none."""
         version = self.flags[key].get("metadata", {}).get("version") if key in self.flags else None
@@ -64,30 +71,40 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._newest: FlagSet | None = None
-        self._filled = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
         self.closed = False
 
     def put(self, flag_set: FlagSet) -> None:
         """Replace whatever is waiting."""
         self._newest = flag_set
-        self._filled.set()
+        self._wake()
 
     def close(self) -> None:
         """Give nothing more to whoever waits."""
         self.closed = True
-        self._filled.set()
+        self._wake()
 
     async def take(self, seconds: float | None = None) -> FlagSet | None:
         """Wait for a set that was not taken before and return the newest; None once closed, or after `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self._newest is None and not self.closed:
-                    self._filled.clear()
-                    await self._filled.wait()
-        except TimeoutError:
-            return None
+        if self._newest is None and not self.closed:
+            await self._filled(seconds)
         newest, self._newest = self._newest, None
         return None if self.closed else newest
+
+    async def _filled(self, seconds: float | None) -> None:
+        # A bare future: an event and a timeout around it cost every stream of a push twice as much as all the rest.
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, self._wake) if seconds is not None else None
+        try:
+            await self._waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class FlagStore:
@@ -167,7 +184,7 @@ class FlagStore:
                 continue
             if before is not None and before.revision == after.revision:
                 # Its metadata may say something new, such as that it is no longer stale; its readers need not know.
-                self._sets[selector] = before if before.metadata == after.metadata else after
+                self._sets[selector] = before if before.answers == after.answers else after
                 continue
             for mailbox in readers or ():
                 mailbox.put(after)

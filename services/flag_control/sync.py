@@ -17,12 +17,13 @@ from .store import FlagSet, FlagStore, normal
 
 SERVICE = "flagd.sync.v1.FlagSyncService"
 _OPTIONS = (
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_receive_message_length", 64 * 1024),
     ("grpc.so_reuseport", 0),
+    ("grpc.server_handshake_timeout_ms", 10_000),
 )
 _GRACE_SECONDS = 1.0
 
@@ -101,7 +102,7 @@ class SyncServer:
             ),
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        address = f"{self._host}:{self.port}"
+        address = f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
         try:
             if self._credentials is None:
                 self.port = self._server.add_insecure_port(address)
@@ -126,7 +127,7 @@ class SyncServer:
         stream = Stream(_selector(request.selector, metadata), family_of(metadata.get("user-agent", "")))
         # A client that is told there is nothing would drop its flags; one that is refused keeps them and comes again.
         if self._store.get(stream.selector) is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no flag set {stream.selector!r}, or it has not loaded yet")
+            await context.abort(grpc.StatusCode.NOT_FOUND, _no_set(stream.selector))
         self.streams.connected.add(stream)
         try:
             with self._store.subscribed(stream.selector) as mailbox:
@@ -141,11 +142,17 @@ class SyncServer:
 
     def _sent(self, stream: Stream, flag_set: FlagSet) -> None:
         stream.sent, stream.at = flag_set, time.monotonic()
+        if stream.family not in flag_set.families:
+            self._warn(stream, flag_set)
+        self.streams.on_change()
+
+    def _warn(self, stream: Stream, flag_set: FlagSet) -> None:
+        # Once a family and a set: to look at every stream of a push would cost as much as to send to it.
+        flag_set.families.add(stream.family)
         said = disagreement(flag_set, stream.family) if (stream.selector, stream.family) not in self._warned else None
         if said is not None:
             self._warned.add((stream.selector, stream.family))
             log.warning("%s: %s", stream.selector or "all flags", said)
-        self.streams.on_change()
 
     def _message(self, flag_set: FlagSet) -> bytes:
         """Return the message of this set; the last one made is kept, so a change is serialised once."""
@@ -162,7 +169,7 @@ class SyncServer:
         selector = _selector(request.selector, _metadata_of(context))
         flag_set = self._store.get(selector)
         if flag_set is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no flag set {selector!r}, or it has not loaded yet")
+            await context.abort(grpc.StatusCode.NOT_FOUND, _no_set(selector))
             raise AssertionError("abort raises")
         return sync_pb2.FetchAllFlagsResponse(flag_configuration=flag_set.body.decode())
 
@@ -172,6 +179,11 @@ class SyncServer:
         response = sync_pb2.GetMetadataResponse()
         response.metadata.CopyFrom(self._context)
         return response
+
+
+def _no_set(selector: str) -> str:
+    # Details travel as a header, which clients limit.
+    return f"no flag set {selector[:200]!r}, or it has not loaded yet"
 
 
 def _selector(requested: str, metadata: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import OpenFeatureError
 
-from penstock.depth import MOST_LEVELS, too_deep
+from penstock.depth import MOST_LEVELS, too_deep, unwritable
 from penstock.errors import InvalidError, Problem
 
 from .bucketing import WARNINGS, Bucketing, Document, splits
@@ -70,6 +70,8 @@ def check(name: str, document: Any, *, lenient: bool = False, bucketing: Bucketi
         raise InvalidError(f"flags of {name}", [Problem("flags", "must be an object of flags by key")])
     if too_deep(document):
         raise InvalidError(f"flags of {name}", [Problem("", f"is nested deeper than {MOST_LEVELS} levels")])
+    if (what := unwritable(document)) is not None:
+        raise InvalidError(f"flags of {name}", [Problem("", what)])
     hard: list[Problem] = []
     soft = hard if not lenient else []
     soft += [Problem(key, "is unknown at the top of a flag set") for key in sorted(set(document) - _TOP)]

@@ -54,7 +54,8 @@ class HttpServer:
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
             self._app,
-            log_level="warning",
+            # Its warnings are of what clients send (no HTTP, an upgrade to nothing): anybody could fill the disk.
+            log_level="error",
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_S,

@@ -1,6 +1,27 @@
 """`penstock bench flags` measures what it says it does; how fast is not asked here."""
 
+import time
+
 from penstock.cli.bench_flags import FlagsBench, run
+from services.flag_control.bench.child import Server
+from services.flag_control.bench.frames import RawStreams
+
+
+def test_a_raw_stream_sees_every_push_once_whole_and_not_before_it_was_sent() -> None:
+    seen: list[float] = []
+    with Server("flags", 500) as server:
+        streams = RawStreams(server.sync, 3, seen.append)
+        began = [time.monotonic()]
+        for version in range(2, 7):
+            deadline = time.monotonic() + 20
+            while len(seen) < 3 * len(began):
+                assert time.monotonic() < deadline, seen
+                time.sleep(0.01)
+            time.sleep(0.1)
+            assert len(seen) == 3 * len(began)
+            assert min(seen[-3:]) >= began[-1]
+            began.append(server.push(version))
+        streams.close()
 
 
 def test_every_figure_is_measured_and_set_beside_its_goal() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,8 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from penstock.errors import SettingsError, UnavailableError
 from penstock.settings import Settings
+from services.flag_control import sync
+from services.flag_control.bench import frames
 from services.flag_control.credentials import server_credentials
 from services.flag_control.store import FlagStore
 from services.flag_control.sync import SyncServer
@@ -166,6 +169,115 @@ async def test_over_tls_and_with_client_certificates(tmp_path: Path, mutual: boo
                     await sync_pb2_grpc.FlagSyncServiceStub(channel).SyncFlags(REQUEST, timeout=3).read()
     finally:
         await server.stop()
+
+
+@pytest.mark.parametrize("who", ["of another CA", "expired", "without any", "in plain text"])
+async def test_a_client_that_cannot_show_who_it_is_gets_nothing_and_delays_nobody(tmp_path: Path, who: str) -> None:
+    server_cert, server_key = certificate(tmp_path, "server")
+    ca_cert, ca_key = certificate(tmp_path, "ca")
+    foreign_cert, foreign_key = certificate(tmp_path, "foreign")
+    good, bad = signed(tmp_path, "good", (ca_cert, ca_key)), signed(tmp_path, "bad", (ca_cert, ca_key), days=-1)
+    settings = Settings(sync_cert_file=server_cert, sync_key_file=server_key, sync_client_ca_file=ca_cert)
+    store = FlagStore()
+    store.publish(source())
+    server = SyncServer(store, "localhost", 0, credentials=server_credentials(settings))
+    await server.start()
+    shown = {"of another CA": (foreign_cert, foreign_key), "expired": bad, "without any": None}
+
+    def channel(pair: tuple[Path, Path] | None) -> grpc.aio.Channel:
+        cert, key = (part.read_bytes() for part in pair) if pair else (None, None)
+        return grpc.aio.secure_channel(
+            f"localhost:{server.port}", grpc.ssl_channel_credentials(server_cert.read_bytes(), key, cert)
+        )
+
+    try:
+        plain = who == "in plain text"
+        hostile = grpc.aio.insecure_channel(f"localhost:{server.port}") if plain else channel(shown[who])
+        async with hostile, channel(good) as honest:
+            refused = sync_pb2_grpc.FlagSyncServiceStub(hostile).SyncFlags(REQUEST, timeout=5)
+            call = sync_pb2_grpc.FlagSyncServiceStub(honest).SyncFlags(REQUEST)
+            assert await next_of(call)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await refused.read()
+            assert caught.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+            assert len(server.streams.connected) == 1
+            call.cancel()
+    finally:
+        await server.stop()
+
+
+def signed(folder: Path, name: str, ca: tuple[Path, Path], days: int = 1) -> tuple[Path, Path]:
+    """Return a certificate that the CA has signed, and its key; it has run out where `days` are negative."""
+    key, asked, cert = (folder / f"{name}.{end}" for end in ("key", "csr", "pem"))
+    subject = ["-subj", "/CN=client", "-addext", "subjectAltName=DNS:client"]
+    commands = (
+        ["req", "-new", "-newkey", "rsa:2048", "-nodes", *subject, "-keyout", str(key), "-out", str(asked)],
+        ["x509", "-req", "-in", str(asked), "-CA", str(ca[0]), "-CAkey", str(ca[1]), "-set_serial", "7",
+         "-days", str(days), "-out", str(cert)],
+    )  # fmt: skip
+    for command in commands:
+        made = subprocess.run(["openssl", *command], capture_output=True, check=False)
+        assert made.returncode == 0, made.stderr.decode()
+    return cert, key
+
+
+async def test_pings_at_the_interval_that_clients_are_told_to_use_do_not_end_their_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Shorter by a hundred: gRPC passes over an option that it does not know, and then allows a ping in five minutes.
+    shorter = tuple((name, value // 100 if "ping" in name else value) for name, value in sync._OPTIONS)
+    assert shorter != sync._OPTIONS
+    monkeypatch.setattr(sync, "_OPTIONS", shorter)
+    store = FlagStore()
+    store.publish(source())
+    async with serving(store) as (server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(frames._opening() + frames._frame(frames._SETTINGS, frames._ACK, 0))
+        answered = 0
+        while answered < 6:
+            writer.write(frames._frame(frames._PING, 0, 0, bytes(8)))
+            await asyncio.sleep(0.25)
+            kinds = await kinds_of(reader)
+            assert frames._GO_AWAY not in kinds, "too many pings"
+            answered += frames._PING in kinds
+        writer.close()
+
+
+async def kinds_of(reader: asyncio.StreamReader) -> list[int]:
+    """Return the kinds of the frames that have come."""
+    found: list[int] = []
+    while True:
+        try:
+            head = await asyncio.wait_for(reader.readexactly(9), 0.1)
+        except TimeoutError:
+            return found
+        await reader.readexactly(int.from_bytes(head[:3]))
+        found.append(head[3])
+
+
+async def test_an_address_of_ipv6_is_listened_on() -> None:
+    store = FlagStore()
+    store.publish(source())
+    server = SyncServer(store, "::1", 0)
+    try:
+        await server.start()
+    except UnavailableError:
+        with socket.socket(socket.AF_INET6) as tried, pytest.raises(OSError):  # noqa: PT011 - no IPv6 at all
+            tried.bind(("::1", 0))
+        pytest.skip("no IPv6 here")
+    async with grpc.aio.insecure_channel(f"[::1]:{server.port}") as channel:
+        found = await sync_pb2_grpc.FlagSyncServiceStub(channel).FetchAllFlags(sync_pb2.FetchAllFlagsRequest())
+        assert found.flag_configuration
+    await server.stop()
+
+
+async def test_a_refusal_fits_into_a_header_however_long_the_selector_was() -> None:
+    store = FlagStore()
+    store.publish(source())
+    async with serving(store) as (_, stub):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.FetchAllFlags(sync_pb2.FetchAllFlagsRequest(selector="x" * 60_000))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_half_of_a_certificate_is_a_settings_error(tmp_path: Path) -> None:

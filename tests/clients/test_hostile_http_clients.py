@@ -82,6 +82,65 @@ async def test_endless_headers_are_refused(tmp_path: Path) -> None:
         writer.close()
 
 
+@pytest.mark.parametrize(("length", "status"), [(30_000, 200), (60_000, 431), (200_000, 431)])
+async def test_long_headers_are_refused_also_where_they_come_in_one_piece(
+    tmp_path: Path, length: int, status: int
+) -> None:
+    async with serving_files(written(tmp_path / "f.json", EVERY_KIND)) as served:
+        reader, writer = await connected(served)
+        filler = b"x-filler: " + b"y" * length
+        writer.write(b"POST " + PATH.encode() + b"/bool HTTP/1.1\r\nhost: x\r\n" + filler + b"\r\n\r\n")
+        try:
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)
+        except ConnectionError:
+            answer = b"HTTP/1.1 431"
+        assert answer.startswith(b"HTTP/1.1 %d" % status)
+        writer.close()
+
+
+async def test_a_large_body_behind_headers_that_end_between_two_pieces_is_read(tmp_path: Path) -> None:
+    async with serving_files(written(tmp_path / "f.json", EVERY_KIND)) as served:
+        reader, writer = await connected(served)
+        body = b'{"context":{"a":"' + b"x" * 100_000 + b'"}}'
+        head = b"POST " + PATH.encode() + b"/bool HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r" % len(body)
+        writer.write(head)
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.write(b"\n" + body)
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_a_client_that_closes_its_half_after_asking_gets_its_answers_in_order(tmp_path: Path) -> None:
+    async with serving_files(written(tmp_path / "f.json", EVERY_KIND)) as served:
+        reader, writer = await connected(served)
+        for key in ("bool", "int", "string"):
+            writer.write(b"POST %s/%s HTTP/1.1\r\nhost: x\r\n\r\n" % (PATH.encode(), key.encode()))
+        writer.write_eof()
+        answers = await asyncio.wait_for(reader.read(), 10)
+        assert answers.count(b"HTTP/1.1 200") == 3
+        assert answers.index(b'"key":"bool"') < answers.index(b'"key":"int"') < answers.index(b'"key":"string"')
+        writer.close()
+
+
+async def test_what_anybody_can_send_writes_nothing_to_the_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with serving_files(written(tmp_path / "f.json", EVERY_KIND)) as served:
+        upgrade = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+        for sent, status in (
+            (b"\x16\x03\x01\r\n\r\n", b"400"),
+            (b"POST " + PATH.encode() + b"/bool HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n", b"200"),
+            (b"GET /ofrep/v1/events?" + b"&".join([b"a=1"] * 50) + b" HTTP/1.1\r\nhost: x\r\n\r\n", b"400"),
+        ):
+            reader, writer = await connected(served)
+            writer.write(sent)
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)).startswith(b"HTTP/1.1 " + status)
+            writer.close()
+    written_to = capfd.readouterr()
+    assert written_to.out + written_to.err == ""
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_a_client_that_does_not_read_its_answers_is_let_go(tmp_path: Path) -> None:
     big = {"state": "ENABLED", "variants": {"x": "y" * 2_000_000}, "defaultVariant": "x"}

@@ -55,4 +55,4 @@ async def test_going_back_shows_the_earlier_definition_and_a_permanent_flag_neve
     )
     assert "<dt>Type</dt><dd>kill-switch</dd>" in page
     assert "<dt>Expires</dt><dd>never</dd>" in page
-    assert "staff" not in page
+    assert "<dt>Segments</dt>" not in page

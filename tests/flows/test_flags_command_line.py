@@ -175,6 +175,59 @@ async def test_references_name_the_lines_and_the_flags_that_nothing_names(server
     assert "named nowhere: never" in await penstock(server, "references", str(tmp_path), "--key", "never")
 
 
+async def test_only_stale_flags_are_listed_with_the_rule_that_fired(server: str, tmp_path: Path) -> None:
+    old = boolean(metadata={"owner": "team-a", "type": "experiment", "created": "2019-01-01"})
+    lasting = boolean(metadata={"type": "kill-switch", "created": "2019-01-01"})
+    path = written(tmp_path / "flags.json", {"flags": {"old": old, "lasting": lasting}})
+    await penstock(server, "import", str(path), "--set", "production/shop", "--reason", "moved")
+    said = await penstock(server, "list", "--stale")
+    assert "expired since 2019-02-10" in said
+    assert "team-a" in said
+    assert "lasting" not in said
+    await penstock(server, "archive", "production/shop/old", "off", "--reason", "gone")
+    assert "production/shop/old" not in await penstock(server, "list", "--stale")
+
+
+@pytest.mark.parametrize(
+    ("context", "what"),
+    [
+        ('{"a": NaN}', "number"),
+        ('{"a": 1e999}', "too large"),
+        ('{"a": "\\ud800"}', "surrogate"),
+        ('{"targetingKey": 5}', "must be a string"),
+        ('{"a": ' + "[" * 300 + "]" * 300 + "}", "nested deeper"),
+        ("[1]", "must be a JSON object"),
+    ],
+)
+async def test_a_context_that_no_evaluation_could_take_is_refused_before_anything_is_served(
+    tmp_path: Path, context: str, what: str
+) -> None:
+    path = written(tmp_path / "flags.json", EVERY_KIND)
+    assert what in await penstock("http://unused", "serve", str(path), "--context", context, status=2)
+
+
+async def test_a_few_hundred_idle_connections_do_not_use_up_the_files_that_a_shell_allows(tmp_path: Path) -> None:
+    path = written(tmp_path / "flags.json", EVERY_KIND)
+    serve = [sys.executable, "-m", "penstock.cli", "flags", "serve", str(path), "--ofrep-port", "0", "--sync-port", "0"]
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", 'ulimit -S -n 100 && exec "$@"', "sh", *serve, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    address = ""
+    while not address:
+        line = (await asyncio.wait_for(process.stderr.readline(), 60)).decode()
+        assert line, "the server ended"
+        address = line.split()[1] if line.startswith("OFREP") else ""
+    idle = [await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2])) for _ in range(150)]
+    async with httpx.AsyncClient(timeout=5) as client:
+        answer = await client.post(f"{address}/ofrep/v1/evaluate/flags/bool", json={})
+    assert answer.status_code == 200
+    for _, writer in idle:
+        writer.close()
+    process.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(process.wait(), 10)
+
+
 async def test_the_standalone_server_serves_files_and_stops_on_sigterm(tmp_path: Path) -> None:
     path = written(tmp_path / "flags.json", EVERY_KIND)
     process = await asyncio.create_subprocess_exec(

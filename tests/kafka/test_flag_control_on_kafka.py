@@ -1,6 +1,7 @@
 """Flag control on a real broker: exposure reaches clients, a rollback takes it from them, a kill stays in force."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import grpc
@@ -10,6 +11,8 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from penstock.events import RollbackRequested
 from penstock.settings import Settings
+from services.flag_control.last_good import LastGood
+from services.flag_control.state import load
 from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
@@ -130,3 +133,29 @@ async def test_an_instance_that_died_before_it_could_report_reports_after_its_re
             assert (last.streams, last.served, last.elapsed_ms) == (1, 1, None)
             stream.cancel()
             await channel.close()
+
+
+async def test_a_rollback_is_in_force_at_once_and_said_to_be_served_only_once_the_disk_has_it(
+    flag_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+    async with world(flag_settings) as around, flag_control(flag_settings) as service:
+        await around.publish("deploys", deploy())
+        await eventually(lambda: any(one.version == 2 for one in around.said("flag.served")), "the stage is reported")
+        write = LastGood.write
+        monkeypatch.setattr(LastGood, "write", lambda self, flags: (free.wait(), write(self, flags)))
+        request = RollbackRequested(
+            id="back", source="/console", target=TARGET, time=moment(1), actor="ann", reason="looks wrong"
+        )
+        try:
+            await around.publish("commands", request)
+            await exposure_is(service, 0, 0)
+            await eventually(lambda: around.said("exposure.changed")[-1].exposure == 0.0, "the rollback is recorded")
+            safe = around.said("exposure.changed")[-1].version
+            await asyncio.sleep(1.5)
+            assert all(one.version < safe for one in around.said("flag.served"))
+        finally:
+            free.set()
+        await eventually(lambda: around.said("flag.served")[-1].version == safe, "it is said")
+        (path,) = (flag_settings.state / "flag_control" / flag_settings.instance / "last-good").glob("*.flag")
+        assert load(LastGood(path.parent).load()[TARGET].document).version == safe

@@ -114,5 +114,7 @@ def _killed(answer: dict[str, Any]) -> str:
     ]
     if not answer["in_force"]:
         return plain(f"kill {answer['kill']} was lifted since; ask for a new one")
+    if not answer.get("on_disk", True):
+        lines[1:1] = ["NOT on disk: a restart before it is recorded would forget it; see the log of flag control"]
     lines[1:1] = [f"NOT reached: {url}" for url in where["unreached"]]
     return "\n".join(map(plain, lines))

@@ -20,7 +20,7 @@ def definitions_of(path: Path, lenient: bool) -> dict[str, Document]:
         InvalidError: the file is no flagd file, or flags do not say which variant is safe; all problems are listed.
     """
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidError(str(path), [Problem("", f"cannot be read: {error}")]) from None
     if too_deep(document):

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import NamedTuple
 
 _LARGEST_BYTES = 2 * 1024 * 1024
@@ -27,12 +28,13 @@ def references(folder: Path, keys: Sequence[str]) -> Iterator[Reference]:
     pattern = re.compile(r"(?<![\w.-])(" + "|".join(map(re.escape, longest_first)) + r")(?![\w-])")
     for path in _files(folder):
         try:
-            text = path.read_text()
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
         if not any(key in text for key in keys):
             continue
-        for number, line in enumerate(text.splitlines(), start=1):
+        # Not `splitlines`: editors do not count its form feeds and separators.
+        for number, line in enumerate(text.split("\n"), start=1):
             for key in dict.fromkeys(pattern.findall(line)):
                 yield Reference(key, path, number, line.strip())
 
@@ -42,5 +44,9 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _PASSED_OVER)
         for name in sorted(names):
             path = Path(place) / name
-            if path.is_file() and path.stat().st_size <= _LARGEST_BYTES:
+            try:
+                found = path.stat()
+            except OSError:
+                continue  # gone meanwhile, a link in a circle, or nobody's to read
+            if S_ISREG(found.st_mode) and found.st_size <= _LARGEST_BYTES:
                 yield path

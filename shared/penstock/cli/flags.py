@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from penstock.depth import MOST_LEVELS, too_deep, unwritable
 from penstock.errors import InvalidError, Problem
 
 from .flag_actions import archive, export, import_, kill, opt_out, undo
@@ -105,10 +106,15 @@ def serve(
 def _object(text: str, option: str) -> dict[str, Any]:
     try:
         found = json_.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidError(option, [Problem("", f"is not JSON: {error}")]) from None
     if not isinstance(found, dict):
         raise InvalidError(option, [Problem("", "must be a JSON object")])
+    what = f"is nested deeper than {MOST_LEVELS} levels" if too_deep(found) else unwritable(found)
+    if what is not None:
+        raise InvalidError(option, [Problem("", what)])
+    if not isinstance(found.get("targetingKey", ""), str):
+        raise InvalidError(option, [Problem("targetingKey", "must be a string")])
     return found
 
 

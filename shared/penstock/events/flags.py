@@ -40,7 +40,7 @@ class FlagFact(Event):
     """What is said of a flag at one of its versions.
 
     Attributes:
-        version: the flag's own version, rising by one with every change of its document.
+        version: the flag's own version, rising by one with every change, also where clients see no difference yet.
         revision: content hash of the flag's document.
         release: version of the release whose rollout last had the flag, absent before the first.
     """
@@ -119,7 +119,8 @@ class FlagEdited(FlagFact):
     """A person changed the flag beside any rollout.
 
     Attributes:
-        what: `definition`, `opt_out` or `undo`; diff: what clients are served otherwise, path by path.
+        what: `definition`, `opt_out` or `undo`; diff: what clients are served otherwise, path by path, and, below
+            `definition` and `opted_out`, what else is defined otherwise.
         definition: as it is after the change, whoever asked for it and by whichever door.
     """
 

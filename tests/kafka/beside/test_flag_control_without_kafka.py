@@ -11,7 +11,7 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 from penstock.events import RollbackRequested
 from penstock.settings import Settings
 from services.flag_control.app import FlagControl
-from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, with_tokens, world
+from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, free_port, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import OwnKafka, eventually, settings_on
@@ -138,3 +138,39 @@ async def test_without_kafka_a_damaged_last_good_flag_is_left_out_and_the_servic
         await eventually(service.ready, "the log is read", patience=60)
         assert 0 < await exposed(service) < 200
     assert list(stored(settings).glob("*.flag")) == [path], "it is whole again"
+
+
+async def test_without_kafka_a_rollback_that_only_a_peer_has_heard_is_in_force_before_anything_is_served(
+    own_kafka: OwnKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    broker = own_kafka()
+    common = with_tokens(settings_on(broker, None, topic_prefix, tmp_path), tmp_path)
+    ports = [free_port(), free_port()]
+    one, two = (
+        common.model_copy(
+            update={"instance": f"flags-{n}", "ofrep_port": ports[n], "peers": f"http://127.0.0.1:{ports[1 - n]}"}
+        )
+        for n in (0, 1)
+    )
+    async with world(common) as around, flag_control(one) as first:
+        async with flag_control(two) as second:
+            await around.publish("deploys", deploy())
+            await eventually(lambda: len(around.said("exposure.changed")) >= 2, "the first stage is exposed")
+            await exposure_is(second, 1, 199)
+        request = RollbackRequested(
+            id="back", source="/console", target=TARGET, time=moment(1), actor="ann", reason="looks wrong"
+        )
+        await around.publish("commands", request)
+        await exposure_is(first, 0, 0)
+        await eventually(lambda: around.said("exposure.changed")[-1].exposure == 0.0, "the rollback is recorded")
+        broker.stop()
+        async with flag_control(two) as again:
+            assert again.ready()
+            assert (await asked(again, "/health/ready"))["stale"]
+            assert await exposed(again) == 0
+            assert await exposed(again) == await exposed(first)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[0]}") as client:
+            for headers in ({}, AS_OPERATOR, {"authorization": "Peer x"}):
+                assert (await client.get("/flags/peers/flags", headers=headers)).status_code == 401
+    async with flag_control(two.model_copy(update={"peers": ""})) as alone:
+        assert await exposed(alone) == 0, "what a peer said is on its own disk since"

@@ -1,9 +1,13 @@
 """A kill leaves the disk only when the accepted state on the disk has it: a start without Kafka reads nothing else."""
 
+import threading
 from pathlib import Path
+
+import pytest
 
 from penstock.chain import Document
 from penstock.events import Event, FlagSubmitted, KillRequested
+from services.flag_control import controls as module
 from services.flag_control.controls import FlagControls
 from services.flag_control.decide import decide
 from services.flag_control.last_good import kept_of
@@ -68,3 +72,31 @@ async def test_a_kill_asked_for_again_is_not_recorded_before_the_log_has_it(tmp_
     assert (await controls.kill(kill, "", False))["recorded"] is False
     log.record(kill)
     assert (await controls.kill(kill, "", False))["recorded"] is True
+
+
+async def test_a_disk_that_refuses_a_kill_keeps_no_flag_on_and_is_told_of(tmp_path: Path) -> None:
+    log, _, controls, kill = world(tmp_path)
+    (tmp_path / "kills.new").mkdir()
+    answer = await controls.kill(kill, "", False)
+    assert (answer["in_force"], answer["on_disk"]) == (True, False)
+    assert kill in log.heard, "the log may have it all the same"
+
+
+async def test_a_disk_that_hangs_delays_a_kill_by_its_answer_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DISK_SECONDS", 0.3)
+    _, spool, controls, kill = world(tmp_path)
+    free, was_off = threading.Event(), []
+    add = spool.add
+
+    def hanging(one: KillRequested) -> None:
+        was_off.append(bool(controls.flag(kill.target)["killed"]))
+        free.wait()
+        add(one)
+
+    monkeypatch.setattr(spool, "add", hanging)
+    answer = await controls.kill(kill, "", False)
+    free.set()
+    assert was_off == [True]
+    assert (answer["in_force"], answer["on_disk"]) == (True, False)

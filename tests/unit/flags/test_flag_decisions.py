@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from penstock.chain import Document
@@ -36,6 +37,7 @@ TARGET = "production/checkout/new-payment-form"
 ANNOUNCED = an(RolloutAnnounced)
 HALF = an(StageEntered, id="half", exposure=0.5, audience={})
 BACK = an(RollbackStarted, id="back")
+ANNOUNCED_OWNER = load(decide(TARGET, {}, ANNOUNCED).document).definition.lifecycle.owner
 DONE = an(RolloutCompleted, id="done")
 KILL = an(KillRequested, id="kill-1")
 
@@ -182,7 +184,51 @@ def test_undo_goes_back_to_a_version_but_not_to_its_exposure():
     assert flag.state.opted_out == {}
     assert flag.served["defaultVariant"] == "off"
     assert flag.said[-1].type == "flag.edited"
-    assert flag.state.version == 4, "nobody is served anything else, so no client is sent anything"
+    (last,) = flag.said[-1:]
+    assert isinstance(last, FlagEdited)
+    assert (last.version, last.diff[0].path) == (5, "opted_out.account"), "a change, though nobody sees it yet"
+
+
+def test_every_change_has_its_version_also_where_nobody_is_served_anything_else():
+    flag = Flag(ANNOUNCED)
+    asked = [
+        an(FlagSubmitted, id="d1", definition={"lifecycle": {"owner": "team-x"}}),
+        an(OptOutRequested, id="o1", values=("u1",)),
+        KILL,
+        an(UndoRequested, id="u1", kill=KILL.id),
+        an(UndoRequested, id="u2", kill=None, version=1),
+    ]
+    said = [*flag.said, *(fact for request in asked for fact in flag.hear(request))]
+    assert [fact.version for fact in said] == [1, 2, 3, 4, 5, 6]
+    assert set(flag.state.history) == {"1", "2", "3", "4", "5", "6"}
+    owner = next(change for change in said[1].diff if change.path == "definition.lifecycle.owner")
+    assert (owner.before, owner.after) == (ANNOUNCED_OWNER, "team-x")
+    again = flag.hear(an(FlagSubmitted, id="d9", definition=msgspec.to_builtins(flag.state.definition)))
+    assert [fact.version for fact in again] == [6], "the same again is no change"
+
+
+def test_a_value_that_only_python_takes_for_the_same_is_another_version_and_not_changed_under_a_rollout():
+    ones = {"variants": {"on": [1], "off": [0]}}
+    flag = Flag(an(FlagSubmitted, id="d1", definition=ones))
+    (edited,) = flag.hear(an(FlagSubmitted, id="d2", definition={"variants": {"on": [True], "off": [False]}}))
+    assert isinstance(edited, FlagEdited)
+    assert edited.version == 2
+    assert [change.path for change in edited.diff] == ["variants.off", "variants.on"]
+    flag.hear(an(RolloutAnnounced, id="a1"))
+    (refused,) = flag.hear(an(FlagSubmitted, id="d3", definition=ones))
+    assert isinstance(refused, EditRefused)
+    assert refused.reason == "not_allowed"
+
+
+def test_a_release_that_brings_another_ticket_is_a_change_and_said():
+    flag = Flag(ANNOUNCED, HALF, DONE)
+    release = ANNOUNCED.release.model_copy(update={"version": "2.0", "ticket": "PAY-99"})
+    (said,) = flag.hear(ANNOUNCED.model_copy(update={"id": "next", "rollout": "ro-2", "release": release}))
+    assert isinstance(said, ExposureChanged)
+    assert (said.version, said.previous, said.exposure) == (4, 1.0, 1.0)
+    assert said.definition is not None
+    assert said.definition.lifecycle.ticket == "PAY-99"
+    assert flag.hear(ANNOUNCED.model_copy(update={"id": "same", "rollout": "ro-3", "release": release})) == []
 
 
 @pytest.mark.parametrize("wrong", [{"kill": None}, {"kill": "k", "version": 1}, {"kill": None, "version": 99}])
@@ -222,7 +268,12 @@ def test_an_archived_flag_keeps_its_variant_and_takes_nothing_but_a_kill():
     assert isinstance(archived, FlagArchived)
     (refused,) = flag.hear(an(FlagSubmitted, id="d1"))
     assert "not used again" in refused.detail  # type: ignore[attr-defined]
-    flag.hear(an(RolloutAnnounced, id="again", rollout="ro-9"), an(StageEntered, id="s9", exposure=0.1, audience={}))
+    before = flag.state.version
+    (refused,) = flag.hear(an(RolloutAnnounced, id="again", rollout="ro-9"))
+    assert isinstance(refused, EditRefused)
+    assert "another key" in refused.detail
+    flag.hear(an(StageEntered, id="s9", exposure=0.1, audience={}))
+    assert flag.state.version == before
     assert flag.served["defaultVariant"] == "on"
     flag.hear(KILL)
     assert flag.served["defaultVariant"] == "off"

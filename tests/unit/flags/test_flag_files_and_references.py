@@ -1,5 +1,6 @@
 """What the command line reads itself: flagd files for an import, and code that names flags."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,16 @@ def test_only_whole_keys_count_as_references(tmp_path: Path) -> None:
         ("new-form", "app.py", 1),
         ("new-form-2", "app.py", 3),
     ]
+
+
+def test_references_passes_over_what_is_no_text_and_counts_lines_as_editors_do(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("one\x0c\u2028two\nnew-form\r\n")
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
+    (tmp_path / "up").symlink_to(tmp_path, target_is_directory=True)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "huge.txt").write_text("new-form" * 300_000)
+    (tmp_path / "binary").write_bytes(b"\x00\xff new-form")
+    assert [(one.path.name, one.line) for one in references(tmp_path, ["new-form"])] == [("app.py", 2)]
 
 
 def test_every_verb_has_its_help() -> None:

@@ -108,6 +108,8 @@ async def test_a_disk_that_refuses_is_tried_again_and_the_newest_is_written(
     await asyncio.sleep(0.05)
     assert saved == []
     state[0] = decided(SUBMITTED)
+    # The attempt that is under way may still have the older one.
+    keeper.changed(TARGET)
     (tmp_path / "last").unlink()
     while not saved:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
@@ -127,6 +129,36 @@ class SlowDisk(LastGood):
             self.begun.set()
             self.free.wait()
         super().write(flags)
+
+
+async def test_a_flag_is_not_on_disk_until_the_write_that_has_it_ends_or_the_disk_refuses(tmp_path: Path) -> None:
+    disk, heard = SlowDisk(tmp_path), asyncio.Event()
+    keeper = Keeper(disk, lambda target: kept_of(target, EXPOSED, (), ""), lambda flags: None)
+    keeper.on_written = heard.set
+    keeper.start()
+    keeper.changed(TARGET)
+    assert not keeper.on_disk(TARGET)
+    await asyncio.to_thread(disk.begun.wait)
+    assert not keeper.on_disk(TARGET), "it is being written"
+    assert keeper.on_disk(OTHER)
+    disk.free.set()
+    await asyncio.wait_for(heard.wait(), 10)
+    assert keeper.on_disk(TARGET)
+    await keeper.stop()
+
+
+async def test_a_disk_that_has_refused_holds_no_report_back_and_is_tried_once_more_at_the_stop(tmp_path: Path) -> None:
+    (tmp_path / "last").write_text("a file where a folder should be")
+    heard = asyncio.Event()
+    keeper = Keeper(LastGood(tmp_path / "last"), lambda target: kept_of(target, EXPOSED, (), ""), lambda flags: None)
+    keeper.on_written = heard.set
+    keeper.start()
+    keeper.changed(TARGET)
+    await asyncio.wait_for(heard.wait(), 10)
+    assert keeper.on_disk(TARGET)
+    (tmp_path / "last").unlink()
+    await keeper.stop()
+    assert TARGET in LastGood(tmp_path / "last").load()
 
 
 async def test_a_slow_write_that_a_stop_meets_does_not_bring_an_older_exposure_back(tmp_path: Path) -> None:

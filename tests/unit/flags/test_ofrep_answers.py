@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from penstock.tokens import Identity, Tokens, digest_of
 from services.flag_control.access import Access
+from services.flag_control.bucketing import Bucketing
 from services.flag_control.ofrep import MAX_BODY, Ofrep
 from services.flag_control.store import FlagStore
 from services.flag_control.usage import Usage
@@ -183,6 +185,71 @@ async def test_only_known_tokens_evaluate_where_it_is_asked_for():
     bulk = (await world.client.post(FLAGS, headers={"x-api-key": "good"})).json()
     stream = bulk["eventStreams"][0]["endpoint"]["requestUri"]
     assert (await world.client.get(stream.replace("selector=", "selector=x"))).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": b"Bearer bad", "x-api-key": b"good"}, 200),
+        ({"authorization": b"Bearer good", "x-api-key": b"bad"}, 200),
+        ({"authorization": b"Basic Z29vZA==", "x-api-key": b"good"}, 200),
+        ({"authorization": b"Bearer ", "x-api-key": b"good"}, 200),
+        ({"authorization": b"bearer   good "}, 200),
+        ({"authorization": b"Bearer "}, 401),
+        ({"authorization": b"good"}, 401),
+        ({"x-api-key": b""}, 401),
+        ({"x-api-key": b" "}, 401),
+        ({"x-api-key": "gööd".encode()}, 401),
+        ({"x-api-key": b"\xff\xfe"}, 401),
+        ({"x-api-key": b"g" * 30_000}, 401),
+        ({"x-api-key": digest_of("good").encode()}, 401),
+    ],
+)
+async def test_either_credential_admits_by_itself_to_one_flag_to_all_and_to_the_stream(
+    headers: dict[str, bytes], status: int
+):
+    world = World(access=Access(Tokens(tokens=(Identity(sha256=digest_of("good"), identity="app"),))))
+    assert (await world.ask("bool", headers=headers)).status_code == status
+    bulk = await world.client.post(FLAGS, headers=headers)
+    assert bulk.status_code == status
+    crossed = {"authorization": headers.get("x-api-key", b""), "x-api-key": headers.get("authorization", b"")}
+    right = 200 if crossed["x-api-key"] == b"good" else 401
+    assert (await world.ask("bool", headers=crossed)).status_code == right, "what was right as one is not as the other"
+    asked = await first_status(world, "/ofrep/v1/events", headers)
+    assert asked == status
+
+
+async def first_status(world: World, path: str, headers: dict[str, bytes]) -> int:
+    """Ask for a stream and leave at its first byte."""
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http", "method": "GET", "path": path, "query_string": b"",
+        "headers": [(name.encode(), value) for name, value in headers.items()],
+    }  # fmt: skip
+    await world.app(scope, receive, send)
+    return statuses[0]
+
+
+async def test_a_304_is_not_said_where_percentages_hash_otherwise_or_the_set_is_no_longer_stale():
+    split = {"flags": {"a": boolean(targeting={"fractional": [["on", 1], ["off", 1]]})}}
+    v3, v2 = (check("set", split, bucketing=bucketing).source for bucketing in (Bucketing.V3, Bucketing.V2))
+    world = World()
+    headers = {"flagd-selector": "source=set"}
+    etags = []
+    for source in (v3, v2, replace(v2, metadata={"stale": True})):
+        world.store.publish(source)
+        known = {"if-none-match": etags[-1]} if etags else {}
+        answer = await world.client.post(FLAGS, json={"context": {"targetingKey": "u"}}, headers=headers | known)
+        assert answer.status_code == 200
+        etags.append(answer.headers["etag"])
 
 
 async def test_until_the_flags_are_loaded_it_says_when_to_come_again_in_seconds():

@@ -68,6 +68,18 @@ async def test_it_is_said_once_every_stream_was_sent_it_and_not_before() -> None
     assert (world.said[0].elapsed_ms or 0) > 0
 
 
+async def test_nothing_is_said_of_a_version_that_a_crash_could_still_forget_and_all_of_it_once_it_is_on_disk() -> None:
+    state, new = at(2)
+    world, on_disk = World(new), [False]
+    world.reports.on_disk = lambda target: target == TARGET and on_disk[0]
+    world.reports.changed(TARGET, state, "cause", time.monotonic())
+    await asyncio.sleep(0.5)
+    assert await world.counts() == [], "not as complete, nor as partial"
+    on_disk[0] = True
+    world.reports.look_soon()
+    assert await world.counts() == [(2, 1, 1)]
+
+
 async def test_a_stream_that_lags_is_told_of_after_a_while_and_again_when_it_has_it() -> None:
     (_, old), (state, new) = at(1), at(2)
     world = World(old, new)
