@@ -87,6 +87,7 @@ class Bank:
         self.floor: Floats = np.ones(lanes)
         self.tau2: Floats = np.zeros((2, lanes))
         self.unsure: Floats = np.zeros((2, lanes))
+        self.plausible: Floats = np.zeros(lanes)
         self._noise_at = np.array([row.plain * lanes + row.lane for row in rows], dtype=np.intp)
         self._binomial_lane = self.lane_of[: len(binomial)].copy()
         self._lay_cells(binomial)
@@ -216,16 +217,15 @@ class Bank:
         weighted = self.n_canary.take(lane)
         weighted *= self.t0[rows]
         share = weighted / (weighted + self.n_baseline.take(lane))
-        variance = share * (1.0 - share)
+        even = share * (1.0 - share)
+        events = self.expected[rows] * even
+        even *= 4.0
         noise = self._dispersion(rows)
-        noise *= self.expected[rows]
-        noise *= variance
+        noise *= events
         phi = self.phi[rows]
         np.add(self.floor.take(lane), noise, out=phi)
-        variance *= 4.0
-        variance += noise
-        variance *= self.unsure.ravel().take(self._noise_at[rows])
-        phi += doubt(variance, noise)
+        events *= self.plausible.take(lane)
+        phi += doubt(self.unsure.ravel().take(self._noise_at[rows]), even, noise, events)
         if not out.size:
             return
         log, pairs = self._work
