@@ -30,13 +30,20 @@ def standings_of(
     found = []
     for gate, layout, reading in zip(spec.gates, layouts, readings, strict=True):
         if layout.fail:
-            f = sum(weight * values[row] for row, weight in layout.fail)
-            p = min(sum(weight * values[row] for row, weight in group) for group in layout.passing)
+            f = _joined(layout.fail, values)
+            p = min([_joined(group, values) for group in layout.passing])
             logs = math.log(max(f, _NOTHING)), math.log(max(p, _NOTHING))
         else:
             logs = _kept_apart(reading, spec.alpha)
         found.append(Standing(gate.name, gate.authority, weights[gate.name], *logs, reading.no_data))
     return found
+
+
+def _joined(rows: Sequence[tuple[int, float]], values: Sequence[float]) -> float:
+    total = 0.0
+    for row, weight in rows:
+        total += weight * values[row]
+    return total
 
 
 def _kept_apart(reading: Reading, alpha: float) -> tuple[float, float]:
