@@ -73,12 +73,13 @@ class GatePower:
 class _Noise:
     """What divides a gate's evidence: long-run variance of a window's log ratio, for F (with its safety) and for P.
 
-    `unsure` is its relative error.
+    `unsure` is its relative error, `plausible` the most that it hides where it shows nothing.
     """
 
     fail: float
     passing: float
     unsure: float
+    plausible: float
     windows: float
 
 
@@ -143,8 +144,8 @@ def _noise(gate: GateSpec, comparison: Comparison, learned: History) -> _Noise:
     # A mean has two lanes; the count of its tail, the second, is what its power is reckoned by.
     lane = comparison.index + (gate.kind is GateKind.MEAN)
     fail, passing = learned.dispersion.tau2[:, lane].tolist()
-    unsure = float(learned.unsure[0, lane])
-    return _Noise(fail, passing, unsure, float(learned.dispersion.windows[lane]))
+    unsure, plausible = float(learned.unsure[0, lane]), float(learned.dispersion.plausible[lane])
+    return _Noise(fail, passing, unsure, plausible, float(learned.dispersion.windows[lane]))
 
 
 def _gate_power(
@@ -155,7 +156,7 @@ def _gate_power(
     tolerance, margin = degradation(gate.fail_at, rate), degradation(gate.pass_at, rate)
     # An objective is a test of the canary alone; all others share the nats with the baseline's own chance.
     per_window = events if gate.kind is GateKind.SLO else events * (1.0 - split)
-    wary = need * _phi(gate, noise.fail, per_window, rate, noise.unsure, split)
+    wary = need * (_phi(gate, noise.fail, per_window, rate) + _doubt(gate, noise, per_window, split))
     visible = _visible(gate, wary, per_window, spec.max_bake, tolerance)
     found = _windows(gate, wary, per_window, tolerance, margin)
     clear = math.log(1.0 / spec.alpha_pass) + 1.0
@@ -168,13 +169,19 @@ def _gate_power(
     )  # fmt: skip
 
 
-def _phi(gate: GateSpec, variance: float, events: float, rate: float, unsure: float = 0.0, split: float = 0.5) -> float:
+def _phi(gate: GateSpec, variance: float, events: float, rate: float) -> float:
     """Return what divides the nats of a window: of a gauge, the variance of its log ratio itself."""
     if gate.kind is GateKind.GAUGE:
         return variance * _INSTANCES
-    noise = events * variance
-    hidden = unsure * (4.0 * split * (1.0 - split) + noise)
-    return max(1.0 - rate, _LEAST_FLOOR) + noise + float(doubt(np.array([hidden]), np.array([noise]))[0])
+    return max(1.0 - rate, _LEAST_FLOOR) + events * variance
+
+
+def _doubt(gate: GateSpec, noise: _Noise, events: float, split: float) -> float:
+    """Return what is added to that of counts for noise that the history may hide."""
+    if gate.kind is GateKind.GAUGE:
+        return 0.0
+    shares = (noise.unsure, 4.0 * split * (1.0 - split), events * noise.fail, events * noise.plausible)
+    return float(doubt(*(np.array([share]) for share in shares))[0])
 
 
 def _rate(gate: GateSpec, rates: Mapping[str, float], comparison: Comparison) -> float:

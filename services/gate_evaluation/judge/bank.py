@@ -87,6 +87,7 @@ class Bank:
         self.floor: Floats = np.ones(lanes)
         self.tau2: Floats = np.zeros((2, lanes))
         self.unsure: Floats = np.zeros((2, lanes))
+        self.plausible: Floats = np.zeros(lanes)
         self._noise_at = np.array([row.plain * lanes + row.lane for row in rows], dtype=np.intp)
         self._binomial_lane = self.lane_of[: len(binomial)].copy()
         self._lay_cells(binomial)
@@ -117,7 +118,6 @@ class Bank:
         self._log_m: Floats = np.array(log_m)
         self._growth: Floats = np.expm1(self._log_m)
         self._element_start = np.array(starts, dtype=np.intp)
-        self._work: Floats = np.empty((2, self._log_m.size))
 
     def _lay_elements(self, rows: Sequence[Row]) -> None:
         sizes = [len(row.effects) for row in rows]
@@ -158,8 +158,8 @@ class Bank:
         self._watch_at = np.array([at for span in spans for at in range(span.start, span.stop)], dtype=np.intp)
         self._watch_weight: Floats = self._weight[self._watch_at]
         self._watch_start = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.intp)
-        self._watch_from: Floats = np.array([overshoot.NEAR * rows[index].limit for index in self._watched.tolist()])
-        self._near = np.zeros(self._watched.size, dtype=bool)
+        self._watch_from = [overshoot.NEAR * rows[index].limit for index in self._watched.tolist()]
+        self._near = [False] * len(self._watch_from)
 
     def log_t0(self, rows: slice) -> Floats:
         """Return ln T0 of some rows."""
@@ -216,25 +216,22 @@ class Bank:
         weighted = self.n_canary.take(lane)
         weighted *= self.t0[rows]
         share = weighted / (weighted + self.n_baseline.take(lane))
-        variance = share * (1.0 - share)
+        even = share * (1.0 - share)
+        events = self.expected[rows] * even
+        even *= 4.0
         noise = self._dispersion(rows)
-        noise *= self.expected[rows]
-        noise *= variance
+        noise *= events
         phi = self.phi[rows]
         np.add(self.floor.take(lane), noise, out=phi)
-        variance *= 4.0
-        variance += noise
-        variance *= self.unsure.ravel().take(self._noise_at[rows])
-        phi += doubt(variance, noise)
+        events *= self.plausible.take(lane)
+        phi += doubt(self.unsure.ravel().take(self._noise_at[rows]), even, noise, events)
         if not out.size:
             return
-        log, pairs = self._work
-        np.take(share, self._pair_row, out=log, mode="clip")
+        log = share.take(self._pair_row)
         log *= self._growth
         np.log1p(log, out=log)
-        np.take(self.x, self._pair_cell, out=pairs, mode="clip")
-        log *= pairs
-        np.take(self.a, self._pair_cell, out=pairs, mode="clip")
+        log *= self.x.take(self._pair_cell)
+        pairs = self.a.take(self._pair_cell)
         pairs *= self._log_m
         pairs -= log
         np.add.reduceat(pairs, self._element_start, out=out)
@@ -242,7 +239,7 @@ class Bank:
 
     def _raised(self) -> list[tuple[int, float]]:
         """Return by what to raise rows that are near their limit; not where bursts are guarded against."""
-        if not self._near.any():
+        if not any(self._near):
             return []
         weighted = self.m[self._watch_at] * self._watch_weight
         found = []
@@ -282,7 +279,8 @@ class Bank:
             return self.unspent
         value: Floats = np.add.reduceat(self.m * self._weight, self._row_start)
         value += np.maximum(self.unspent, 0.0)
-        self._near = value[self._watched] > self._watch_from
+        watched = zip(value.take(self._watched).tolist(), self._watch_from, strict=True)
+        self._near = [now > near for now, near in watched]
         return value
 
     def restart(self, rows: NDArray[np.intp]) -> None:

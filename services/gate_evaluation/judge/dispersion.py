@@ -16,6 +16,8 @@ _SPREAD = 4.0 / 3.0 * LAGS
 """Squared relative error of Bartlett's estimate over LAGS lags, times the windows that it rests on."""
 _SAFETY = 1.3
 _WARY, _CUT = 6.0, 0.4
+_PLAUSIBLE = 12.0
+"""Long-run variance of noise as large as the prior's that lasts a handful of windows, in variances of the prior."""
 _KNOWN = 10
 _PRIOR_WINDOWS = 4.0
 _PRIOR_WINDOWS_ALONE = 20.0
@@ -87,6 +89,11 @@ class Dispersion:
     def tau2(self) -> Floats:
         """Long-run variance a window: row 0 with the safety factor, row 1 without; shape (2, lanes)."""
         return self._tau2
+
+    @property
+    def plausible(self) -> Floats:
+        """Long-run variance a window that may well be there though no history shows it, by lane."""
+        return _PLAUSIBLE * self.prior
 
     @property
     def unsure(self) -> Floats:
@@ -183,17 +190,22 @@ def _long_run(v0: float, v1: float, later: float) -> float:
     return 0.5 * (max(v0, v0 + 2.0 * later) + chain)
 
 
-def doubt(hidden: Floats, noise: Floats) -> Floats:
+def doubt(unsure: Floats, even: Floats, noise: Floats, most: Floats) -> Floats:
     """Return what to add to a dispersion for noise that the A/A windows may not have shown.
 
     Evidence divided by too small a dispersion is too large by a share that grows with the error, so what matters is the
     error's square, times half of the nats that a breach takes. An estimate that is cut off at zero is too large already
-    where there is no noise; that much is taken off.
+    where there is no noise; that much is taken off. All but `unsure` are in units of chance.
 
     Args:
-        hidden: standard error of the noise.
-        noise: variance of the events beyond chance, in units of chance.
+        unsure: relative error of the dispersion.
+        even: what chance gives the A/A halves, 4 s (1 - s) for a canary share s.
+        noise: variance of the events beyond chance, as estimated.
+        most: error that is still plausible where no noise is seen.
     """
+    hidden = unsure * even
+    np.minimum(hidden, most, out=hidden)
+    hidden += unsure * noise
     added = hidden * _WARY
     added /= noise + 1.0
     added -= _CUT

@@ -53,6 +53,7 @@ class Judge:
         self._layout: Layout = lay(spec, history, self._weights, self._placing, interval=report)
         self._bank: Bank = self._layout.bank
         self._bank.tau2, self._bank.unsure = history.dispersion.tau2, history.unsure
+        self._bank.plausible = history.dispersion.plausible
         self._guard(spec.splits[0])
         self._split = SplitGuard()
         self._catastrophe = Catastrophe(spec.gates)

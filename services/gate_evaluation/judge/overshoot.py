@@ -43,7 +43,7 @@ def scores(events: Floats, exponents: tuple[float, ...], p: float) -> tuple[Floa
         p: the canary's share of events under the null.
     """
     several = len(exponents) > 1
-    c = np.array(exponents)
+    c: Floats = np.array(exponents)
     variance = p * (1.0 - p)
     if float(events.sum()) * variance > _NORMAL_FROM[several]:
         sd = math.sqrt(float((c * c) @ events) * variance)
@@ -53,8 +53,7 @@ def scores(events: Floats, exponents: tuple[float, ...], p: float) -> tuple[Floa
     zones = [_zone(int(n), p) for n in events.tolist()]
     if not several:
         low, mass = zones[0]
-        counts = float(c[0]) * np.arange(low, low + mass.size, dtype=np.float64)
-        return counts, mass
+        return c[0] * np.arange(low, low + mass.size, dtype=np.float64), mass
     steps = [round(exponent / _LATTICE) for exponent in exponents]
     first = sum(step * low for step, (low, _) in zip(steps, zones, strict=True))
     size = sum(step * (mass.size - 1) for step, (_, mass) in zip(steps, zones, strict=True)) + 1

@@ -21,10 +21,10 @@ def taught(windows: int) -> Dispersion:
     return found
 
 
-def phi(split: float, unsure: float, *, plain: bool = False) -> float:
+def phi(split: float, unsure: float, *, plain: bool = False, plausible: float = 100.0) -> float:
     bank = Bank([Row(0, Form.BINOMIAL, (0.3,), (1.0,), plain=plain)], 1)
     bank.n_canary[0], bank.n_baseline[0] = split, 1.0 - split
-    bank.unsure = np.array([[unsure], [0.0]])
+    bank.unsure, bank.plausible = np.array([[unsure], [0.0]]), np.array([plausible])
     bank.step(0.0)
     return float(bank.phi[0])
 
@@ -43,12 +43,22 @@ def test_a_day_of_history_leaves_little_doubt() -> None:
     assert phi(0.5, day) < 1.1
 
 
+def test_where_events_are_few_noise_that_could_matter_is_not_plausible() -> None:
+    assert phi(0.5, float(taught(0).unsure[0, 0]), plausible=0.03) == 1.0
+    assert phi(0.5, float(taught(120).unsure[0, 0]), plausible=2.0) > 1.5
+
+
 def test_doubt_is_of_noise_that_is_seen_too_but_never_below_nothing() -> None:
-    hidden, noise = np.array([0.0, 0.03, 0.5, 0.5]), np.array([0.0, 0.0, 0.2, 2.0])
-    found = doubt(hidden, noise)
+    unsure, even, noise = (
+        np.array([0.0, 0.4, 0.4, 0.4]),
+        np.array([1.0, 0.07, 1.0, 1.0]),
+        np.array([0.0, 0.0, 0.2, 2.0]),
+    )
+    found = doubt(unsure, even, noise, np.full(4, 10.0))
     assert (found >= 0.0).all()
     assert found[0] == found[1] == 0.0
-    assert found[2] > found[3] > 0.0
+    assert found[3] > found[2] > 0.0
+    assert (doubt(unsure, even, noise, np.zeros(4)) < found + 1e-12).all()
 
 
 def test_bursts_have_divisors_of_their_own_instead() -> None:
