@@ -1,9 +1,11 @@
-"""`python -m services [NAME...]`: all services in one process, or the named ones."""
+"""`python -m services [--after-kafka] [NAME...]`: all services in one process, or the named ones."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -14,9 +16,18 @@ from penstock.settings import Settings, load_settings
 from .runtime.limits import raise_open_files
 from .runtime.process import NAMES, load, run
 
+AFTER_KAFKA = "--after-kafka"
+_KAFKA_STARTS_S = 60.0
+
 
 def main(arguments: list[str]) -> int:
-    """Run the named services (all without names) until SIGTERM or SIGINT; return the exit status."""
+    """Run the named services (all without names) until SIGTERM or SIGINT; return the exit status.
+
+    With `--after-kafka` among the arguments, what starts beside Kafka gives it some seconds to come up. Without, flag
+    control at once serves the flags that it served last.
+    """
+    beside = AFTER_KAFKA in arguments
+    arguments = [argument for argument in arguments if argument != AFTER_KAFKA]
     unknown = [name for name in arguments if name not in NAMES]
     if unknown:
         print(f"no service called {', '.join(unknown)}; there are: {', '.join(NAMES)}", file=sys.stderr)
@@ -30,6 +41,8 @@ def main(arguments: list[str]) -> int:
     # Until the loop listens to signals there is nothing to end in order: they end the process at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     load(names)
+    if beside:
+        await_kafka(settings.kafka, time.monotonic() + _KAFKA_STARTS_S)
     raise_open_files()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
@@ -41,6 +54,17 @@ def main(arguments: list[str]) -> int:
     except PenstockError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def await_kafka(bootstrap: str, deadline: float) -> bool:
+    """Return True once a broker of the list accepts connections, False at `deadline` (time.monotonic)."""
+    while time.monotonic() < deadline:
+        for address in bootstrap.split(","):
+            host, _, port = address.rpartition(":")
+            with contextlib.suppress(OSError, ValueError), socket.create_connection((host.strip("[]"), int(port)), 1.0):
+                return True
+        time.sleep(0.02)
+    return False
 
 
 class Seldom(logging.Filter):

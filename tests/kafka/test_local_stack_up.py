@@ -132,6 +132,8 @@ async def test_what_was_written_is_there_at_the_next_start_and_nothing_runs_in_b
     assert await read(note["kafka"]) == b"kept"
     with redis.Redis.from_url(note["redis"]) as view:
         assert view.get("kept") == b"yes"
+    # They start beside Kafka and wait for it, rather than to serve what they served last.
+    assert "away" not in (up.state / "logs" / "services.log").read_text()
 
 
 def test_one_process_a_service_each_comes_back_after_kill_9_and_goes_with_the_parent(start: Starter) -> None:

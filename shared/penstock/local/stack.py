@@ -5,8 +5,9 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import chain, repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -97,20 +98,24 @@ class LocalStack:
             raise NotFoundError("the services are not installed here: run `./penstock up` from a clone of Penstock")
         look_first(self.settings, self._kafka_port, self.folder / "kafka")
         ports = choose_ports(self.settings)
-        # Kafka first: it may have to be fetched, which may fail.
-        kafka = self._start_kafka()
+        # Fetched before anything starts, for that may fail.
+        kafka = self._own_kafka()
         redis = self._start_redis()
         token, tokens = local_token(self.folder) if self.settings.tokens is None else (None, self.settings.tokens)
-        what = f"starting {len(SERVICES)} services in {'processes of their own' if self.processes else 'one process'}"
-        with self._narrator.step(what):
-            flags = f"http://{self.settings.host}:{ports['ofrep_port']}"
-            known = {"kafka": kafka, "redis": redis, "tokens": str(tokens.absolute()), "flags_server": flags}
-            self._start_services(root, {**ports, **known})
+        flags = f"http://{self.settings.host}:{ports['ofrep_port']}"
+        address = kafka.bootstrap if kafka else self.settings.kafka
+        known = {"kafka": address, "redis": redis, "tokens": str(tokens.absolute()), "flags_server": flags}
+        # Loading their code takes as long as Kafka's start.
+        self._start_services(root, {**ports, **known}, ("--after-kafka",) if kafka else ())
+        if kafka:
+            self._start_kafka(kafka)
+        how = "processes of their own" if self.processes else "one process"
+        with self._narrator.step(f"starting {len(SERVICES)} services in {how}"):
             self._await_ready()
         host = self.settings.host
         note = Note(
             server=f"http://{host}:{ports['console_port']}",
-            kafka=kafka,
+            kafka=address,
             redis=redis,
             otlp=f"http://{host}:{ports['otlp_port']}",
             ofrep=f"http://{host}:{ports['ofrep_port']}",
@@ -144,20 +149,20 @@ class LocalStack:
         """End everything at once."""
         self._supervisor.kill()
 
-    def _start_kafka(self) -> str:
+    def _own_kafka(self) -> LocalKafka | None:
         if "kafka" in self.settings.model_fields_set:
             self._narrator.say(f"ok  using the Kafka at {self.settings.kafka} (PENSTOCK_KAFKA)")
-            return self.settings.kafka
+            return None
         program = trained(find_java(), kafka_jars(self._narrator), self._narrator, self._watchdog)
-        kafka = LocalKafka(program, self.folder / "kafka", self._kafka_port, self._watchdog)
+        return LocalKafka(program, self.folder / "kafka", self._kafka_port, self._watchdog)
 
+    def _start_kafka(self, kafka: LocalKafka) -> None:
         def start() -> Child:
             kafka.start()
             return kafka.child
 
         with self._narrator.step(f"starting Kafka on {kafka.bootstrap}"):
             self._supervisor.start("kafka", start)
-        return kafka.bootstrap
 
     def _start_redis(self) -> str:
         if self.settings.redis is not None:
@@ -173,12 +178,14 @@ class LocalStack:
             self._supervisor.start("redis", start)
         return server.url
 
-    def _start_services(self, root: Path, given: Mapping[str, str]) -> None:
+    def _start_services(self, root: Path, given: Mapping[str, str], first: tuple[str, ...]) -> None:
         groups = [(name, (name,)) for name in SERVICES] if self.processes else [(ALL_IN_ONE, SERVICES)]
         for (name, members), port in zip(groups, free_ports(len(groups), self.settings.host), strict=True):
             self._health[name] = port
             environment = self._environment_of(root, {**given, "health_port": str(port)})
             command = (sys.executable, "-P", "-m", "services", *members)
+            # The first time only: later ones must serve flags without Kafka, too.
+            options = chain([first], repeat(()))
             log = self.folder / "logs" / f"{name}.log"
 
             def start(
@@ -186,8 +193,9 @@ class LocalStack:
                 command: tuple[str, ...] = command,
                 log: Path = log,
                 environment: Mapping[str, str] = environment,
+                options: Iterator[tuple[str, ...]] = options,
             ) -> Child:
-                child = Child(name, command, log, self._watchdog)
+                child = Child(name, (*command, *next(options)), log, self._watchdog)
                 child.start(environment)
                 return child
 
