@@ -23,6 +23,8 @@ _LEAST = 1.0 / 64.0
 _LARGE = 60.0
 _PRIOR_STAYS, _PRIOR_BURSTS = 0.3, 4.0
 """How often a burst goes on in the next window, and the bursts that this is worth."""
+_FEW = 2.5
+"""Bursts from which on a lane is said to burst: lasting noise gets that far from chance once or twice."""
 _UNSEEN = 2.0
 """Bursts added once any was seen: a history with a few of them may well have been a lucky one."""
 
@@ -38,8 +40,8 @@ class Bursts:
         self.calm: Floats = np.ones(lanes)
 
     def restored(self) -> None:
-        """Say anew which lanes never burst (1; others 0), after the counts were set."""
-        self.calm = np.where(self.counts.any(axis=1), 0.0, 1.0)
+        """Say anew which lanes hardly ever burst (1; others 0), after the counts were set."""
+        self.calm = np.where(self.counts.sum(axis=1) > _FEW, 0.0, 1.0)
 
     def learn(self, residuals: list[Residual | None]) -> None:
         """Take one A/A window: either half may have burst, so it counts as two."""
@@ -54,9 +56,9 @@ class Bursts:
                 self.last[lane] = 0.0
                 continue
             self.counts[lane, min(int(_SIZES.searchsorted(size)), _SIZES.size - 1)] += 1.0
-            self.calm[lane] = 0.0
             self.again[lane] += self.last[lane] == side
             self.last[lane] = side
+        self.restored()
 
     def divisors(self, lane: int, events: float, effects: Floats, cap: float) -> Floats:
         """Return the least divisor (>= 1) of each effect's log evidence.

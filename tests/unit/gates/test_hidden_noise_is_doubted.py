@@ -65,8 +65,10 @@ def test_bursts_have_divisors_of_their_own_instead() -> None:
     history = History(GATES)
     assert (history.unsure[0] > 0).all()
     lanes = history.dispersion.prior.size
-    for size in (0.1, 4.0):
+    for size in (0.1, 4.0, 4.0):  # once or twice is what lasting noise does, too
         history.bursts.learn([Residual(size, 0.05, 0.05)] + [None] * (lanes - 1))
+        assert (history.unsure[0] > 0).all()
+    history.bursts.learn([Residual(4.0, 0.05, 0.05)] + [None] * (lanes - 1))
     assert history.unsure[0, 0] == 0.0
     assert (history.unsure[0, 1:] > 0).all()
     again = History.from_doc(GATES, history.to_doc())
