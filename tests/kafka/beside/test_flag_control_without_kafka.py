@@ -9,9 +9,10 @@ import httpx
 from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from penstock.events import RollbackRequested
+from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from services.flag_control.app import FlagControl
-from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, free_port, with_tokens, world
+from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import OwnKafka, eventually, settings_on
@@ -145,7 +146,7 @@ async def test_without_kafka_a_rollback_that_only_a_peer_has_heard_is_in_force_b
 ) -> None:
     broker = own_kafka()
     common = with_tokens(settings_on(broker, None, topic_prefix, tmp_path), tmp_path)
-    ports = [free_port(), free_port()]
+    ports = free_ports(2)
     one, two = (
         common.model_copy(
             update={"instance": f"flags-{n}", "ofrep_port": ports[n], "peers": f"http://127.0.0.1:{ports[1 - n]}"}

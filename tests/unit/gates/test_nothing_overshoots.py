@@ -68,7 +68,7 @@ def test_zones_of_a_tail_are_reckoned_together() -> None:
     assert total <= 0.5 * limit + 0.2 + 1e-6
 
 
-def test_dispersed_counts_are_raised_as_fewer_counts_would_be() -> None:
+def test_counts_a_little_dispersed_are_raised_as_fewer_would_be_and_noisy_ones_not_at_all() -> None:
     def factor(events: float, canary: float, noise: float) -> float:
         found = []
         for limit in (200.0, math.inf):
@@ -77,8 +77,10 @@ def test_dispersed_counts_are_raised_as_fewer_counts_would_be() -> None:
             found.append(after(bank, [canary], [events], 0.05) - 0.2)
         return found[0] / found[1]
 
-    noise = 1.0 / 0.0475  # one more unit of variance for one expected event
-    assert factor(60.0, 6.0, noise) == pytest.approx(factor(30.0, 3.0, 0.0), rel=1e-9)
+    chance = 1.0 / 0.0475  # one more unit of variance for one expected event
+    assert factor(75.0, 10.0, 0.25 * chance) == pytest.approx(factor(60.0, 8.0, 0.0), rel=1e-9)
+    assert factor(60.0, 8.0, 0.0) > 1.01
+    assert factor(120.0, 16.0, chance) == 1.0
 
 
 def test_far_from_the_limit_and_beyond_it_nothing_is_raised() -> None:
