@@ -9,6 +9,7 @@ import httpx
 
 from penstock.events import Event
 from penstock.events.cloudevents import to_kafka
+from penstock.local.ports import free_ports
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from penstock.tokens import digest_of
@@ -30,6 +31,18 @@ def with_tokens(settings: Settings, folder: Path, **changes: object) -> Settings
     tokens = folder / "tokens.yaml"
     tokens.write_text(f"tokens: [{{sha256: {digest_of(TOKEN)}, identity: ann, roles: [operator]}}]\n")
     return settings.model_copy(update={"tokens": tokens, **changes})
+
+
+def pair_of(common: Settings) -> tuple[Settings, Settings]:
+    """Return the settings of two instances that are each other's peer."""
+    ports = free_ports(2)
+    one, two = (
+        common.model_copy(
+            update={"instance": f"flags-{n}", "ofrep_port": ports[n], "peers": f"http://127.0.0.1:{ports[1 - n]}"}
+        )
+        for n in (0, 1)
+    )
+    return one, two
 
 
 @asynccontextmanager

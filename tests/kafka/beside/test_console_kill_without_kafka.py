@@ -8,11 +8,10 @@ from pathlib import Path
 
 import httpx
 
-from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from services.console.app import Console
 from services.runtime.service import system_clock
-from tests.support.flag_world import TOKEN, exposed, exposure_is, flag_control, with_tokens, world
+from tests.support.flag_world import TOKEN, exposed, exposure_is, flag_control, pair_of, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import OwnKafka, eventually, settings_on
@@ -51,14 +50,8 @@ async def test_the_dashboard_kills_on_two_instances_with_kafka_dead_and_shows_th
 ) -> None:
     broker = own_kafka()
     common = with_tokens(settings_on(broker, None, topic_prefix, tmp_path), tmp_path)
-    ports = free_ports(2)
-    one, two = (
-        common.model_copy(
-            update={"instance": f"flags-{n}", "ofrep_port": ports[n], "peers": f"http://127.0.0.1:{ports[1 - n]}"}
-        )
-        for n in (0, 1)
-    )
-    seen_by = common.model_copy(update={"flags_server": f"http://127.0.0.1:{ports[0]}"})
+    one, two = pair_of(common)
+    seen_by = common.model_copy(update={"flags_server": f"http://127.0.0.1:{one.ofrep_port}"})
     async with (
         world(common) as around,
         flag_control(one) as first,

@@ -9,10 +9,9 @@ import httpx
 from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from penstock.events import RollbackRequested
-from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from services.flag_control.app import FlagControl
-from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, with_tokens, world
+from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, pair_of, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import OwnKafka, eventually, settings_on
@@ -146,13 +145,7 @@ async def test_without_kafka_a_rollback_that_only_a_peer_has_heard_is_in_force_b
 ) -> None:
     broker = own_kafka()
     common = with_tokens(settings_on(broker, None, topic_prefix, tmp_path), tmp_path)
-    ports = free_ports(2)
-    one, two = (
-        common.model_copy(
-            update={"instance": f"flags-{n}", "ofrep_port": ports[n], "peers": f"http://127.0.0.1:{ports[1 - n]}"}
-        )
-        for n in (0, 1)
-    )
+    one, two = pair_of(common)
     async with world(common) as around, flag_control(one) as first:
         async with flag_control(two) as second:
             await around.publish("deploys", deploy())
@@ -170,7 +163,7 @@ async def test_without_kafka_a_rollback_that_only_a_peer_has_heard_is_in_force_b
             assert (await asked(again, "/health/ready"))["stale"]
             assert await exposed(again) == 0
             assert await exposed(again) == await exposed(first)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[0]}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{one.ofrep_port}") as client:
             for headers in ({}, AS_OPERATOR, {"authorization": "Peer x"}):
                 assert (await client.get("/flags/peers/flags", headers=headers)).status_code == 401
     async with flag_control(two.model_copy(update={"peers": ""})) as alone:

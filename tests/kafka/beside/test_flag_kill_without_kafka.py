@@ -6,7 +6,6 @@ import httpx
 import redis
 
 from penstock.events import KillRequested
-from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from tests.support.builders import an
 from tests.support.flag_world import (
@@ -14,6 +13,7 @@ from tests.support.flag_world import (
     exposed,
     exposure_is,
     flag_control,
+    pair_of,
     with_tokens,
     world,
 )
@@ -27,13 +27,7 @@ async def test_a_kill_holds_on_two_instances_without_kafka_and_redis_and_is_reco
 ) -> None:
     broker, server = own_kafka(), own_redis()
     common = with_tokens(settings_on(broker, server, topic_prefix, tmp_path), tmp_path)
-    ports = free_ports(2)
-    one, two = (
-        common.model_copy(
-            update={"instance": f"flags-{n}", "ofrep_port": ports[n], "peers": f"http://127.0.0.1:{ports[1 - n]}"}
-        )
-        for n in (0, 1)
-    )
+    one, two = pair_of(common)
     async with world(common) as around, flag_control(one) as first, flag_control(two) as second:
         await around.publish("deploys", deploy())
         await eventually(lambda: len(around.said("exposure.changed")) >= 2, "the first stage is exposed")
@@ -44,7 +38,7 @@ async def test_a_kill_holds_on_two_instances_without_kafka_and_redis_and_is_reco
             await eventually(lambda: client.hget(f"penstock:flag:{TARGET}", "version") == b"2", "the view has it")
         broker.kill()
         server.kill()
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[0]}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{one.ofrep_port}") as client:
             answer = await client.post(f"/flags/{TARGET}/kill", json={"reason": "broken"}, headers=AS_OPERATOR)
             assert answer.status_code == 200, answer.text
             said = answer.json()
