@@ -47,6 +47,7 @@ class MetricIngestion:
         self._telemetry = Telemetry.of(NAME, settings)
         self._appender = Appender(settings)
         self._frames = Appender(settings, compression="zstd")
+        self._publisher = FramePublisher(self._frames)
         self._republisher = Republisher(settings, self._appender, log_of(NAME))
         self._registry = Registry(settings)
         self._broker: KafkaBroker | None = None
@@ -66,7 +67,13 @@ class MetricIngestion:
         await asyncio.gather(self._appender.start(), self._frames.start(), self._registry.start())
         await self._republisher.start()
         self._partitions = Partitions(
-            self._settings, cluster, self._appender, self._republisher, self._headers, self._measure
+            self._settings,
+            cluster,
+            self._appender,
+            self._republisher,
+            self._headers,
+            self._measure,
+            self._publisher.struggles,
         )
         self._broker = make_broker(self._settings)
         self._pollers = [self._frames_poller(self._broker, self._partitions), self._otlp_poller(self._broker)]
@@ -115,7 +122,7 @@ class MetricIngestion:
         return Door(
             self._tokens,
             lambda: self._registry.selector,
-            FramePublisher(self._frames).publish,
+            self._publisher.publish,
             self._now,
             Starlette(routes=health_routes(self.ready, self.alive)),
         )
@@ -134,9 +141,7 @@ class MetricIngestion:
 
     def _otlp_poller(self, broker: KafkaBroker) -> GroupPoller:
         settings = self._settings
-        intake = Intake(
-            self._registry.selected, FramePublisher(self._frames), self._appender, self._now, lambda: poller.commit()
-        )
+        intake = Intake(self._registry.selected, self._publisher, self._appender, self._now, lambda: poller.commit())
         poller = GroupPoller(
             broker,
             named(settings, "otlp_metrics"),

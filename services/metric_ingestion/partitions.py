@@ -40,6 +40,7 @@ class Partitions:
     Args:
         headers: trace headers of a record to append.
         accepted: told of every record of ours that counts.
+        struggles: whether samples wait at the doors that Kafka does not take: the clock closes no window meanwhile.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Partitions:
         republisher: Republisher,
         headers: Callable[[Append], Headers],
         accepted: Callable[[Accepted], None],
+        struggles: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._cluster = cluster
@@ -57,6 +59,7 @@ class Partitions:
         self._republisher = republisher
         self._headers = headers
         self._accepted = accepted
+        self._struggles = struggles
         self._log = log_of(NAME)
         self._lateness = round(settings.lateness * 1e9)
         self._owners: dict[int, Owner] = {}
@@ -143,6 +146,8 @@ class Partitions:
                 due[partition] = owner
             if self._keeper.is_due(partition, owner):
                 self._spawn(self._keeper.keep(partition, owner))
+        if self._struggles():
+            self._patient_until = asyncio.get_running_loop().time() + self._settings.lateness
         if due and not self._confirming and asyncio.get_running_loop().time() >= self._patient_until:
             self._confirming = True
             self._spawn(self._close_by_clock(due, now))

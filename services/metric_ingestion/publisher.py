@@ -1,6 +1,7 @@
 """Frames to Kafka: done once every one of them is acknowledged by all in-sync replicas."""
 
 import asyncio
+from time import monotonic
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
@@ -13,6 +14,7 @@ from .frames import encode
 from .owner import FRAMES
 
 _PATIENCE_S = 8.0
+_SLOW_S = 1.0
 
 
 class FramePublisher:
@@ -25,11 +27,29 @@ class FramePublisher:
 
     def __init__(self, appender: Appender) -> None:
         self._appender = appender
+        self._begun: dict[object, float] = {}
+        self._refused = False
+
+    def struggles(self) -> bool:
+        """Whether Kafka lets frames wait, or has refused some since this was asked last: they are to come yet."""
+        refused, self._refused = self._refused, False
+        return refused or any(monotonic() - begun > _SLOW_S for begun in self._begun.values())
 
     async def publish(self, frames: Frames) -> None:
         """Publish and wait."""
         if not frames:
             return
+        turn = object()
+        self._begun[turn] = monotonic()
+        try:
+            await self._publish(frames)
+        except UnavailableError:
+            self._refused = True
+            raise
+        finally:
+            del self._begun[turn]
+
+    async def _publish(self, frames: Frames) -> None:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 waiting = [
