@@ -219,8 +219,10 @@ class QuantileComparison:
             grow = expected / smoothed if smoothed > 0 else 1.0
             zones = [(low - high) * scale * grow for low, high in zip(above, [*above[1:], 0.0], strict=True)]
             for row, (_, exponents) in enumerate(grids.TAIL_FAMILIES, self._first):
-                first = sum(c * e for c, e in zip(exponents, zones, strict=True))
-                second = sum(c * c * e for c, e in zip(exponents, zones, strict=True))
+                first = second = 0.0
+                for c, e in zip(exponents, zones, strict=True):
+                    first += c * e
+                    second += c * c * e
                 bank.expected[row] = first * first / second if second > 0 else 0.0
 
     def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None:
