@@ -23,7 +23,7 @@ _KAFKA_STARTS_S = 60.0
 def main(arguments: list[str]) -> int:
     """Run the named services (all without names) until SIGTERM or SIGINT; return the exit status.
 
-    With `--after-kafka` among the arguments, what starts beside Kafka gives it some seconds to come up. Without, flag
+    With `--after-kafka` among the arguments, what starts beside Kafka gives it a minute to come up. Without, flag
     control at once serves the flags that it served last.
     """
     beside = AFTER_KAFKA in arguments
@@ -56,15 +56,14 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def await_kafka(bootstrap: str, deadline: float) -> bool:
-    """Return True once a broker of the list accepts connections, False at `deadline` (time.monotonic)."""
+def await_kafka(bootstrap: str, deadline: float) -> None:
+    """Return once a broker of the list accepts connections, at the latest at `deadline` (time.monotonic)."""
     while time.monotonic() < deadline:
         for address in bootstrap.split(","):
             host, _, port = address.rpartition(":")
             with contextlib.suppress(OSError, ValueError), socket.create_connection((host.strip("[]"), int(port)), 1.0):
-                return True
+                return
         time.sleep(0.02)
-    return False
 
 
 class Seldom(logging.Filter):
