@@ -12,9 +12,8 @@ from collections.abc import Callable
 
 from penstock.errors import PenstockError
 from penstock.settings import Settings, load_settings
-
-from .runtime.limits import raise_open_files
-from .runtime.process import NAMES, load, run
+from services.runtime.process.open_files import raise_open_files
+from services.runtime.process.process import NAMES, load, run
 
 AFTER_KAFKA = "--after-kafka"
 _KAFKA_STARTS_S = 60.0
@@ -46,7 +45,7 @@ def main(arguments: list[str]) -> int:
     raise_open_files()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    for name in ("aiokafka", "services.runtime.kafka"):
+    for name in ("aiokafka", "services.runtime.kafka.connection"):
         logging.getLogger(name).addFilter(Seldom(time.monotonic))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.live import Live
 
-from penstock.cli.publish import Deploy, cdevent, cloudevent
+from penstock.cli.events.publish import Deploy, cdevent, cloudevent
 from penstock.client import Client
 from penstock.errors import UnavailableError
 from penstock.events import Event, to_json

@@ -19,30 +19,29 @@ from penstock.settings import Settings
 from penstock.telemetry import Telemetry, attributes_of
 from penstock.tokens import load_tokens
 from penstock.topics import BY_NAME, PUBLIC
-from services.runtime.appender import Appender
-from services.runtime.dead_letters import dead_letter
-from services.runtime.http import HttpServer, health_routes
-from services.runtime.kafka import connection, ensure_topics, make_broker, named, retry_until_available
-from services.runtime.positions import first_and_end_offsets
-from services.runtime.reader import Heard, PublicReader
-from services.runtime.service import Clock, Service
-from services.runtime.subscriber import PositionedSubscriber
-
-from .answers import on_error
-from .api import Reads
-from .api_writes import Writes
-from .commands import Commands, Publish
-from .dead_letters import DeadLetters
-from .flag_control import FlagControl
-from .gate import NotYet
-from .intake_topic import IntakeTopic
-from .openapi import openapi_route
-from .pages.routes import Pages
-from .pages.site import static_files
-from .projection import Projection
-from .security import Door, SecurityHeaders
-from .session_key import session_key
-from .stream import Hub
+from services.console.commands import Commands, Publish
+from services.console.flag_control_client import FlagControl
+from services.console.http_api.event_stream import Hub
+from services.console.http_api.openapi import openapi_route
+from services.console.http_api.reads import Reads
+from services.console.http_api.responses import on_error
+from services.console.http_api.security import Door, SecurityHeaders
+from services.console.http_api.session_key import session_key
+from services.console.http_api.startup_gate import NotYet
+from services.console.http_api.writes import Writes
+from services.console.intake.topic import IntakeTopic
+from services.console.pages.routes import Pages
+from services.console.pages.site import static_files
+from services.console.read_models.dead_letters import DeadLetters
+from services.console.read_models.projection import Projection
+from services.runtime.http.server import HttpServer, health_routes
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named, retry_until_available
+from services.runtime.kafka.dead_letters import dead_letter
+from services.runtime.kafka.positions import first_and_end_offsets
+from services.runtime.kafka.reader import Heard, PublicReader
+from services.runtime.kafka.subscriber import PositionedSubscriber
+from services.runtime.process.service import Clock, Service
 
 NAME = "console"
 _PATIENCE_S = 60.0

@@ -21,10 +21,9 @@ from penstock.events import (
 )
 from penstock.ids import derive
 from penstock.tokens import Identity, Role
-from services.runtime.service import Clock
-
-from .entries import Entry
-from .projection import Projection
+from services.console.read_models.entries import Entry
+from services.console.read_models.projection import Projection
+from services.runtime.process.service import Clock
 
 SOURCE = "/penstock/console"
 PATIENCE_S = 5.0

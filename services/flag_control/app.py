@@ -13,35 +13,34 @@ from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from penstock.telemetry import Telemetry
 from penstock.tokens import load_tokens
-from services.runtime.appender import Appender
-from services.runtime.decider import DeciderShell, Spec
-from services.runtime.http import HttpServer, health_routes
-from services.runtime.instance import instance_folder
-from services.runtime.service import Clock, Parked, Service
-
-from .access import Access
-from .change import document_of
-from .control import control_app
-from .controls import FlagControls
-from .cors import parse_origins
-from .credentials import server_credentials
-from .decide import EXPOSING, decide
-from .families import parse_bucketings
-from .following import FlagLog
-from .keeper import Keeper
-from .last_good import Kept, LastGood, kept_of
-from .late import still_due
-from .meanwhile import Meanwhile
-from .ofrep import Ofrep
-from .peers import Peers, peer_key
-from .publishing import Publisher
-from .reports import Reports
-from .serving import http_server
-from .spool import Spool
-from .store import FlagStore
-from .sync import SyncServer
-from .usage import Usage
-from .view import RedisView
+from services.flag_control.decide import EXPOSING, decide
+from services.flag_control.fallback.kill_spool import Spool
+from services.flag_control.fallback.last_good import Kept, LastGood, kept_of
+from services.flag_control.fallback.last_good_writer import Keeper
+from services.flag_control.fallback.peers import Peers, peer_key
+from services.flag_control.fallback.start_without_kafka import Meanwhile
+from services.flag_control.flag.change import document_of
+from services.flag_control.flag.skipped_events import still_due
+from services.flag_control.http_api import control_app
+from services.flag_control.log_follower import FlagLog
+from services.flag_control.operations import FlagControls
+from services.flag_control.publisher import Publisher
+from services.flag_control.redis_view import RedisView
+from services.flag_control.served_reports import Reports
+from services.flag_control.serving.access import Access
+from services.flag_control.serving.client_libraries import parse_bucketings
+from services.flag_control.serving.cors import parse_origins
+from services.flag_control.serving.flagd_sync import SyncServer
+from services.flag_control.serving.http_server import http_server
+from services.flag_control.serving.ofrep import Ofrep
+from services.flag_control.serving.store import FlagStore
+from services.flag_control.serving.tls import server_credentials
+from services.flag_control.serving.usage import Usage
+from services.runtime.decider.shell import DeciderShell, Spec
+from services.runtime.http.server import HttpServer, health_routes
+from services.runtime.kafka.appender import Appender
+from services.runtime.process.instance import instance_folder
+from services.runtime.process.service import Clock, Parked, Service
 
 NAME = "flag_control"
 _ROLLOUT_LOG = "rollout-log"

@@ -18,11 +18,10 @@ from penstock.events import (
     TimerFired,
 )
 from penstock.plan import Plan, load_plan
-
-from .change import Change, definition_of
-from .lifecycle import STALE, armed, stale_at
-from .requests import on_request
-from .state import Reach, dump, load
+from services.flag_control.flag.change import Change, definition_of
+from services.flag_control.flag.lifecycle import STALE, armed, stale_at
+from services.flag_control.flag.requests import on_request
+from services.flag_control.flag.state import Reach, dump, load
 
 EXPOSING = (RolloutAnnounced, StageEntered, RolloutCompleted, RollbackStarted, RolloutSuperseded)
 """What a rollout says that changes a flag; each leads to a record."""

@@ -22,13 +22,12 @@ from penstock.events import (
 )
 from penstock.plan import Plan, hash_of
 from penstock.rollout import Phase, RolloutState, evolve
-
-from . import evidence
-from .judge import Cohort, GateKind, History, Reason, Window, WindowVerdict, Word
-from .reporting import report
-from .specs import judge_spec
-from .state import TargetState, dump, load, pack, plan_of, unpack
-from .windows import admitted, judge_window, lost_its_instances
+from services.gate_evaluation import judge_cache
+from services.gate_evaluation.judge import Cohort, GateKind, History, Reason, Window, WindowVerdict, Word
+from services.gate_evaluation.judge_spec import judge_spec
+from services.gate_evaluation.state import TargetState, dump, load, pack, plan_of, unpack
+from services.gate_evaluation.verdict_event import report
+from services.gate_evaluation.windows import admitted, judge_window, lost_its_instances
 
 _ACTS = frozenset({Phase.BAKING, Phase.SOAKING})
 _MOST_PARKED = 200
@@ -62,26 +61,26 @@ def _on_rollout_event(state: TargetState, event: RolloutEvent) -> TargetState:
     after = evolve(before, event)
     state = msgspec.structs.replace(state, rollout=after)
     if isinstance(event, RolloutAnnounced):
-        judge = evidence.start(judge_spec(event.plan_text), state.history)
+        judge = judge_cache.start(judge_spec(event.plan_text), state.history)
         state = msgspec.structs.replace(state, owed=0, canary_seen=False, canary_gone=0)
-        return _counted_anew(state, plan=event.plan_text, judge=evidence.keep(judge))
+        return _counted_anew(state, plan=event.plan_text, judge=judge_cache.keep(judge))
     if isinstance(event, StageEntered | RolloutResumed | StageExtended):
         return _restage(state, event, after)
     if isinstance(event, RolloutHeld):
         return _counted_anew(state)
     if not after.live and state.judge:
-        return _counted_anew(state, history=evidence.history_of(state.judge), judge="")
+        return _counted_anew(state, history=judge_cache.history_of(state.judge), judge="")
     return state
 
 
 def _restage(state: TargetState, event: RolloutEvent, rollout: RolloutState) -> TargetState:
-    judge = evidence.take(judge_spec(state.plan), state.judge)
+    judge = judge_cache.take(judge_spec(state.plan), state.judge)
     if isinstance(event, StageExtended):
         judge.extend(event.bake_max - judge.max_bake)
     else:
         gates = None if rollout.index >= len(rollout.stages) else plan_of(state.plan).stages[rollout.index].gates
         judge.new_stage(rollout.bake_min, rollout.bake_max, gates)
-    return _counted_anew(state, judge=evidence.keep(judge))
+    return _counted_anew(state, judge=judge_cache.keep(judge))
 
 
 def _counted_anew(state: TargetState, **changes: str) -> TargetState:
@@ -133,7 +132,7 @@ def _judge(
     if state.seen < plan.windows.warm_up:
         return msgspec.structs.replace(state, seen=state.seen + 1)
     state, measured = _attended(state, plan, window, measured)
-    judge = evidence.take(judge_spec(state.plan), state.judge)
+    judge = judge_cache.take(judge_spec(state.plan), state.judge)
     verdict = judge.observe(measured, _known_split(plan, rollout))
     blind = verdict.word is Word.NO_DATA
     state = msgspec.structs.replace(
@@ -144,7 +143,7 @@ def _judge(
     verdicts.append(event)
     return msgspec.structs.replace(
         state,
-        judge=evidence.keep(judge),
+        judge=judge_cache.keep(judge),
         seen=state.seen + 1,
         waits=event.id if final else "",
     )

@@ -7,16 +7,16 @@ from enum import StrEnum
 
 import numpy as np
 
-from services.gate_evaluation.judge.burn import PAIRS, BurnComparison
-from services.gate_evaluation.judge.comparisons import Comparison
-from services.gate_evaluation.judge.counts import CountsComparison, degradation
-from services.gate_evaluation.judge.dispersion import doubt
-from services.gate_evaluation.judge.grids import kl_inverse
-from services.gate_evaluation.judge.history import History
-from services.gate_evaluation.judge.own_history import OwnHistoryComparison
-from services.gate_evaluation.judge.past import FEWEST, POINT_S
+from services.gate_evaluation.judge.evidence.mixtures import kl_inverse
+from services.gate_evaluation.judge.gates.burn_rate import PAIRS, BurnComparison
+from services.gate_evaluation.judge.gates.counts import CountsComparison, degradation
+from services.gate_evaluation.judge.gates.history import History
+from services.gate_evaluation.judge.gates.kinds import Comparison
+from services.gate_evaluation.judge.gates.own_history import OwnHistoryComparison
+from services.gate_evaluation.judge.noise.dispersion import doubt
+from services.gate_evaluation.judge.series.forecast import FEWEST, POINT_S
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, JudgeSpec, weights_of
-from services.gate_evaluation.power_alone import Sight, of_burn, of_own_history
+from services.gate_evaluation.power_uncontrolled import Sight, of_burn, of_own_history
 
 _MARGIN_NATS = 3.3
 _ERRORS_UNKNOWN = 0.005

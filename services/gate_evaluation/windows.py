@@ -15,9 +15,8 @@ from penstock.events import (
     WindowClosed,
 )
 from penstock.plan import Plan
-
-from . import judge as j
-from .specs import metric_key
+from services.gate_evaluation import judge as j
+from services.gate_evaluation.judge_spec import metric_key
 
 _COMPARED = (Cohort.CANARY, Cohort.BASELINE)
 _MATERIAL = 0.1

@@ -13,21 +13,20 @@ from penstock.settings import Settings
 from penstock.telemetry import Telemetry, seconds_between
 from penstock.tokens import load_tokens
 from penstock.topics import log_of
-from services.runtime.appender import Appender
-from services.runtime.http import HttpServer, health_routes
-from services.runtime.kafka import KafkaAwayError, ensure_topics, make_broker, named, retry_until_available
-from services.runtime.republisher import Republisher
-from services.runtime.service import Clock, Service
-
-from .door import Door
-from .intake import Intake
-from .owner import FRAMES, Append
-from .partitions import Partitions
-from .poller import GroupPoller
-from .publisher import FramePublisher
-from .registry import Registry
-from .restoring import NAME
-from .windows import nanoseconds
+from services.metric_ingestion.doors.frame_publisher import FramePublisher
+from services.metric_ingestion.doors.otlp_http import Door
+from services.metric_ingestion.doors.otlp_kafka import Intake
+from services.metric_ingestion.partitions.owner import FRAMES, Append
+from services.metric_ingestion.partitions.partitions import Partitions
+from services.metric_ingestion.partitions.poller import GroupPoller
+from services.metric_ingestion.partitions.restore import NAME
+from services.metric_ingestion.selection.registry import Registry
+from services.metric_ingestion.windows.closing import nanoseconds
+from services.runtime.http.server import HttpServer, health_routes
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import KafkaAwayError, ensure_topics, make_broker, named, retry_until_available
+from services.runtime.kafka.republisher import Republisher
+from services.runtime.process.service import Clock, Service
 
 _TICK_S = 0.05
 _PATIENCE_S = 60.0

@@ -19,22 +19,21 @@ from penstock.settings import Settings
 from penstock.subscribers import load_subscribers
 from penstock.telemetry import Telemetry, attributes_of, seconds_between
 from penstock.topics import PUBLIC
-from services.runtime.appender import Appender
-from services.runtime.kafka import ensure_topics, named, retry_until_available
-from services.runtime.partition import TRACE_HEADERS
-from services.runtime.reader import Heard, PublicReader
-from services.runtime.service import Clock, Service
-
-from .audience import Audience
-from .deliver import Outcome, deliver, endpoint_of
-from .job import Job, Key, Position
-from .lane import Lane
-from .ledger import Ledger
-from .marks import Marks
-from .past import Library, read_since
-from .progress import Progress
-from .records import record_of
-from .schedule import HORIZON
+from services.notification.audience import Audience
+from services.notification.deliver import Outcome, deliver, endpoint_of
+from services.notification.history import Library, read_since
+from services.notification.job import Job, Key, Position
+from services.notification.ledger import Ledger
+from services.notification.low_water_marks import Marks
+from services.notification.progress import Progress
+from services.notification.records import record_of
+from services.notification.schedule import HORIZON
+from services.notification.subscriber_queue import Lane
+from services.runtime.decider.partition import TRACE_HEADERS
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import ensure_topics, named, retry_until_available
+from services.runtime.kafka.reader import Heard, PublicReader
+from services.runtime.process.service import Clock, Service
 
 NAME = "notification"
 DELIVERIES = "deliveries"

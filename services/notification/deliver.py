@@ -13,8 +13,7 @@ from penstock.events import Event
 from penstock.events.cloudevents import STRUCTURED, to_structured
 from penstock.subscribers import Subscriber
 from penstock.webhooks import sign
-
-from .ledger import GONE
+from services.notification.ledger import GONE
 
 POST_SECONDS = 15.0
 

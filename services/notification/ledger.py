@@ -4,8 +4,7 @@ from collections import OrderedDict
 from datetime import datetime
 
 from penstock.events import DeliveryFailed, DeliverySucceeded
-
-from .job import Job, Key, job_of
+from services.notification.job import Job, Key, job_of
 
 GONE = 410
 _MOST_REMEMBERED = 100_000

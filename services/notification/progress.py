@@ -6,9 +6,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from penstock.settings import Settings
 from penstock.topics import BY_NAME
-from services.runtime.kafka import connection, named
-
-from .marks import Place
+from services.notification.low_water_marks import Place
+from services.runtime.kafka.connection import connection, named
 
 
 class Progress:

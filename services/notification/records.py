@@ -5,10 +5,9 @@ from typing import Any
 
 from penstock import ids
 from penstock.events import DeliveryFailed, DeliverySucceeded
-
-from .deliver import Outcome
-from .job import Job
-from .schedule import pause_after
+from services.notification.deliver import Outcome
+from services.notification.job import Job
+from services.notification.schedule import pause_after
 
 SOURCE = "/penstock/notification"
 

@@ -9,14 +9,13 @@ from penstock.egress import Egress
 from penstock.events import Saw
 from penstock.settings import Settings
 from penstock.subscribers import load_subscribers
-from services.runtime.decider import DeciderShell, Spec
-from services.runtime.service import Clock, Parked, Service
-
-from .decide import decide
-from .errands import Errand, errand_of, report
-from .late import still_due
-from .posting import post
-from .state import State, load
+from services.rollback_execution.decide import decide
+from services.rollback_execution.errands import Errand, errand_of, report
+from services.rollback_execution.posting import post
+from services.rollback_execution.skipped_events import still_due
+from services.rollback_execution.state import State, load
+from services.runtime.decider.shell import DeciderShell, Spec
+from services.runtime.process.service import Clock, Parked, Service
 
 NAME = "rollback_execution"
 

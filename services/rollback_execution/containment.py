@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from .state import Running, Served, State
-from .steps.flag import applied
+from services.rollback_execution.state import Running, Served, State
+from services.rollback_execution.steps.flag import applied
 
 
 class Contained(NamedTuple):

@@ -15,9 +15,8 @@ from penstock.events import (
     StepStarted,
     StepTakenOver,
 )
-
-from .state import Doing, Phase, Running, State, Step
-from .steps.webhook import KIND as WEBHOOK
+from services.rollback_execution.state import Doing, Phase, Running, State, Step
+from services.rollback_execution.steps.webhook import KIND as WEBHOOK
 
 SOURCE = "/penstock/rollback_execution"
 LEASE = 20.0

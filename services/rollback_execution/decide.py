@@ -16,15 +16,14 @@ from penstock.events import (
     TimerFired,
     WindowClosed,
 )
-
-from .containment import contained, missing
-from .course import Course
-from .needs import default_needs, needs_of
-from .observations import on_step_observed
-from .recovery import Look, look, sample
-from .state import Applied, Phase, Running, Served, dump, load
-from .steps.flag import KIND as FLAG
-from .steps.flag import applied
+from services.rollback_execution.containment import contained, missing
+from services.rollback_execution.course import Course
+from services.rollback_execution.needs import default_needs, needs_of
+from services.rollback_execution.observations import on_step_observed
+from services.rollback_execution.recovery import Look, look, sample
+from services.rollback_execution.state import Applied, Phase, Running, Served, dump, load
+from services.rollback_execution.steps.flag import KIND as FLAG
+from services.rollback_execution.steps.flag import applied
 
 
 def decide(target: str, document: Document, event: Event) -> Decision:

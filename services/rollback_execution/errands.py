@@ -5,10 +5,9 @@ from datetime import datetime
 
 from penstock import ids
 from penstock.events import Saw, StepObserved
-
-from .course import SOURCE
-from .state import Phase, Running, State
-from .steps.webhook import KIND as WEBHOOK
+from services.rollback_execution.course import SOURCE
+from services.rollback_execution.state import Phase, Running, State
+from services.rollback_execution.steps.webhook import KIND as WEBHOOK
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ from penstock.plan import (
     load_plan,
 )
 from penstock.plan.model import Rollback
-
-from .readings import nearest_level
-from .state import Needs, Step, Yardstick
+from services.rollback_execution.readings import nearest_level
+from services.rollback_execution.state import Needs, Step, Yardstick
 
 _QUANTILE_MARGIN = Margin.model_validate({"relative": "25%"})
 _RATIO_MARGIN = ShareMargin.model_validate({"relative": "50%", "absolute": "0.25pp"})

@@ -4,10 +4,9 @@ from datetime import timedelta
 from typing import assert_never
 
 from penstock.events import Saw, StepObserved
-
-from .course import Course
-from .state import Phase
-from .steps.webhook import pause_after
+from services.rollback_execution.course import Course
+from services.rollback_execution.state import Phase
+from services.rollback_execution.steps.webhook import pause_after
 
 
 def on_step_observed(course: Course, event: StepObserved) -> None:

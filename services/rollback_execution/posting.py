@@ -7,9 +7,8 @@ from penstock.errors import NotFoundError, PermanentError, TransientError
 from penstock.events import Saw
 from penstock.subscribers import Subscribers
 from penstock.webhooks import sign
-
-from .state import Running
-from .steps.webhook import body, message_id
+from services.rollback_execution.state import Running
+from services.rollback_execution.steps.webhook import body, message_id
 
 POST_SECONDS = 10.0
 """Longest that one POST may take; below the lease, so that its answer comes before another copy takes over."""

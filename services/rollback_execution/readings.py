@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from penstock.events import Count, ExplicitHistogram, ExponentialHistogram, Gauge, Measure, Ratio
-
-from .state import Reading
+from services.rollback_execution.state import Reading
 
 LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 """Quantiles that a reading keeps; a gate's own is compared at the nearest of them, for its plan may come later."""

@@ -14,9 +14,8 @@ from statistics import median
 from typing import NamedTuple
 
 from penstock.events import Cohort, WindowClosed
-
-from .readings import readings_of, requests
-from .state import Needs, Reading, Reference, State, Yardstick
+from services.rollback_execution.readings import readings_of, requests
+from services.rollback_execution.state import Needs, Reading, Reference, State, Yardstick
 
 SLOTS = 10
 """Reference windows kept."""

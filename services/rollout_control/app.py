@@ -1,11 +1,10 @@
 """Rollout control at work: deploys, commands, verdicts, and what flag control and rollback execution report."""
 
 from penstock.settings import Settings
-from services.runtime.decider import DeciderShell, Spec
-from services.runtime.service import Clock, Service
-
-from .decide import decide
-from .late import still_due
+from services.rollout_control.decide import decide
+from services.rollout_control.skipped_events import still_due
+from services.runtime.decider.shell import DeciderShell, Spec
+from services.runtime.process.service import Clock, Service
 
 
 def build(settings: Settings, clock: Clock) -> Service:

@@ -22,10 +22,9 @@ from penstock.events import (
 from penstock.plan import load_plan
 from penstock.rollout import Phase
 from penstock.tokens import Role
-
-from .course import Course
-from .deploys import register
-from .state import plan_of
+from services.rollout_control.course import Course
+from services.rollout_control.deploys import register
+from services.rollout_control.state import plan_of
 
 Reason = Literal["stale", "not_allowed", "no_rollout", "not_approver", "author_may_not_approve", "invalid"]
 

@@ -23,8 +23,7 @@ from penstock.events import (
 )
 from penstock.plan import Plan, Stage
 from penstock.rollout import Phase, RolloutState, evolve
-
-from .state import DEAD_MAN, TargetState, plan_of
+from services.rollout_control.state import DEAD_MAN, TargetState, plan_of
 
 SOURCE = "/penstock/rollout_control"
 SOAK = "soak"

@@ -15,12 +15,11 @@ from penstock.events import (
 )
 from penstock.plan import hash_of
 from penstock.rollout import Phase
-
-from .commands import on_request
-from .course import Course
-from .deploys import on_deploy_announced
-from .state import DEAD_MAN, dump, load
-from .verdicts import on_stage_judged
+from services.rollout_control.commands import on_request
+from services.rollout_control.course import Course
+from services.rollout_control.deploys import on_deploy_announced
+from services.rollout_control.state import DEAD_MAN, dump, load
+from services.rollout_control.verdicts import on_stage_judged
 
 
 def decide(target: str, document: Document, event: Event) -> Decision:

@@ -15,8 +15,7 @@ from penstock.events import (
 )
 from penstock.plan import Plan, hash_of, load_plan
 from penstock.rollout import Phase, evolve
-
-from .course import Course
+from services.rollout_control.course import Course
 
 
 def on_deploy_announced(course: Course, event: DeployAnnounced) -> None:

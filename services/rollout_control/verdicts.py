@@ -15,10 +15,9 @@ from penstock.events import (
 )
 from penstock.plan import NoDataAction, OnInconclusive
 from penstock.rollout import LIVE, Phase
-
-from .bounded import bounded
-from .course import Course, ground_of
-from .state import DEAD_MAN
+from services.rollout_control.bounded import bounded
+from services.rollout_control.course import Course, ground_of
+from services.rollout_control.state import DEAD_MAN
 
 
 def on_stage_judged(course: Course, verdict: StageJudged) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from .errors import (
+from penstock.errors import (
     InvalidError,
     NotFoundError,
     Problem,
@@ -18,7 +18,7 @@ from .errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from .sse import Message, messages
+from penstock.sse import Message, messages
 
 Document = dict[str, Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 import certifi
 import httpx
 
-from .errors import RefusedError, UnavailableError
+from penstock.errors import RefusedError, UnavailableError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]

@@ -2,7 +2,7 @@
 
 from aiokafka.partitioner import murmur2
 
-from .topics import PARTITIONS
+from penstock.topics import PARTITIONS
 
 
 def partition_of(key: str, partitions: int = PARTITIONS) -> int:

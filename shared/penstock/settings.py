@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import Problem, SettingsError
+from penstock.errors import Problem, SettingsError
 
 PREFIX = "PENSTOCK_"
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from .errors import InvalidError, NotFoundError, Problem
-from .events import Event, problems_of
-from .targets import Name
-from .webhooks import key_of
+from penstock.errors import InvalidError, NotFoundError, Problem
+from penstock.events import Event, problems_of
+from penstock.targets import Name
+from penstock.webhooks import key_of
 
 
 def _many(value: Any) -> Any:

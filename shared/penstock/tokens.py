@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import InvalidError, Problem, UnauthorizedError
-from .events import problems_of
+from penstock.errors import InvalidError, Problem, UnauthorizedError
+from penstock.events import problems_of
 
 
 class Role(StrEnum):

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from .errors import InvalidError, Problem, UnauthorizedError
+from penstock.errors import InvalidError, Problem, UnauthorizedError
 
 PREFIX = "whsec_"
 TOLERANCE = 300.0

@@ -2,9 +2,9 @@
 
 import time
 
-from penstock.cli.bench_flags import FlagsBench, run
-from services.flag_control.bench.child import Server
-from services.flag_control.bench.frames import RawStreams
+from tests.bench.flags.child import Server
+from tests.bench.flags.command import FlagsBench, run
+from tests.bench.flags.frames import RawStreams
 
 
 def test_a_raw_stream_sees_every_push_once_whole_and_not_before_it_was_sent() -> None:

@@ -1,6 +1,6 @@
 """`penstock bench gates` measures the production judge; its size goal is checked here, its speed where it is read."""
 
-from penstock.cli.bench_gates import MOST_STATE, GatesBench, run
+from tests.bench.gates.command import MOST_STATE, GatesBench, run
 
 
 def test_a_rollout_of_four_gates_stays_within_its_size() -> None:

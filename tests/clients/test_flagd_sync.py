@@ -15,12 +15,12 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from penstock.errors import SettingsError, UnavailableError
 from penstock.settings import Settings
-from services.flag_control import sync
-from services.flag_control.bench import frames
-from services.flag_control.credentials import server_credentials
-from services.flag_control.store import FlagStore
-from services.flag_control.sync import SyncServer
-from services.flag_control.validate import check
+from services.flag_control.evaluation.validate import check
+from services.flag_control.serving import flagd_sync
+from services.flag_control.serving.flagd_sync import SyncServer
+from services.flag_control.serving.store import FlagStore
+from services.flag_control.serving.tls import server_credentials
+from tests.bench.flags import frames
 from tests.support.flags import boolean
 
 REQUEST = sync_pb2.SyncFlagsRequest()
@@ -225,9 +225,9 @@ async def test_pings_at_the_interval_that_clients_are_told_to_use_do_not_end_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Shorter by a hundred: gRPC passes over an option that it does not know, and then allows a ping in five minutes.
-    shorter = tuple((name, value // 100 if "ping" in name else value) for name, value in sync._OPTIONS)
-    assert shorter != sync._OPTIONS
-    monkeypatch.setattr(sync, "_OPTIONS", shorter)
+    shorter = tuple((name, value // 100 if "ping" in name else value) for name, value in flagd_sync._OPTIONS)
+    assert shorter != flagd_sync._OPTIONS
+    monkeypatch.setattr(flagd_sync, "_OPTIONS", shorter)
     store = FlagStore()
     store.publish(source())
     async with serving(store) as (server, _):

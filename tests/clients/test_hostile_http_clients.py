@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.flag_control import guarded
-from services.flag_control.standalone import Served
+from services.flag_control.serving import http_limits
+from services.flag_control.standalone.server import Served
 from tests.support.flags import EVERY_KIND, boolean, serving_files, written
 
 PATH = "/ofrep/v1/evaluate/flags"
@@ -16,7 +16,7 @@ PATH = "/ofrep/v1/evaluate/flags"
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded, "REQUEST_SECONDS", 0.4)
+    monkeypatch.setattr(http_limits, "REQUEST_SECONDS", 0.4)
 
 
 async def connected(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.flag_control.bucketing import Bucketing
-from services.flag_control.standalone import Served
+from services.flag_control.evaluation.bucketing import Bucketing
+from services.flag_control.standalone.server import Served
 from tests.support.flags import CONTEXTS, EVERY_KIND, boolean, serving_files, written
 
 HERE = Path(__file__).parent / "node"

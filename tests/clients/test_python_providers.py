@@ -16,7 +16,7 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEvent
 from openfeature.provider import AbstractProvider
 
-from services.flag_control.standalone import Served
+from services.flag_control.standalone.server import Served
 from tests.support.flags import CONTEXTS, EVERY_KIND, boolean, serving_files, written
 
 KINDS = {

@@ -14,9 +14,9 @@ from penstock.events import (
     StageJudged,
     from_json,
 )
-from penstock.events.cdevents import from_cdevent, to_cdevent
-from penstock.events.deployed import from_deployed, is_deployed, version_of
-from penstock.events.outward import to_standard
+from penstock.events.cdevents.deployed import from_deployed, is_deployed, version_of
+from penstock.events.cdevents.model import from_cdevent, to_cdevent
+from penstock.events.cdevents.outward import to_standard
 from tests.support.builders import an, example
 from tests.support.standards import documents
 

@@ -8,7 +8,7 @@ from cloudevents.core.bindings import kafka as sdk_kafka
 
 from penstock.errors import InvalidError
 from penstock.events import BY_TYPE, from_json
-from penstock.events.cdevents import to_cdevent
+from penstock.events.cdevents.model import to_cdevent
 from penstock.events.cloudevents import (
     BATCH,
     STRUCTURED,

@@ -6,7 +6,7 @@ import re
 import yaml
 
 from penstock.contract import ROOT
-from penstock.events.deployed import from_deployed
+from penstock.events.cdevents.deployed import from_deployed
 from penstock.tokens import Role, Tokens
 from services.console.commands import VERBS, VerbBody
 

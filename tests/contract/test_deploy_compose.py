@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from penstock.local.jars import VERSION
-from penstock.local.kafka import PROPERTIES
+from penstock.local.kafka.broker import PROPERTIES
+from penstock.local.kafka.jars import VERSION
 from penstock.local.stack import SERVICES
 from penstock.settings import Settings, load_settings, variable_of
 from penstock.topics import ALL
-from services.runtime.process import NAMES
+from services.runtime.process.process import NAMES
 
 ROOT = Path(__file__).parents[2]
 BESIDE = {"kafka", "valkey", "collector"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from penstock.errors import InvalidError
-from services.flag_control.validate import check
+from services.flag_control.evaluation.validate import check
 from tests.support.standards import FOLDER, documents
 
 IMPORT_FORM = "example.flagdimport.array.json"

@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 
 from penstock.events import CommandRefused
-from services.console.openapi import document
+from services.console.http_api.openapi import document
 from services.console.pages.site import static_files
 from tests.support.builders import an
 from tests.support.console_app import ConsoleApp

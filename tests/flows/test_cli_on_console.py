@@ -12,7 +12,7 @@ import pytest
 
 import penstock.cli
 from penstock.cli import client as settings_of
-from penstock.cli import publish
+from penstock.cli.events import publish
 from penstock.cli.exits import Exits
 from penstock.client import Client
 from penstock.events import CommandRefused, Event, PlanRegistered, RolloutHeld

@@ -10,8 +10,8 @@ import pytest
 from penstock.events import CommandRefused, PlanRegistered, RolloutHeld
 from penstock.events.cloudevents import to_structured
 from penstock.ids import rollout_id
-from services.console.entries import Wanted
-from services.console.security import HEADERS
+from services.console.http_api.security import HEADERS
+from services.console.read_models.entries import Wanted
 from tests.support.builders import an, deployed
 from tests.support.console_app import ConsoleApp
 from tests.support.plans import SHORT, TARGET

@@ -9,9 +9,9 @@ from aiokafka import ConsumerRecord
 from penstock.errors import OversizeError, UnavailableError
 from penstock.events import PlanRegistered
 from penstock.settings import Settings
-from services.console import intake_topic
-from services.console.intake_topic import IntakeTopic
-from services.console.projection import Projection
+from services.console.intake import topic as intake_topic
+from services.console.intake.topic import IntakeTopic
+from services.console.read_models.projection import Projection
 from tests.support.builders import an
 from tests.support.plans import SHORT, TARGET
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from penstock.events import FlagKilled, FlagServed, KillLifted
-from services.console.flag_control import FlagControl
+from services.console.flag_control_client import FlagControl
 from tests.support.builders import an
 from tests.support.console_app import ConsoleApp
 from tests.support.story import baking, project

@@ -5,7 +5,7 @@ import threading
 
 from penstock.client import Client
 from penstock.events import RolloutHeld, RolloutResumed
-from services.runtime.http import HttpServer
+from services.runtime.http.server import HttpServer
 from tests.support.builders import an
 from tests.support.console_app import ConsoleApp
 from tests.support.story import promoted

@@ -6,10 +6,10 @@ import pytest
 
 from penstock.events import Word
 from penstock.events.verdicts import NoDataReason
-from penstock.explain import explain_gate
 from penstock.plan import load_plan
+from penstock.wording.verdicts import explain_gate
 from services.console.pages.site import gate_words
-from services.console.words import clause, told_word
+from services.console.wording.words import clause, told_word
 from tests.support.shop import HEAD, Shop
 from tests.support.slice import deploy
 

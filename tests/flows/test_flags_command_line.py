@@ -16,21 +16,21 @@ from penstock.chain import Document, Record
 from penstock.chain.record import Input
 from penstock.events import Event, RolloutAnnounced, StageEntered, to_json
 from penstock.tokens import Identity, Tokens, digest_of
-from services.flag_control.control import control_app
-from services.flag_control.controls import FlagControls
 from services.flag_control.decide import decide
-from services.flag_control.files import Files
-from services.flag_control.ofrep import Ofrep
-from services.flag_control.peers import Peers
-from services.flag_control.publishing import Publisher
-from services.flag_control.reports import Reports
-from services.flag_control.serving import http_server
-from services.flag_control.spool import Spool
-from services.flag_control.standalone import Options, _until_stopped
-from services.flag_control.store import FlagStore
-from services.flag_control.sync import Streams
-from services.flag_control.usage import Usage
-from services.runtime.service import system_clock
+from services.flag_control.fallback.kill_spool import Spool
+from services.flag_control.fallback.peers import Peers
+from services.flag_control.http_api import control_app
+from services.flag_control.operations import FlagControls
+from services.flag_control.publisher import Publisher
+from services.flag_control.served_reports import Reports
+from services.flag_control.serving.flagd_sync import Streams
+from services.flag_control.serving.http_server import http_server
+from services.flag_control.serving.ofrep import Ofrep
+from services.flag_control.serving.store import FlagStore
+from services.flag_control.serving.usage import Usage
+from services.flag_control.standalone.files import Files
+from services.flag_control.standalone.server import Options, _until_stopped
+from services.runtime.process.service import system_clock
 from tests.support.builders import an
 from tests.support.flags import EVERY_KIND, boolean, written
 

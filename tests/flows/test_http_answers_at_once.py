@@ -6,7 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from services.runtime.http import HttpServer, health_app
+from services.runtime.http.server import HttpServer, health_app
 
 _delays: list[bool] = []
 

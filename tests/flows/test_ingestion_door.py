@@ -16,12 +16,12 @@ from starlette.applications import Starlette
 from penstock.errors import UnavailableError
 from penstock.settings import Settings
 from penstock.tokens import Identity, Tokens, digest_of
-from services.metric_ingestion.door import LARGEST_BODY, Door, Publish
-from services.metric_ingestion.frames import Frame
-from services.metric_ingestion.match import Matcher
-from services.metric_ingestion.publisher import FramePublisher
-from services.metric_ingestion.select import Selector
-from services.runtime.appender import Appender
+from services.metric_ingestion.doors.frame_publisher import FramePublisher
+from services.metric_ingestion.doors.otlp_http import LARGEST_BODY, Door, Publish
+from services.metric_ingestion.selection.match import Matcher
+from services.metric_ingestion.selection.select import Selector
+from services.metric_ingestion.windows.frames import Frame
+from services.runtime.kafka.appender import Appender
 from tests.support.ingestion import HEADERS, TOKEN, watched
 from tests.support.otlp import SECOND, Export, request, variant
 from tests.support.plans import TARGET

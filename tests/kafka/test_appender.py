@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 
-from services.runtime.appender import Appender
-from services.runtime.kafka import ensure_topics
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import ensure_topics
 from tests.support.stack import OwnKafka, eventually, settings_on
 
 

@@ -10,9 +10,9 @@ from penstock.events import Event
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from penstock.topics import PARTITIONS
-from services.runtime.appender import Appender
-from services.runtime.dead_letters import dead_letter
-from services.runtime.kafka import connection, ensure_topics, named
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import connection, ensure_topics, named
+from services.runtime.kafka.dead_letters import dead_letter
 from tests.support.deciding import control, world
 from tests.support.logs import dead_letters, headers_of
 from tests.support.plans import TARGET

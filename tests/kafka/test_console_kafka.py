@@ -13,8 +13,8 @@ from penstock.ids import rollout_id
 from penstock.partitioner import partition_of
 from penstock.tokens import digest_of
 from services.console.app import Console
-from services.runtime.kafka import connection, named
-from services.runtime.service import system_clock
+from services.runtime.kafka.connection import connection, named
+from services.runtime.process.service import system_clock
 from tests.support.builders import an, deployed, example
 from tests.support.plans import SHORT, TARGET
 from tests.support.stack import eventually

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from penstock.events.cloudevents import from_kafka
 from penstock.topics import PARTITIONS
-from services.runtime.kafka import connection, ensure_topics, named
+from services.runtime.kafka.connection import connection, ensure_topics, named
 from tests.support.builders import deployed
 from tests.support.plans import SHORT, TARGET
 

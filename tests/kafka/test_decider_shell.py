@@ -12,13 +12,13 @@ from penstock.events import HoldRequested, Request, ResumeRequested, RolloutHeld
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from services.rollout_control.app import build
-from services.runtime.appender import Appender
-from services.runtime.kafka import connection, named
-from services.runtime.reader import Heard
-from services.runtime.republisher import Republisher
-from services.runtime.service import Parked, system_clock
-from services.runtime.snapshots import newest_generations
-from services.runtime.subscriber import PositionedSubscriber
+from services.runtime.decider.snapshots import newest_generations
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import connection, named
+from services.runtime.kafka.reader import Heard
+from services.runtime.kafka.republisher import Republisher
+from services.runtime.kafka.subscriber import PositionedSubscriber
+from services.runtime.process.service import Parked, system_clock
 from tests.support.deciding import control, world
 from tests.support.logs import dead_letters, others
 from tests.support.plans import TARGET

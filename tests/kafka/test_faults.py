@@ -12,7 +12,7 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from penstock.local.kafka import LocalKafka
+from penstock.local.kafka.broker import LocalKafka
 from penstock.local.processes import Watchdog
 from penstock.settings import Settings
 from tests.support.faults import BAD, BLIND, DECIDERS, GOOD, Decisions, Processes, play

@@ -13,7 +13,7 @@ from deploy.demo.cast import Cast
 from deploy.demo.director import Director
 from deploy.demo.features import GOOD, SAME, UNMEASURED
 from penstock.events import RollbackStarted
-from penstock.local.kafka import LocalKafka
+from penstock.local.kafka.broker import LocalKafka
 from penstock.local.progress import Narrator
 from penstock.local.stack import SERVICES
 from penstock.rollout import Phase

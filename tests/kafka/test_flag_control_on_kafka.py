@@ -11,8 +11,8 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
 from penstock.events import RollbackRequested
 from penstock.settings import Settings
-from services.flag_control.last_good import LastGood
-from services.flag_control.state import load
+from services.flag_control.fallback.last_good import LastGood
+from services.flag_control.flag.state import load
 from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
@@ -103,7 +103,7 @@ async def test_a_kill_is_in_force_before_the_answer_and_is_recorded_and_lifted_b
 async def test_an_instance_that_died_before_it_could_report_reports_after_its_restart_and_counts_only_who_has_it(
     flag_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.flag_control.reports.RECONNECT_SECONDS", 2.0)
+    monkeypatch.setattr("services.flag_control.served_reports.RECONNECT_SECONDS", 2.0)
     async with world(flag_settings) as around:
         async with flag_control(flag_settings) as service:
             await around.publish("deploys", deploy())

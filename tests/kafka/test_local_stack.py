@@ -4,7 +4,7 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from penstock.local.kafka import LocalKafka
+from penstock.local.kafka.broker import LocalKafka
 from penstock.settings import Settings
 from tests.support.stack import OwnKafka, OwnRedis, delete_topics
 

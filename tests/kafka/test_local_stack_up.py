@@ -18,7 +18,7 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from penstock.local.kafka import LocalKafka, Program
+from penstock.local.kafka.broker import LocalKafka, Program
 from penstock.local.redis import LocalRedis
 from penstock.local.stack import SERVICES
 from tests.support.stack import delete_topics

@@ -18,11 +18,11 @@ from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from services.gate_evaluation.app import build as gate_evaluation
 from services.rollout_control.app import build as rollout_control
-from services.runtime.appender import Appender
-from services.runtime.http import HttpServer
-from services.runtime.kafka import ensure_topics, named
-from services.runtime.reader import Heard, PublicReader
-from services.runtime.service import system_clock
+from services.runtime.http.server import HttpServer
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import ensure_topics, named
+from services.runtime.kafka.reader import Heard, PublicReader
+from services.runtime.process.service import system_clock
 from tests.support.plans import TARGET
 from tests.support.slice import deploy
 from tests.support.stack import eventually

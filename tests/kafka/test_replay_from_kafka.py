@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from penstock.cli.evidence import LOGS, read_history
+from penstock.cli.record.evidence import LOGS, read_history
 from penstock.errors import NotFoundError, UnavailableError
 from penstock.partitioner import partition_of
 from penstock.replay import replay
@@ -13,7 +13,7 @@ from penstock.settings import Settings
 from penstock.topics import ALL, PARTITIONS
 from services.gate_evaluation.decide import decide as judge
 from services.rollout_control.decide import decide as steer
-from services.runtime.kafka import connection, ensure_topics, named
+from services.runtime.kafka.connection import connection, ensure_topics, named
 from tests.support.histories import Recorder
 from tests.support.plans import TARGET
 from tests.support.slice import deploy

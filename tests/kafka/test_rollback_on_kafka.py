@@ -11,8 +11,8 @@ from penstock.events import Event, RollbackExecuted, StepStarted, StepTakenOver
 from penstock.settings import Settings
 from services.rollback_execution import course, posting
 from services.rollback_execution.app import RollbackExecution, build
-from services.runtime.reader import Heard, PublicReader
-from services.runtime.service import system_clock
+from services.runtime.kafka.reader import Heard, PublicReader
+from services.runtime.process.service import system_clock
 from tests.support.logs import Others, others
 from tests.support.plans import SHORT
 from tests.support.receiver import SECRET, Receiver

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from services.gate_evaluation.protocol import Program
+from tests.bench.protocol import Program
 from tests.support.judging import histogram
 
 HISTORIES = Path(__file__).parent / "histories"

@@ -17,9 +17,9 @@ import msgspec
 
 from penstock.chain import Record, encode
 from penstock.chain.record import digest
-from penstock.cli.evidence import read_history, save
-from penstock.cli.publish import Deploy, cdevent, cloudevent
-from penstock.cli.waiting import Clock, follow
+from penstock.cli.events.publish import Deploy, cdevent, cloudevent
+from penstock.cli.record.evidence import read_history, save
+from penstock.cli.rollouts.waiting import Clock, follow
 from penstock.client import Client
 from penstock.local.progress import Narrator
 from penstock.local.stack import LocalStack

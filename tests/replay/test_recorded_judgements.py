@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from services.gate_evaluation.protocol import Program
+from tests.bench.protocol import Program
 from tests.replay.record_judge import HISTORIES, RECORDED, WRONG
 
 

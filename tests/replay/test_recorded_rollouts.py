@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli.evidence import load, save
-from penstock.cli.postmortem import said_in
-from penstock.cli.replay import deciders
+from penstock.cli.record.evidence import load, save
+from penstock.cli.record.postmortem import said_in
+from penstock.cli.record.replay import deciders
 from penstock.postmortem import markdown, postmortem
 from penstock.replay import DECIDED_BY, Report, replay, what_if
 from tests.support.plans import SHORT

@@ -9,11 +9,11 @@ from penstock.events import Event
 from penstock.tokens import Identity, Tokens, digest_of
 from services.console.app import application
 from services.console.commands import Commands
-from services.console.dead_letters import DeadLetters
-from services.console.flag_control import FlagControl
-from services.console.projection import Projection
-from services.console.security import Door
-from services.console.stream import Hub
+from services.console.flag_control_client import FlagControl
+from services.console.http_api.event_stream import Hub
+from services.console.http_api.security import Door
+from services.console.read_models.dead_letters import DeadLetters
+from services.console.read_models.projection import Projection
 from tests.support.story import NOW
 
 ROLES = {

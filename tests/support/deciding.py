@@ -8,11 +8,11 @@ from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from services.rollout_control.app import build
-from services.runtime.appender import Appender
-from services.runtime.decider import DeciderShell
-from services.runtime.kafka import ensure_topics
-from services.runtime.reader import Heard, PublicReader
-from services.runtime.service import Clock, system_clock
+from services.runtime.decider.shell import DeciderShell
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import ensure_topics
+from services.runtime.kafka.reader import Heard, PublicReader
+from services.runtime.process.service import Clock, system_clock
 
 Publish = Callable[[str, Event], Awaitable[None]]
 

@@ -16,8 +16,8 @@ from penstock.local.processes import Child, Watchdog, stop_all
 from penstock.local.state import tree_root
 from penstock.partitioner import partition_of
 from penstock.settings import Settings, variable_of
-from services.runtime.kafka import connection, named
-from services.runtime.reader import Heard, PublicReader
+from services.runtime.kafka.connection import connection, named
+from services.runtime.kafka.reader import Heard, PublicReader
 from tests.support.logs import Others
 from tests.support.plans import SHORT
 from tests.support.stack import eventually

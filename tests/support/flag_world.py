@@ -15,10 +15,10 @@ from penstock.settings import Settings
 from penstock.tokens import digest_of
 from services.flag_control.app import FlagControl
 from services.rollout_control.app import build as build_rollout_control
-from services.runtime.appender import Appender
-from services.runtime.kafka import ensure_topics
-from services.runtime.reader import Heard, PublicReader
-from services.runtime.service import system_clock
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import ensure_topics
+from services.runtime.kafka.reader import Heard, PublicReader
+from services.runtime.process.service import system_clock
 from tests.support.plans import TARGET
 
 TOKEN = "operator-token-of-this-test"

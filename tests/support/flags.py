@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from services.flag_control.standalone import Options, Served, serving
+from services.flag_control.standalone.server import Options, Served, serving
 
 Document = dict[str, Any]
 

@@ -20,8 +20,8 @@ from penstock.plan import hash_of, load_plan
 from penstock.settings import Settings, variable_of
 from penstock.tokens import digest_of
 from penstock.topics import PARTITIONS
-from services.metric_ingestion.watch import Watched
-from services.runtime.kafka import ensure_topics, named, read_span
+from services.metric_ingestion.selection.watch import Watched
+from services.runtime.kafka.connection import ensure_topics, named, read_span
 from tests.support.plans import SHORT, TARGET
 
 TOKEN = "a-token-of-the-tests"

@@ -13,8 +13,8 @@ from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from penstock.topics import PARTITIONS
-from services.runtime.appender import Appender
-from services.runtime.kafka import ensure_topics, named, read_span
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import ensure_topics, named, read_span
 
 
 class Others:

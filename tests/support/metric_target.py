@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from penstock.events import Cohort, WindowClosed, WindowsRefused
-from services.metric_ingestion.match import Matcher
-from services.metric_ingestion.select import Selector
-from services.metric_ingestion.target import TargetState
-from services.metric_ingestion.windows import adopted, settled, steps
+from services.metric_ingestion.selection.match import Matcher
+from services.metric_ingestion.selection.select import Selector
+from services.metric_ingestion.windows.closing import adopted, settled, steps
+from services.metric_ingestion.windows.target import TargetState
 from tests.support.ingestion import watched
 from tests.support.otlp import RESOURCE, SECOND, Export, request, variant
 from tests.support.plans import TARGET

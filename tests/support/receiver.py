@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import standardwebhooks
 
-from services.runtime.http import HttpServer
+from services.runtime.http.server import HttpServer
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of this very test, 0000").decode()
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import UnavailableError
-from penstock.local.aot import trained
-from penstock.local.jars import kafka_jars
-from penstock.local.java import find_java
-from penstock.local.kafka import LocalKafka, Program
+from penstock.local.kafka.aot import trained
+from penstock.local.kafka.broker import LocalKafka, Program
+from penstock.local.kafka.jars import kafka_jars
+from penstock.local.kafka.java import find_java
 from penstock.local.processes import Watchdog
 from penstock.local.progress import Narrator
 from penstock.local.redis import LocalRedis, find_server

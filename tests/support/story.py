@@ -37,7 +37,7 @@ from penstock.events import (
     Word,
 )
 from penstock.plan import hash_of
-from services.console.projection import Projection
+from services.console.read_models.projection import Projection
 from tests.support.plans import SHORT, with_approval, with_soak
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)

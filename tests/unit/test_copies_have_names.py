@@ -12,7 +12,7 @@ import pytest
 from penstock.errors import SettingsError, UnavailableError
 from penstock.local.state import instance_name, tree_root
 from penstock.settings import Settings, host_name, load_settings
-from services.runtime.instance import held, instance_folder
+from services.runtime.process.instance import held, instance_folder
 
 
 def settings(folder: Path, name: str = "one") -> Settings:
@@ -65,7 +65,8 @@ def test_copies_of_other_names_and_other_services_share_a_folder(tmp_path: Path)
 
 def test_a_copy_that_was_killed_has_let_go_of_its_name(tmp_path: Path) -> None:
     hold = (
-        "import sys, time; from penstock.settings import load_settings; from services.runtime.instance import held\n"
+        "import sys, time; from penstock.settings import load_settings\n"
+        "from services.runtime.process.instance import held\n"
         "with held(load_settings({'PENSTOCK_STATE': sys.argv[1], 'PENSTOCK_INSTANCE': 'one'}), ['console']):\n"
         "    print('held', flush=True); time.sleep(300)\n"
     )

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from penstock.events import GateVerdict, Word
 from penstock.events.verdicts import Direction
-from services.console.book import Book, GatePoint, Point
-from services.console.differences import Difference
-from services.console.views import worst_first
-from services.console.words import told, told_word
+from services.console.read_models.json_views import worst_first
+from services.console.read_models.rollout import Book, GatePoint, Point
+from services.console.wording.differences import Difference
+from services.console.wording.words import told, told_word
 
 WIDTH, HEIGHT = 760, 220
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 26

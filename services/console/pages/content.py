@@ -9,15 +9,14 @@ from typing import Any
 from penstock.events import GateVerdict, Word
 from penstock.plan import Condition
 from penstock.rollout import Phase
-from services.console.book import Book
-from services.console.dead_letters import DeadLetters
-from services.console.entries import Entry, Wanted, chronological
-from services.console.projection import Projection
-from services.console.views import plan_document, view_of, worst_first
-from services.console.words import percent, seconds, told_word
-
-from .chart import charts_of
-from .site import Page
+from services.console.pages.chart import charts_of
+from services.console.pages.site import Page
+from services.console.read_models.dead_letters import DeadLetters
+from services.console.read_models.entries import Entry, Wanted, chronological
+from services.console.read_models.json_views import plan_document, view_of, worst_first
+from services.console.read_models.projection import Projection
+from services.console.read_models.rollout import Book
+from services.console.wording.words import percent, seconds, told_word
 
 Document = dict[str, Any]
 

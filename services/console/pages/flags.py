@@ -4,12 +4,11 @@ from typing import Any
 
 from penstock.events import FlagServed
 from penstock.targets import parse_target
-from services.console.entries import Wanted
-from services.console.flag_book import FlagBook
-from services.console.projection import Projection, TargetBook
-from services.console.words import percent, seconds
-
-from .site import Page
+from services.console.pages.site import Page
+from services.console.read_models.entries import Wanted
+from services.console.read_models.flag import FlagBook
+from services.console.read_models.projection import Projection, TargetBook
+from services.console.wording.words import percent, seconds
 
 Document = dict[str, Any]
 

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from penstock.errors import NotFoundError, TransientError, UnauthorizedError
-from services.console.security import ForbiddenError, TooLargeError, read_body
+from services.console.http_api.security import ForbiddenError, TooLargeError, read_body
 
 _MOST_FORM = 16 * 1024
 _STATUS: dict[type[Exception], int] = {

@@ -11,12 +11,11 @@ from starlette.routing import Route
 from penstock.errors import InvalidError, NotFoundError, PenstockError, Problem, UnauthorizedError, UnavailableError
 from penstock.targets import parse_target
 from penstock.tokens import Identity, Role
-from services.console.flag_control import FlagControl
-from services.console.security import Door, ForbiddenError, permitted
-from services.runtime.service import Clock
-
-from .forms import form_of, status_of
-from .site import Page, Site
+from services.console.flag_control_client import FlagControl
+from services.console.http_api.security import Door, ForbiddenError, permitted
+from services.console.pages.forms import form_of, status_of
+from services.console.pages.site import Page, Site
+from services.runtime.process.service import Clock
 
 _MOST_REASON = 2000
 

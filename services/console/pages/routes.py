@@ -15,20 +15,19 @@ from starlette.routing import Route
 
 from penstock.errors import InvalidError, NotFoundError, PenstockError, UnauthorizedError
 from penstock.events import CommandRefused
-from services.console.api import wanted_of
 from services.console.commands import VERBS, Commands, Expected, VerbBody
-from services.console.dead_letters import DeadLetters
-from services.console.entries import Entry, Wanted
-from services.console.flag_control import FlagControl
-from services.console.projection import Projection
-from services.console.security import COOKIE, SESSION_S, Door, permitted
-from services.console.stream import BEAT, Hub
-from services.runtime.service import Clock
-
-from . import content, flags
-from .forms import form_of, status_of
-from .kill_switch import KillSwitch, target_of
-from .site import Page, Site
+from services.console.flag_control_client import FlagControl
+from services.console.http_api.event_stream import BEAT, Hub
+from services.console.http_api.reads import wanted_of
+from services.console.http_api.security import COOKIE, SESSION_S, Door, permitted
+from services.console.pages import content, flags
+from services.console.pages.forms import form_of, status_of
+from services.console.pages.kill_switch import KillSwitch, target_of
+from services.console.pages.site import Page, Site
+from services.console.read_models.dead_letters import DeadLetters
+from services.console.read_models.entries import Entry, Wanted
+from services.console.read_models.projection import Projection
+from services.runtime.process.service import Clock
 
 _QUIET_S = 0.25
 _BEAT_S = 10.0

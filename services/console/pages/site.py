@@ -14,9 +14,9 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from penstock.events import GateVerdict
-from services.console import words
-from services.console.differences import difference_of
-from services.console.entries import Wanted
+from services.console.read_models.entries import Wanted
+from services.console.wording import words
+from services.console.wording.differences import difference_of
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s|min|h)(?!\w))")
 _HERE = Path(__file__).parent.parent

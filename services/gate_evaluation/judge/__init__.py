@@ -1,6 +1,6 @@
 """The judge: anytime-valid gates over windows of aggregates, in pure numpy, without clock, randomness or input."""
 
-from services.gate_evaluation.judge.history import History
+from services.gate_evaluation.judge.gates.history import History
 from services.gate_evaluation.judge.judge import Judge
 from services.gate_evaluation.judge.measures import (
     Cohort,

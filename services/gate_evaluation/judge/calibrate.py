@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.gate_evaluation.judge.history import History
+from services.gate_evaluation.judge.gates.history import History
 from services.gate_evaluation.judge.judge import Judge
 from services.gate_evaluation.judge.measures import Window
 from services.gate_evaluation.judge.spec import JudgeSpec

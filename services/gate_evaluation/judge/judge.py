@@ -8,18 +8,20 @@ import numpy as np
 from msgspec.structs import replace
 
 from penstock.errors import InvalidError, Problem
-from services.gate_evaluation.judge.bank import Bank, Form
-from services.gate_evaluation.judge.catastrophe import Catastrophe
-from services.gate_evaluation.judge.codec import pack, unpack
-from services.gate_evaluation.judge.dispersion import Residual
-from services.gate_evaluation.judge.grids import Floats, onset_weight
-from services.gate_evaluation.judge.history import History, load, without
-from services.gate_evaluation.judge.layout import Layout, Placing, lay, place
+from services.gate_evaluation.judge.arrays import pack, unpack
+from services.gate_evaluation.judge.decision.catastrophe import Catastrophe
+from services.gate_evaluation.judge.decision.progress import Progress
+from services.gate_evaluation.judge.decision.report import GateView, gate_verdict
+from services.gate_evaluation.judge.decision.rule import Decision, Standing, decide
+from services.gate_evaluation.judge.decision.standings import enough, gated, standings_of
+from services.gate_evaluation.judge.evidence.e_processes import Bank, Form
+from services.gate_evaluation.judge.evidence.mixtures import Floats, onset_weight
+from services.gate_evaluation.judge.evidence.reading import Description, Reading
+from services.gate_evaluation.judge.gates.history import History, load, without
+from services.gate_evaluation.judge.gates.layout import Layout, Placing, lay, place
 from services.gate_evaluation.judge.measures import Cohort, Window
-from services.gate_evaluation.judge.progress import Progress
-from services.gate_evaluation.judge.reading import Description, Reading
-from services.gate_evaluation.judge.report import GateView, gate_verdict
-from services.gate_evaluation.judge.rule import Decision, Standing, decide
+from services.gate_evaluation.judge.noise.dispersion import Residual
+from services.gate_evaluation.judge.noise.traffic_split import LIMIT, SplitGuard
 from services.gate_evaluation.judge.spec import (
     Authority,
     JudgeSpec,
@@ -27,8 +29,6 @@ from services.gate_evaluation.judge.spec import (
     Sensitivity,
     weights_of,
 )
-from services.gate_evaluation.judge.split import LIMIT, SplitGuard
-from services.gate_evaluation.judge.standings import enough, gated, standings_of
 from services.gate_evaluation.judge.verdict import JUDGE_VERSION, GateVerdict, NoData, Reason, WindowVerdict, Word
 
 _NEVER_SEEN_AFTER = 3

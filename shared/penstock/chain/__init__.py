@@ -1,10 +1,10 @@
 """The digest-chained log: one fold rule for every reader; one append moves output, state and progress together."""
 
-from .document import Document, diff, digest_of, merge
-from .fold import Accepted, Fold
-from .participant import Decide, Decision, Item, Participant
-from .record import Cursor, Input, Position, Record, decode, encode, genesis
-from .snapshot import Generation, SnapshotEntry, assemble, disassemble
+from penstock.chain.document import Document, diff, digest_of, merge
+from penstock.chain.fold import Accepted, Fold
+from penstock.chain.participant import Decide, Decision, Item, Participant
+from penstock.chain.record import Cursor, Input, Position, Record, decode, encode, genesis
+from penstock.chain.snapshot import Generation, SnapshotEntry, assemble, disassemble
 
 __all__ = [
     "Accepted",

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from penstock.chain.document import Document, digest_of, merge
+from penstock.chain.record import Cursor, Record, decode, digest
 from penstock.errors import CorruptError
-
-from .document import Document, digest_of, merge
-from .record import Cursor, Record, decode, digest
 
 _MOST_FOREIGN = 1000
 

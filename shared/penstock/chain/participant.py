@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from penstock.chain.document import Document, diff, digest_of
+from penstock.chain.fold import Accepted, Fold
+from penstock.chain.record import LARGEST, Cursor, Input, Position, Record, digest, encode
 from penstock.errors import PermanentError
 from penstock.events import Event, to_json
-
-from .document import Document, diff, digest_of
-from .fold import Accepted, Fold
-from .record import LARGEST, Cursor, Input, Position, Record, digest, encode
 
 TICK = "tick"
 OBSERVATION = "observation"

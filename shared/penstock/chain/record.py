@@ -5,9 +5,8 @@ from typing import Any
 
 import msgspec
 
+from penstock.chain.document import Document, canonical
 from penstock.errors import CorruptError
-
-from .document import Document, canonical
 
 SCHEMA = 1
 """Version of the body; readers park a target whose record is newer than they know."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from .document import Document, canonical
-from .fold import Fold
-from .record import Cursor
+from penstock.chain.document import Document, canonical
+from penstock.chain.fold import Fold
+from penstock.chain.record import Cursor
 
 
 class SnapshotEntry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,32 +6,32 @@ import sys
 
 import typer
 
-from .lazy import Entry, group_of
+from penstock.cli.lazy import Entry, group_of
 
 _WATCH, _ACT, _PLAN, _PROVE, _RUN = "See what happens", "Act", "Prepare", "Prove", "Run"
 
 COMMANDS: tuple[Entry, ...] = (
-    Entry("rollouts", "penstock.cli.rollouts", "List, show, wait for, explain and steer rollouts.", _WATCH),
-    Entry("events", "penstock.cli.events", "Publish a deploy; list, tail and show events.", _WATCH),
-    Entry("listen", "penstock.cli.listen", "Print events as they happen, or forward them to a URL.", _WATCH),
-    Entry("promote", "penstock.cli.rollouts", "Go on to the next stage now.", _ACT, "promote"),
-    Entry("hold", "penstock.cli.rollouts", "Stay at the present exposure.", _ACT, "hold"),
-    Entry("resume", "penstock.cli.rollouts", "Go on with a held stage.", _ACT, "resume"),
-    Entry("rollback", "penstock.cli.rollouts", "Take the release back.", _ACT, "rollback"),
-    Entry("approve", "penstock.cli.rollouts", "Agree to the awaited stage.", _ACT, "approve"),
-    Entry("flags", "penstock.cli.flags", "Flags: list, show, kill, undo, serve, import, export.", _ACT),
-    Entry("quarantine", "penstock.cli.quarantine", "Lift the quarantine of a version.", _ACT),
-    Entry("plans", "penstock.cli.plans", "Lint, register and list plans; their schema and power.", _PLAN),
-    Entry("gates", "penstock.cli.gates", "Judge, simulate and calibrate gates.", _PLAN),
-    Entry("metrics", "penstock.cli.metrics", "Look at the telemetry that arrives.", _PLAN),
-    Entry("replay", "penstock.cli.replay", "Decide a rollout again from its record; never emits.", _PROVE),
-    Entry("postmortem", "penstock.cli.postmortem", "Draft a postmortem from the record.", _PROVE),
-    Entry("dead-letters", "penstock.cli.deadletters", "Inputs that could not be taken, and why.", _PROVE),
-    Entry("bench", "penstock.cli.bench", "Measure, beside the bare client in the same run.", _PROVE),
-    Entry("up", "penstock.cli.up", "Start Kafka, the flag store and every service here.", _RUN),
-    Entry("demo", "penstock.cli.demo", "See the main job done, on this machine.", _RUN),
-    Entry("doctor", "penstock.cli.doctor", "What is here, and what is missing.", _RUN),
-    Entry("test", "penstock.cli.test", "Run the tests.", _RUN),
+    Entry("rollouts", "penstock.cli.rollouts.commands", "List, show, wait for, explain and steer rollouts.", _WATCH),
+    Entry("events", "penstock.cli.events.commands", "Publish a deploy; list, tail and show events.", _WATCH),
+    Entry("listen", "penstock.cli.events.listen", "Print events as they happen, or forward them to a URL.", _WATCH),
+    Entry("promote", "penstock.cli.rollouts.commands", "Go on to the next stage now.", _ACT, "promote"),
+    Entry("hold", "penstock.cli.rollouts.commands", "Stay at the present exposure.", _ACT, "hold"),
+    Entry("resume", "penstock.cli.rollouts.commands", "Go on with a held stage.", _ACT, "resume"),
+    Entry("rollback", "penstock.cli.rollouts.commands", "Take the release back.", _ACT, "rollback"),
+    Entry("approve", "penstock.cli.rollouts.commands", "Agree to the awaited stage.", _ACT, "approve"),
+    Entry("flags", "penstock.cli.flags.commands", "Flags: list, show, kill, undo, serve, import, export.", _ACT),
+    Entry("quarantine", "penstock.cli.rollouts.quarantine", "Lift the quarantine of a version.", _ACT),
+    Entry("plans", "penstock.cli.plans.commands", "Lint, register and list plans; their schema and power.", _PLAN),
+    Entry("gates", "penstock.cli.plans.gates", "Judge, simulate and calibrate gates.", _PLAN),
+    Entry("metrics", "penstock.cli.plans.metrics", "Look at the telemetry that arrives.", _PLAN),
+    Entry("replay", "penstock.cli.record.replay", "Decide a rollout again from its record; never emits.", _PROVE),
+    Entry("postmortem", "penstock.cli.record.postmortem", "Draft a postmortem from the record.", _PROVE),
+    Entry("dead-letters", "penstock.cli.events.dead_letters", "Inputs that could not be taken, and why.", _PROVE),
+    Entry("bench", "penstock.cli.stack.bench", "Measure, beside the bare client in the same run.", _PROVE),
+    Entry("up", "penstock.cli.stack.up", "Start Kafka, the flag store and every service here.", _RUN),
+    Entry("demo", "penstock.cli.stack.demo", "See the main job done, on this machine.", _RUN),
+    Entry("doctor", "penstock.cli.stack.doctor", "What is here, and what is missing.", _RUN),
+    Entry("test", "penstock.cli.stack.test", "Run the tests.", _RUN),
 )
 """Every command; a module that is not installed is left out of `--help`."""
 
@@ -68,8 +68,8 @@ def main() -> None:
     try:
         app(prog_name="penstock")
     except PenstockError as error:
-        from .exits import of_error
-        from .output import complain
+        from penstock.cli.exits import of_error
+        from penstock.cli.output import complain
 
         complain(error)
         sys.exit(of_error(error))
@@ -80,8 +80,8 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        from .exits import Exits
-        from .output import complain
+        from penstock.cli.exits import Exits
+        from penstock.cli.output import complain
 
         where = f" ({error.filename})" if error.filename else ""
         complain(f"{error.strerror}{where}: make room there, or set PENSTOCK_STATE and XDG_CACHE_HOME to other folders")

@@ -1,5 +1,5 @@
 """`python -m penstock.cli`, for where the script is not on the path."""
 
-from . import main
+from penstock.cli import main
 
 main()

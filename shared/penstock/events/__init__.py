@@ -5,9 +5,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from penstock.errors import InvalidError, Problem
-
-from .base import Event, Moment, Value
-from .commands import (
+from penstock.events.base import Event, Moment, Value
+from penstock.events.commands import (
     ApprovalGranted,
     ArchiveRequested,
     Expectation,
@@ -24,9 +23,9 @@ from .commands import (
     RollbackRequested,
     UndoRequested,
 )
-from .deliveries import DeliveryFailed, DeliverySucceeded
-from .deploys import DeployAnnounced, Release
-from .flags import (
+from penstock.events.deliveries import DeliveryFailed, DeliverySucceeded
+from penstock.events.deploys import DeployAnnounced, Release
+from penstock.events.flags import (
     EditRefused,
     ExposureChanged,
     FlagArchived,
@@ -39,7 +38,7 @@ from .flags import (
     FlagStale,
     KillLifted,
 )
-from .metrics import (
+from penstock.events.metrics import (
     Closing,
     Cohort,
     Count,
@@ -53,7 +52,7 @@ from .metrics import (
     WindowClosed,
     WindowsRefused,
 )
-from .rollbacks import (
+from penstock.events.rollbacks import (
     ExposureContained,
     RecoveryVerified,
     RollbackEscalated,
@@ -65,7 +64,7 @@ from .rollbacks import (
     StepStarted,
     StepTakenOver,
 )
-from .rollouts import (
+from penstock.events.rollouts import (
     ApprovalAwaited,
     CommandRefused,
     DeployRefused,
@@ -89,8 +88,8 @@ from .rollouts import (
     VersionQuarantined,
     Why,
 )
-from .timers import TimerFired
-from .verdicts import Authority, GateVerdict, NoDataReason, Side, StageJudged, Word
+from penstock.events.timers import TimerFired
+from penstock.events.verdicts import Authority, GateVerdict, NoDataReason, Side, StageJudged, Word
 
 AnyEvent = Annotated[
     DeployAnnounced

@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 
 from penstock.errors import InvalidError, Problem
-
-from . import Event
-from .cdevents import from_cdevent, to_cdevent, type_of
+from penstock.events import Event
+from penstock.events.cdevents.model import from_cdevent, to_cdevent, type_of
 
 JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"

@@ -5,8 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from penstock.depth import JsonObject
-
-from .base import Event, Value
+from penstock.events.base import Event, Value
 
 
 class Expectation(Value):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from .base import Event
+from penstock.events.base import Event
 
 
 class Delivery(Event):

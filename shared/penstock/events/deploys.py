@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .base import Event, Value
+from penstock.events.base import Event, Value
 
 
 class Release(Value):

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .base import Event, Moment, Value
+from penstock.events.base import Event, Moment, Value
 
 
 class FlagLifecycle(Value):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
-from .base import Event, Moment, Value
+from penstock.events.base import Event, Moment, Value
 
 
 class Cohort(StrEnum):

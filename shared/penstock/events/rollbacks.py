@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .base import Event, Moment
+from penstock.events.base import Event, Moment
 
 
 class StepEvent(Event):

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .base import Event, Moment, Value
-from .deploys import Release
-from .verdicts import GateVerdict, Word
+from penstock.events.base import Event, Moment, Value
+from penstock.events.deploys import Release
+from penstock.events.verdicts import GateVerdict, Word
 
 
 class Why(StrEnum):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from .base import Event, Moment
+from penstock.events.base import Event, Moment
 
 
 class TimerFired(Event):

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .base import Event, Moment, Value
-from .metrics import Doubt
+from penstock.events.base import Event, Moment, Value
+from penstock.events.metrics import Doubt
 
 
 class Word(StrEnum):

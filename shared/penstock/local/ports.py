@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from penstock.errors import UnavailableError
-
-from . import interrupts
+from penstock.local import interrupts
 
 FAR_S = 3.0
 """For servers of somebody's own, which may be behind a VPN."""

@@ -6,12 +6,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from penstock.errors import UnavailableError
+from penstock.local.kafka.broker import require_space
+from penstock.local.kafka.java import find_java
+from penstock.local.ports import free_ports, require_free, require_open
+from penstock.local.redis import find_server
 from penstock.settings import Settings, variable_of
-
-from .java import find_java
-from .kafka import require_space
-from .ports import free_ports, require_free, require_open
-from .redis import find_server
 
 KAFKA_PORT = 9092
 

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from penstock.errors import UnavailableError
-
-from .interrupts import held_back
+from penstock.local.interrupts import held_back
 
 _PYTHON = (sys.executable, "-I", "-S", "-E", "-c")
 

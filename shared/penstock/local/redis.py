@@ -6,9 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from penstock.errors import UnavailableError
-
-from .ports import free_ports, wait_open
-from .processes import Child, Watchdog, stop_all
+from penstock.local.ports import free_ports, wait_open
+from penstock.local.processes import Child, Watchdog, stop_all
 
 
 def find_server() -> Path:

@@ -13,20 +13,19 @@ from types import TracebackType
 from typing import Self
 
 from penstock.errors import NotFoundError, UnavailableError
+from penstock.local import interrupts
+from penstock.local.kafka.aot import trained
+from penstock.local.kafka.broker import LocalKafka
+from penstock.local.kafka.jars import kafka_jars
+from penstock.local.kafka.java import find_java
+from penstock.local.ports import free_ports
+from penstock.local.preflight import KAFKA_PORT, choose_ports, look_first
+from penstock.local.processes import Child, Watchdog
+from penstock.local.progress import Narrator
+from penstock.local.redis import LocalRedis
+from penstock.local.state import NOTE, Note, held, instance_name, local_token, state_folder, tree_root, write_note
+from penstock.local.supervisor import Supervisor
 from penstock.settings import Settings, variable_of
-
-from . import interrupts
-from .aot import trained
-from .jars import kafka_jars
-from .java import find_java
-from .kafka import LocalKafka
-from .ports import free_ports
-from .preflight import KAFKA_PORT, choose_ports, look_first
-from .processes import Child, Watchdog
-from .progress import Narrator
-from .redis import LocalRedis
-from .state import NOTE, Note, held, instance_name, local_token, state_folder, tree_root, write_note
-from .supervisor import Supervisor
 
 SERVICES = (
     "metric_ingestion",

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.errors import PenstockError
-
-from .processes import Child, stop_all
+from penstock.local.processes import Child, stop_all
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 15.0
 SETTLED_S = 30.0

@@ -3,9 +3,8 @@
 from typing import Any
 
 from penstock.events.verdicts import Direction
-
-from .advice import doubts_about, notes_on
-from .gates import (
+from penstock.plan.advice import doubts_about, notes_on
+from penstock.plan.gates import (
     BurnRateGate,
     CountGate,
     Gate,
@@ -20,8 +19,8 @@ from .gates import (
     SloGate,
     reads_of,
 )
-from .load import hash_of, load_plan
-from .model import (
+from penstock.plan.load import hash_of, load_plan
+from penstock.plan.model import (
     Approval,
     Audience,
     Bake,

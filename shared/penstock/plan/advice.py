@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from penstock.errors import Problem
 from penstock.events.verdicts import Authority
-
-from .gates import BurnRateGate, Gate, OwnHistoryGate, SloGate
-from .model import Plan, Stage
+from penstock.plan.gates import BurnRateGate, Gate, OwnHistoryGate, SloGate
+from penstock.plan.model import Plan, Stage
 
 _PAST = (
     "says nothing before the service has 17 hours of telemetry, and knows the time of day after a day; it follows the "

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from penstock.events.verdicts import Authority, Direction
-
-from .units import Duration, Fraction
+from penstock.plan.units import Duration, Fraction
 
 
 class Strict(BaseModel):

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from penstock.errors import PlanError, Problem
 from penstock.events import problems_of
-
-from .model import Plan
+from penstock.plan.model import Plan
 
 Path = tuple[str, ...]
 Lines = dict[Path, int]

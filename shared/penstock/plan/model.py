@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from penstock.events.verdicts import NoDataReason
+from penstock.plan.gates import Gate, Strict
+from penstock.plan.units import Duration, Fraction
 from penstock.targets import Name, Target
-
-from .gates import Gate, Strict
-from .units import Duration, Fraction
 
 
 class PlanTarget(Strict):

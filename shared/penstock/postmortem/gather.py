@@ -25,9 +25,8 @@ from penstock.events import (
     to_json,
 )
 from penstock.events.deliveries import Delivery
-
-from .counts import bad_of
-from .facts import Detection, Durations, Excess, Impact, Moment, Postmortem, Said, Told
+from penstock.postmortem.counts import bad_of
+from penstock.postmortem.facts import Detection, Durations, Excess, Impact, Moment, Postmortem, Said, Told
 
 E = TypeVar("E", bound=Event)
 

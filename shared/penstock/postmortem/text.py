@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from penstock.errors import PlanError
 from penstock.events import GateVerdict
 from penstock.plan import load_plan
-
-from .facts import Durations, Moment, Postmortem
+from penstock.postmortem.facts import Durations, Moment, Postmortem
 
 _BLANKS = (
     ("Contributing factors", "What made this possible? Conditions, not culprits."),

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from penstock.chain import Decide, Document, merge
 from penstock.errors import PermanentError
 from penstock.events import from_json, to_json
-
-from .history import DECIDED_BY, LOG_OF_WINDOWS, History, Step, fold_history, select, until
-from .likeness import differences_of
+from penstock.replay.history import DECIDED_BY, LOG_OF_WINDOWS, History, Step, fold_history, select, until
+from penstock.replay.likeness import differences_of
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from penstock.chain import Decide, Document
 from penstock.chain.participant import OBSERVATION, TICK
 from penstock.errors import PermanentError
 from penstock.events import DeployAnnounced, Event, TimerFired, from_json, to_json
+from penstock.replay.history import DECIDED_BY, History, Step, fold_history, select
 from penstock.topics import BY_NAME, log_of
-
-from .history import DECIDED_BY, History, Step, fold_history, select
 
 
 @dataclass(frozen=True)

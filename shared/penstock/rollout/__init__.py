@@ -1,6 +1,6 @@
 """The rollout state machine, for whoever reads the topic `rollouts`."""
 
-from .evolve import IllegalTransitionError, evolve
-from .state import ENDED, LIVE, Phase, RolloutState, StageState
+from penstock.rollout.evolve import IllegalTransitionError, evolve
+from penstock.rollout.state import ENDED, LIVE, Phase, RolloutState, StageState
 
 __all__ = ["ENDED", "LIVE", "IllegalTransitionError", "Phase", "RolloutState", "StageState", "evolve"]

@@ -20,8 +20,7 @@ from penstock.events import (
     VersionQuarantined,
     to_json,
 )
-
-from .state import Phase, RolloutState, StageState, why_of
+from penstock.rollout.state import Phase, RolloutState, StageState, why_of
 
 
 class IllegalTransitionError(CorruptError):

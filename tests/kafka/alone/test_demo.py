@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from penstock.local.jars import kafka_jars
+from penstock.local.kafka.jars import kafka_jars
 from penstock.local.progress import Narrator
 from penstock.local.state import tree_root
 from tests.support.stack import LocalKafka

@@ -10,7 +10,7 @@ import httpx
 
 from penstock.settings import Settings
 from services.console.app import Console
-from services.runtime.service import system_clock
+from services.runtime.process.service import system_clock
 from tests.support.flag_world import TOKEN, exposed, exposure_is, flag_control, pair_of, with_tokens, world
 from tests.support.plans import TARGET
 from tests.support.slice import deploy

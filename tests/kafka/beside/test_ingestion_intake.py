@@ -11,8 +11,8 @@ from penstock.events import Cohort
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from services.metric_ingestion.app import MetricIngestion
-from services.runtime.kafka import ensure_topics, named
-from services.runtime.service import system_clock
+from services.runtime.kafka.connection import ensure_topics, named
+from services.runtime.process.service import system_clock
 from tests.support.ingestion import closed_windows, plan_registered, post, requests_of, say, tokens_file, until_watched
 from tests.support.logs import dead_letters, headers_of
 from tests.support.otlp import SECOND, Export, variant

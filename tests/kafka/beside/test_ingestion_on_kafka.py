@@ -10,8 +10,8 @@ import httpx
 from penstock.events import Cohort, ExplicitHistogram, Ratio
 from penstock.settings import Settings
 from services.metric_ingestion.app import MetricIngestion
-from services.runtime.kafka import ensure_topics
-from services.runtime.service import system_clock
+from services.runtime.kafka.connection import ensure_topics
+from services.runtime.process.service import system_clock
 from tests.support.ingestion import closed_windows, plan_registered, post, requests_of, say, tokens_file, until_watched
 from tests.support.otlp import SECOND, Export, variant
 

@@ -14,8 +14,8 @@ from opentelemetry.sdk.resources import Resource
 from penstock.events import Cohort, ExponentialHistogram, Halves, Ratio
 from penstock.settings import Settings
 from services.metric_ingestion.app import MetricIngestion
-from services.runtime.kafka import ensure_topics
-from services.runtime.service import system_clock
+from services.runtime.kafka.connection import ensure_topics
+from services.runtime.process.service import system_clock
 from tests.support.ingestion import TOKEN, closed_windows, plan_registered, requests_of, say, tokens_file, until_watched
 from tests.support.otlp import DURATION, RESOURCE
 

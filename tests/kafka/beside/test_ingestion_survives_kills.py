@@ -18,7 +18,7 @@ from penstock.events.cloudevents import from_kafka
 from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from penstock.topics import PARTITIONS
-from services.runtime.kafka import ensure_topics, named, read_span
+from services.runtime.kafka.connection import ensure_topics, named, read_span
 from tests.support.ingestion import (
     closed_windows,
     launch,

@@ -12,7 +12,7 @@ import pytest
 
 from penstock.local.ports import free_ports
 from penstock.settings import Settings
-from services.runtime.kafka import ensure_topics
+from services.runtime.kafka.connection import ensure_topics
 from tests.support.ingestion import (
     closed_windows,
     launch,

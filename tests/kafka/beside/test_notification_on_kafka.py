@@ -15,13 +15,13 @@ from penstock.events import (
     RolloutAnnounced,
     StageEntered,
 )
-from penstock.events.cdevents import from_cdevent
+from penstock.events.cdevents.model import from_cdevent
 from penstock.settings import Settings
 from services.notification import deliver, schedule
 from services.notification.app import Notification
-from services.runtime.appender import Appender
-from services.runtime.reader import Heard, PublicReader
-from services.runtime.service import system_clock
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.reader import Heard, PublicReader
+from services.runtime.process.service import system_clock
 from tests.support.builders import an
 from tests.support.logs import others
 from tests.support.plans import SHORT

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from penstock.cli.events.forwarding import WAITS, Forwarder, signer
 from penstock.cli.exits import Exits
-from penstock.cli.forwarding import WAITS, Forwarder, signer
 from penstock.errors import InvalidError
 from penstock.sse import Message
 from tests.support.fake_console import TARGET, FakeConsole, event_row, sse

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from penstock.cli.exits import Exits
-from penstock.cli.waiting import Clock, follow
+from penstock.cli.rollouts.waiting import Clock, follow
 from penstock.client import Client
 from penstock.errors import NotFoundError, UnavailableError
 from tests.support.fake_console import FakeConsole, view
@@ -168,7 +168,7 @@ def test_what_a_server_answers_cannot_steer_the_terminal_either(run: Run, consol
 def test_wait_says_what_a_rollback_waits_for_until_when_and_what_it_lacks(
     run: Run, console: FakeConsole, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock.cli.rollouts._HEARTBEAT", 0.0)
+    monkeypatch.setattr("penstock.cli.rollouts.commands._HEARTBEAT", 0.0)
     recovery = {"what": "recovery", "at_latest": "2026-11-24T02:20:00.000Z", "windows": 2, "lacks": "no requests"}
     waits = view(phase="rolling_back", next={"what": "containment", "at_latest": "2026-11-24T02:10:00.000Z"})
     lacks = view(phase="rolling_back", next=recovery, sentence="Recovery cannot be verified so far: no requests.")

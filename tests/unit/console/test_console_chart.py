@@ -3,9 +3,9 @@
 from itertools import pairwise
 
 from penstock.events.verdicts import Direction
-from services.console.differences import difference_of
 from services.console.pages.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts_of
-from services.console.projection import Projection
+from services.console.read_models.projection import Projection
+from services.console.wording.differences import difference_of
 from tests.support.story import baking, held, rolled_back
 
 

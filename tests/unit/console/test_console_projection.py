@@ -15,9 +15,9 @@ from penstock.events import (
     VersionQuarantined,
     WindowClosed,
 )
-from services.console.entries import Entry, Wanted, chronological
-from services.console.projection import Projection
-from services.console.views import view_of
+from services.console.read_models.entries import Entry, Wanted, chronological
+from services.console.read_models.json_views import view_of
+from services.console.read_models.projection import Projection
 from tests.support.builders import an
 from tests.support.story import TELLERS, promoted, rolled_back, told
 

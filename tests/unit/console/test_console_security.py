@@ -5,8 +5,8 @@ from starlette.requests import Request
 
 from penstock.errors import UnauthorizedError
 from penstock.tokens import Identity, Tokens, digest_of
+from services.console.http_api.security import COOKIE, SESSION_S, Door, ForbiddenError
 from services.console.pages.routes import local_path
-from services.console.security import COOKIE, SESSION_S, Door, ForbiddenError
 
 DOOR = Door(Tokens(tokens=(Identity(sha256=digest_of("t"), identity="olga", roles=("operator",)),)), b"key")
 

@@ -4,8 +4,8 @@ import pytest
 
 from penstock.errors import SettingsError
 from penstock.tokens import Identity, Tokens, digest_of
-from services.console.security import COOKIE, Door
-from services.console.session_key import session_key
+from services.console.http_api.security import COOKIE, Door
+from services.console.http_api.session_key import session_key
 
 TOKENS = Tokens(tokens=(Identity(sha256=digest_of("t"), identity="olga", roles=("operator",)),))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.local.kafka import _cluster_id
+from penstock.local.kafka.broker import _cluster_id
 
 
 @pytest.mark.parametrize("first", range(0, 256, 5))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import CorruptError, UnavailableError
-from penstock.local import jars
-from penstock.local.jars import Fetch, Jar, kafka_jars, listed, missing_jars
+from penstock.local.kafka import jars
+from penstock.local.kafka.jars import Fetch, Jar, kafka_jars, listed, missing_jars
 from penstock.local.progress import Narrator
 
 CONTENTS = {"org/a/one/1.0/one-1.0.jar": b"one", "org/b/two/2.0/two-2.0.jar": b"two"}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from penstock.cli.test import ALONE, BESIDE, PARTS
+from penstock.cli.stack.test import ALONE, BESIDE, PARTS
 from tests.support.parts import part_of
 
 TESTS = Path(__file__).parents[2]

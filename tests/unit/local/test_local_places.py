@@ -13,8 +13,8 @@ import yaml
 
 from penstock.errors import UnavailableError
 from penstock.local import ports
-from penstock.local.java import Java, find_java
-from penstock.local.kafka import LocalKafka, Program
+from penstock.local.kafka.broker import LocalKafka, Program
+from penstock.local.kafka.java import Java, find_java
 from penstock.local.ports import free_ports, is_open, require_free, require_open
 from penstock.local.state import Note, held, is_held, local_token, state_folder, tree_root, write_note
 from penstock.settings import load_settings

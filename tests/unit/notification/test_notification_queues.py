@@ -21,11 +21,11 @@ from penstock.subscribers import Subscribers, load_subscribers
 from services.notification.audience import Audience
 from services.notification.deliver import Outcome
 from services.notification.job import Job, Position, job_of, parse_position
-from services.notification.lane import MOST_WAITING, WORKERS, Lane
 from services.notification.ledger import Ledger
-from services.notification.marks import Marks
+from services.notification.low_water_marks import Marks
 from services.notification.records import record_of
 from services.notification.schedule import HORIZON, PAUSES, SPREAD, pause_after
+from services.notification.subscriber_queue import MOST_WAITING, WORKERS, Lane
 from tests.support.builders import an
 from tests.support.plans import SHORT
 from tests.support.windows import moment

@@ -3,7 +3,7 @@
 from penstock.events import RollbackExecuted, RollbackRequested
 from penstock.ids import rollout_id
 from services.rollout_control.decide import decide
-from services.rollout_control.late import still_due
+from services.rollout_control.skipped_events import still_due
 from tests.support.builders import an
 from tests.support.plans import TARGET
 from tests.support.slice import deploy

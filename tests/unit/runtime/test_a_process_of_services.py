@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.settings import Settings
-from services.runtime import process
+from services.runtime.process import process
 
 
 class Idle:

@@ -12,9 +12,9 @@ import pytest
 
 from penstock.errors import UnavailableError
 from penstock.settings import Settings
-from services.runtime import process
-from services.runtime.kafka import KafkaAwayError
-from services.runtime.process import Copy, health_of, serve
+from services.runtime.kafka.connection import KafkaAwayError
+from services.runtime.process import process
+from services.runtime.process.process import Copy, health_of, serve
 
 
 class Fake:

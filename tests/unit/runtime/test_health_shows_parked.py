@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import httpx
 
-from services.runtime.http import health_app
-from services.runtime.service import Parked
+from services.runtime.http.server import health_app
+from services.runtime.process.service import Parked
 
 
 async def readiness(ready: bool, parked: Sequence[Parked] = ()) -> httpx.Response:

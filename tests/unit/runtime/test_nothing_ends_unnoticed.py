@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.runtime.tasks import Tasks
+from services.runtime.process.tasks import Tasks
 
 
 async def fail() -> None:

@@ -9,8 +9,8 @@ from penstock.chain.participant import Proposal
 from penstock.chain.record import digest
 from penstock.events import Event, HoldRequested, to_json
 from penstock.events.cloudevents import to_kafka
-from services.runtime.partition import Hooks, PartitionWorker
-from services.runtime.service import Parked
+from services.runtime.decider.partition import Hooks, PartitionWorker
+from services.runtime.process.service import Parked
 from tests.support.windows import moment
 from tests.unit.chain.world import reading
 

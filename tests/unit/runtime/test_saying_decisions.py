@@ -15,9 +15,9 @@ from penstock.errors import AppendError, OversizeError
 from penstock.events import HoldRequested, to_json
 from penstock.settings import Settings
 from penstock.topics import log_of
-from services.runtime import republisher
-from services.runtime.appender import Appender
-from services.runtime.republisher import Republisher
+from services.runtime.kafka import republisher
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.republisher import Republisher
 from tests.support.windows import moment
 
 

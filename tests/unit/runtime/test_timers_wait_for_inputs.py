@@ -5,8 +5,8 @@ from math import inf
 
 from aiokafka import TopicPartition
 
-from services.runtime.ticker import Ticker
-from services.runtime.watermark import PATIENCE_S, Sight
+from services.runtime.clock.ticker import Ticker
+from services.runtime.clock.watermark import PATIENCE_S, Sight
 
 OWN, SOURCE = TopicPartition("some-log", 0), TopicPartition("commands", 0)
 TARGET = "test/one/flag"

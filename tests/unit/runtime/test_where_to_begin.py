@@ -5,7 +5,7 @@ from aiokafka import TopicPartition
 
 from penstock.errors import EvidenceExpiredError
 from penstock.topics import BY_NAME
-from services.runtime.positions import beginning
+from services.runtime.kafka.positions import beginning
 
 
 def begin(topic: str, wanted: int | None, first: int, end: int) -> int:

@@ -1,0 +1,1 @@
+"""The HTTP API: reads, writes, live streams, who may ask, and the OpenAPI document."""

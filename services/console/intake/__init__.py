@@ -1,0 +1,1 @@
+"""Deploys from CI, over HTTP and from the `deploy-intake` topic."""

@@ -1,0 +1,78 @@
+"""What CI sends becomes a deploy on its target, or a list of everything that is wrong with it; pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.errors import InvalidError, PlanError, Problem
+from penstock.events import DeployAnnounced
+from penstock.events.cdevents.deployed import from_deployed
+from penstock.events.cloudevents import CloudEvent
+from penstock.plan import load_plan
+from services.console.read_models.projection import Projection
+
+_TEXT = "customData.penstock.planText"
+
+
+def deploy_of(received: CloudEvent, known: Projection, actor: str | None) -> DeployAnnounced:
+    """Return the deploy that somebody's event announces, with a plan that exists for its target.
+
+    Raises:
+        InvalidError: with every problem found.
+    """
+    problems = list(_contradictions(received))
+    problems += _plan_text_problems(received.data)
+    deploy: DeployAnnounced | None = None
+    try:
+        deploy = from_deployed(received.data, known.flags, actor)
+    except InvalidError as error:
+        problems += error.problems
+    if deploy is not None:
+        problems += _plan_problems(deploy, known)
+    if problems or deploy is None:
+        raise InvalidError("event", problems)
+    return deploy
+
+
+def _contradictions(received: CloudEvent) -> Sequence[Problem]:
+    """The CloudEvent around a CDEvent repeats its id, source and type: two ids would be two events."""
+    context = received.data.get("context") if isinstance(received.data, dict) else None
+    if not isinstance(context, dict):
+        return ()
+    return [
+        Problem(f"context.{name}", f"{context[name]!r} contradicts the CloudEvent's {received.attributes[name]!r}")
+        for name in ("id", "source", "type")
+        if name in received.attributes and name in context and received.attributes[name] != context[name]
+    ]
+
+
+def _plan_text_problems(document: Any) -> Sequence[Problem]:
+    text = document
+    for part in _TEXT.split("."):
+        text = text.get(part) if isinstance(text, dict) else None
+    if not isinstance(text, str):
+        return ()
+    try:
+        load_plan(text)
+    except PlanError as error:
+        return [Problem(f"{_TEXT}: {p.where}", p.what, p.line) for p in error.problems]
+    return ()
+
+
+def _plan_problems(deploy: DeployAnnounced, known: Projection) -> Sequence[Problem]:
+    registered = sorted(known.target(deploy.target).plans)
+    listed = f"registered for {deploy.target}: {', '.join(registered) or 'none'}"
+    if deploy.plan_text is not None:
+        try:
+            aimed_at = load_plan(deploy.plan_text).target.key
+        except PlanError:
+            return ()
+        if aimed_at != deploy.target:
+            return [Problem(_TEXT, f"is a plan for {aimed_at}, the deploy is for {deploy.target}")]
+        return ()
+    if deploy.plan_name is not None and deploy.plan_name not in registered:
+        what = f"no plan {deploy.plan_name!r}; {listed}. Register it: penstock plans register FILE"
+        return [Problem("customData.penstock.plan", what)]
+    if deploy.plan_name is None and len(registered) != 1:
+        what = f"is missing, and not exactly one plan is {listed}. Name one, embed one, or register one"
+        return [Problem("customData.penstock.plan", what)]
+    return ()

@@ -1,0 +1,1 @@
+"""What the console knows, folded from public events, and the JSON views of it."""

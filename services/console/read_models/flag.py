@@ -1,0 +1,80 @@
+"""The read model of one flag: what was said of it, from events alone; what no event says stays unknown."""
+
+from penstock.events import (
+    EditRefused,
+    Event,
+    ExposureChanged,
+    FlagArchived,
+    FlagDefinition,
+    FlagEdited,
+    FlagKilled,
+    FlagServed,
+    FlagStale,
+    KillLifted,
+)
+from services.console.read_models.entries import Entry
+
+MOST_HISTORY = 200
+
+
+class FlagBook:
+    """What has been heard of one flag.
+
+    Attributes:
+        version: newest that was said, 0 before the first.
+        exposure: share of the audience that is served the release, None before it was said.
+        kills: those in force, by id.
+        stale: as it was last said; None once what made it so has changed.
+        defined: as flag control last said it is defined, whoever asked for that.
+        served: the newest report of each instance.
+        history: its changes and refusals, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.exposure: float | None = None
+        self.kills: dict[str, FlagKilled] = {}
+        self.archived: FlagArchived | None = None
+        self.stale: FlagStale | None = None
+        self.defined: FlagDefinition | None = None
+        self.served: dict[str, FlagServed] = {}
+        self.history: list[Entry] = []
+
+    @property
+    def known(self) -> bool:
+        """Whether flag control has said anything of it."""
+        return bool(self.history)
+
+    def hear(self, entry: Entry) -> None:
+        """Take one event of the flag's target."""
+        event = entry.event
+        if isinstance(event, FlagServed):
+            known = self.served.get(event.instance)
+            if known is None or event.version >= known.version:
+                self.served[event.instance] = event
+        elif entry.topic == "flag-changes":
+            self.history = [*self.history[-(MOST_HISTORY - 1) :], entry]
+            self._changed(event)
+
+    def _changed(self, event: Event) -> None:
+        match event:
+            case ExposureChanged():
+                self.exposure, self.stale = event.exposure, None
+            case FlagKilled():
+                self.kills[event.kill] = event
+                self.exposure = 0.0
+            case KillLifted():
+                self.kills.pop(event.kill, None)
+                self.exposure = event.exposure
+            case FlagEdited():
+                self.stale = None
+            case FlagArchived():
+                self.archived, self.stale = event, None
+            case FlagStale():
+                self.stale = event
+            case _:
+                pass
+        if isinstance(event, ExposureChanged | FlagEdited | FlagArchived) and event.definition is not None:
+            self.defined = event.definition
+        if not isinstance(event, FlagStale | EditRefused):
+            self.version = max(self.version, getattr(event, "version", 0))

@@ -1,0 +1,1 @@
+"""How rollouts, numbers and verdicts read to a person."""

@@ -1,0 +1,1 @@
+"""Evaluates flags and checks definitions before a client sees them. Knows no rollout, no Kafka and no HTTP."""

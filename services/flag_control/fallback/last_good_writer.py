@@ -1,0 +1,99 @@
+"""Brings every change of a flag to disk, behind the serving: soon, in batches, and never in its way."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from services.flag_control.fallback.last_good import Kept, LastGood
+
+_BATCH = 100
+_AGAIN_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Writes the newest of each flag that changed; what changes twice meanwhile is written once."""
+
+    def __init__(
+        self,
+        last_good: LastGood,
+        kept: Callable[[str], Kept | None],
+        saved: Callable[[tuple[Kept, ...]], None],
+    ) -> None:
+        """Take the files; `kept` gives a target's flag (None: there is none), `saved` hears of those on the disk.
+
+        `saved` is called in a thread.
+        """
+        self._last_good = last_good
+        self._kept = kept
+        self._saved = saved
+        self._dirty: dict[str, None] = {}
+        self._writing: frozenset[str] = frozenset()
+        self.on_written: Callable[[], None] = lambda: None
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failed = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Write what is left, if the disk takes it, and stop."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        while self._dirty:
+            await self._write()
+            if self._failed:
+                break
+
+    def changed(self, *targets: str) -> None:
+        """Take note of targets whose flag changed; returns at once."""
+        self._dirty.update(dict.fromkeys(targets))
+        self._wake.set()
+
+    def on_disk(self, target: str) -> bool:
+        """Whether the flag is on disk as it is served, or the disk has refused it: `on_written` hears of a change."""
+        return self._failed or not (target in self._dirty or target in self._writing)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._dirty:
+                await self._write()
+                if self._failed:
+                    await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _write(self) -> None:
+        batch = list(self._dirty)[:_BATCH]
+        for target in batch:
+            del self._dirty[target]
+        found = {target: self._kept(target) for target in batch}
+        self._writing = frozenset(batch)
+        writing = asyncio.ensure_future(asyncio.to_thread(self._to_disk, found))
+        try:
+            await asyncio.shield(writing)
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                log.warning("the last good flags are not kept on disk (%s); serving goes on without them", error)
+            self._failed = True
+            self._dirty.update(dict.fromkeys(batch))
+        except asyncio.CancelledError:
+            # A thread cannot be stopped: overtaken by the next write, it would bring an older, wider exposure back.
+            await asyncio.gather(writing, return_exceptions=True)
+            self._dirty.update(dict.fromkeys(batch))
+            raise
+        finally:
+            self._writing = frozenset()
+        self.on_written()
+
+    def _to_disk(self, found: dict[str, Kept | None]) -> None:
+        flags = tuple(kept for kept in found.values() if kept is not None)
+        self._last_good.write(flags)
+        self._last_good.forget(target for target, kept in found.items() if kept is None)
+        self._saved(flags)

@@ -1,0 +1,123 @@
+"""What an instance serves that starts while Kafka is away: the last good flags, and what its peers have beyond them."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from penstock.chain import Document
+from penstock.events import KillRequested
+from services.flag_control.fallback.last_good import Kept, Stale
+from services.flag_control.fallback.last_good_writer import Keeper
+from services.flag_control.fallback.peer_flags import caught_up
+from services.flag_control.fallback.peers import Peers
+from services.flag_control.publisher import Publisher
+from services.runtime.process.service import Clock
+
+ASK_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Meanwhile:
+    """From the start without Kafka until the log is followed.
+
+    Attributes:
+        stale: since when, and how new the newest is, while such flags are served.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        peers: Peers,
+        keeper: Keeper,
+        spool: Callable[[KillRequested], Awaitable[object]],
+        clock: Clock,
+    ) -> None:
+        """Take where flags are held, whom to ask, who keeps what they say, and where their kills are put on disk."""
+        self._publisher = publisher
+        self._peers = peers
+        self._keeper = keeper
+        self._spool = spool
+        self._clock = clock
+        self._kept: dict[str, Kept] = {}
+        self._asking: asyncio.Task[None] | None = None
+        self.stale: Stale | None = None
+
+    async def begin(self, kept: Mapping[str, Kept]) -> None:
+        """Ask the peers, then serve what was served last with what they add, and go on asking."""
+        self._kept = dict(kept)
+        if not self._publisher.targets:
+            self._publisher.hold({target: flag.document for target, flag in kept.items()})
+        await self._ask()
+        self._serve()
+        if self.stale is None and self._publisher.holds:
+            log.warning("Kafka is away and there are no last good flags: nothing is served until it or a peer is there")
+        self._asking = asyncio.create_task(self._keep_asking())
+
+    def end(self) -> None:
+        """Leave it to the log."""
+        if self.stale is not None:
+            log.warning("the flag log is read: what is served follows it again")
+            self.stale = None
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+
+    def _serve(self) -> None:
+        if not self._publisher.holds:
+            return
+        if not self._publisher.targets:
+            self._publisher.publish(*self._kept)
+        if self._publisher.targets:
+            self.stale = Stale(self._clock(), self._newest())
+            log.warning(
+                "Kafka is away: serving %d flags as they were at %s, with every kill since; only kills are taken",
+                len(self._publisher.targets),
+                self.stale.newest,
+            )
+
+    async def _keep_asking(self) -> None:
+        while self._publisher.holds:
+            await asyncio.sleep(ASK_SECONDS)
+            await self._ask()
+            if self.stale is None:
+                self._serve()
+
+    async def _ask(self) -> None:
+        shared = await self._peers.flags()
+        if not self._publisher.holds:
+            return
+        known = self._publisher.ahead
+        caught = caught_up(self._documents(), known, shared)
+        kills = [kill for kill in caught.kills if kill.id not in known]
+        for kill in kills:
+            self._publisher.put_ahead(kill)
+        for flag in caught.flags.values():
+            for event, offset in flag.events:
+                self._publisher.put_ahead(event, offset)
+        self._publisher.hold_newer({target: flag.document for target, flag in caught.flags.items()})
+        self._kept |= caught.flags
+        changed = sorted({*caught.flags, *(kill.target for kill in kills)})
+        if not changed:
+            return
+        log.warning("peers have newer flags: %s", ", ".join(changed[:10]))
+        if self.stale is not None:
+            self.stale = replace(self.stale, newest=self._newest())
+            self._publisher.publish(*changed)
+        self._keeper.changed(*caught.flags)
+        for kill in kills:
+            await self._spool(kill)
+
+    def _documents(self) -> dict[str, Document]:
+        documents = {target: flag.document for target, flag in self._kept.items()}
+        for target in self._publisher.targets:
+            if (good := self._publisher.good(target)) is not None:
+                documents[target] = good[0]
+        return documents
+
+    def _newest(self) -> str:
+        return max((flag.at for flag in self._kept.values()), default="")

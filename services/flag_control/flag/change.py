@@ -1,0 +1,175 @@
+"""A change of one flag in the making: what is decided, what clients are served after it, and the facts that say so."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from penstock import ids
+from penstock.chain import Document
+from penstock.chain.document import canonical
+from penstock.events import EditRefused, Event, FlagDefinition, FlagDiff, FlagLifecycle, FlagRequest, RolloutAnnounced
+from services.flag_control.flag.exposure import flag_document
+from services.flag_control.flag.lifecycle import armed, expires_at
+from services.flag_control.flag.state import FlagState, Revision, content_hash
+
+SOURCE = "/penstock/flag_control"
+_MOST_PATHS = 100
+_SERVED = ("variants", "metadata")
+
+E = TypeVar("E", bound=Event)
+
+
+class Change:
+    """Collects what one cause does to a flag.
+
+    Attributes:
+        state: the flag after it; events: the facts, in order.
+    """
+
+    def __init__(self, target: str, state: FlagState, cause: Event) -> None:
+        self.target = target
+        self.state = state
+        self.cause = cause
+        self.events: list[Event] = []
+        self._before = state
+
+    @property
+    def exposure(self) -> float:
+        """Share that clients are served now: nothing where a kill or the archive stands above the ramp."""
+        return effective_exposure(self.state)
+
+    @property
+    def taken_over(self) -> FlagDefinition | None:
+        """The definition, where another rollout has the flag now than before; it may have made or changed it."""
+        after, before = self.state, self._before
+        known = before.version > 0 and after.reach.rollout == before.reach.rollout
+        return None if known else definition_of(after)
+
+    @property
+    def exposure_before(self) -> float:
+        """Share that clients were served before."""
+        return effective_exposure(self._before)
+
+    def put(self, **changes: Any) -> None:
+        """Change the state."""
+        self.state = msgspec.structs.replace(self.state, **changes)
+
+    def settle(self, why: str) -> None:
+        """Give the flag a new version if anything of it is another than before, and arm its timers."""
+        served = flag_document(self.target, self.state)
+        at = self.cause.time.isoformat()
+        if self.state.version == 0 or self._is_another(served):
+            version = self.state.version + 1
+            served["metadata"]["version"] = version
+            self.state = self.state.with_revision(
+                Revision(
+                    version=version,
+                    revision=content_hash(served),
+                    at=at,
+                    why=why,
+                    actor=self.cause.actor or "",
+                    definition=self.state.definition,
+                    opted_out=self.state.opted_out,
+                )
+            )
+        unsettled = self.state.live or 0 < self.state.reach.exposure < 1
+        self.put(settled="" if unsettled else self.state.settled or at)
+        self.state = armed(self.state, self.cause.time)
+
+    def say(self, kind: type[E], **fields: Any) -> None:
+        """Add a fact with the envelope that its cause gives."""
+        name = kind.model_fields["type"].default
+        self.events.append(
+            kind(
+                id=ids.derive(name, self.cause.id, self.target, len(self.events)),
+                source=SOURCE,
+                target=self.target,
+                time=self.cause.time,
+                rollout=self.cause.rollout or self.state.reach.rollout or None,
+                cause=self.cause.id,
+                actor=self.cause.actor,
+                **fields,
+            )
+        )
+
+    def say_version(self, kind: type[E], **fields: Any) -> None:
+        """Add a fact about the flag at its present version."""
+        state = self.state
+        self.say(kind, version=state.version, revision=state.revision, release=state.release or None, **fields)
+
+    def refuse(self, request: FlagRequest | RolloutAnnounced, reason: str, detail: str) -> None:
+        """Grant nothing, and say why."""
+        self.say(EditRefused, request=request.type, reason=reason, detail=detail)
+
+    def diff(self) -> tuple[FlagDiff, ...]:
+        """Return what clients are served otherwise, path by path, and what else is defined otherwise."""
+        served = _differences("", *(flag_document(self.target, state) for state in (self._before, self.state)))
+        defined = _differences("", *(_unseen(state) for state in (self._before, self.state)))
+        return tuple([*served, *defined][:_MOST_PATHS])
+
+    def _is_another(self, served: Document) -> bool:
+        before = flag_document(self.target, self._before)
+        return any(
+            canonical(one) != canonical(other)
+            for one, other in ((served, before), (_standing(self.state), _standing(self._before)))
+        )
+
+
+def definition_of(state: FlagState) -> FlagDefinition:
+    """Return what the events say of a flag's definition."""
+    definition, lifecycle = state.definition, state.definition.lifecycle
+    return FlagDefinition(
+        variants=definition.variants,
+        on=definition.on,
+        off=definition.off,
+        segments=tuple(sorted(definition.segments)),
+        lifecycle=FlagLifecycle(
+            kind=lifecycle.type,
+            owner=lifecycle.owner or None,
+            created=lifecycle.created or None,
+            expires=expires_at(lifecycle),
+            ticket=lifecycle.ticket or None,
+        ),
+    )
+
+
+def effective_exposure(state: FlagState) -> float:
+    """Return the share of the audience that is served the release."""
+    if state.kills:
+        return 0.0
+    if state.archived:
+        return 0.0 if state.archived == state.definition.off else 1.0
+    return state.reach.exposure
+
+
+def _standing(state: FlagState) -> Document:
+    """Return what stands apart from the exposure, which is the rollout's."""
+    standing = {name: getattr(state, name) for name in ("definition", "opted_out", "kills", "archived")}
+    document: Document = msgspec.to_builtins(standing)
+    return document
+
+
+def _unseen(state: FlagState) -> Document:
+    """Return the parts of the definition that clients are not served as they are."""
+    definition: Document = msgspec.to_builtins(state.definition)
+    unseen = {name: value for name, value in definition.items() if name not in _SERVED}
+    return {"definition": unseen, "opted_out": msgspec.to_builtins(state.opted_out)}
+
+
+def _differences(path: str, before: Any, after: Any) -> list[FlagDiff]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        found = []
+        for name in sorted({*before, *after}):
+            inner = f"{path}.{name}" if path else str(name)
+            if inner != "metadata":
+                found += _differences(inner, before.get(name), after.get(name))
+        return found
+    # Compared as JSON: to Python, 1 == 1.0 == True.
+    if canonical(before) == canonical(after):
+        return []
+    return [FlagDiff(path=path, before=before, after=after)]
+
+
+def document_of(target: str, state: FlagState) -> Document | None:
+    """Return the flag as it is served, None where there is no such flag yet."""
+    return flag_document(target, state) if state.version else None

@@ -1,0 +1,277 @@
+"""What the write endpoint does: kills in force before they are recorded, requests answered with what came of them."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from penstock import ids
+from penstock.chain import Document, Record
+from penstock.errors import NotFoundError, UnavailableError
+from penstock.events import Event, FlagRequest, KillRequested, from_json
+from penstock.tokens import Identity
+from services.flag_control.fallback.kill_spool import Spool
+from services.flag_control.fallback.last_good import Kept, Stale, kept_of
+from services.flag_control.fallback.peer_flags import encoded
+from services.flag_control.fallback.peers import Peers
+from services.flag_control.flag.change import SOURCE, effective_exposure
+from services.flag_control.flag.lifecycle import expires_at, stale_at
+from services.flag_control.flag.state import FlagState, dump
+from services.flag_control.publisher import Publisher
+from services.flag_control.served_reports import Count, Reports
+from services.flag_control.serving.store import EVERYTHING, FlagStore
+from services.flag_control.serving.usage import Usage
+from services.runtime.process.service import Clock
+
+_RECORD_SECONDS = 0.5
+_ANSWER_SECONDS = 3.0
+_STREAMS_SECONDS = 0.25
+_DISK_SECONDS = 2.0
+_LOOKS = 10
+
+View = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+
+class Decider(Protocol):
+    """The decider's shell, as far as requests are concerned."""
+
+    def ready(self) -> bool:
+        """Whether it takes observations."""
+        ...
+
+    def observe(self, event: Event) -> None:
+        """Take something that this copy was asked."""
+
+
+class FlagControls:
+    """The write endpoint's side of the service."""
+
+    def __init__(
+        self,
+        store: FlagStore,
+        publisher: Publisher,
+        spool: Spool,
+        peers: Peers,
+        reports: Reports,
+        usage: Usage,
+        decider: Decider,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._spool = spool
+        self._peers = peers
+        self._reports = reports
+        self._usage = usage
+        self._decider = decider
+        self._clock = clock
+        self._waiting: dict[str, asyncio.Future[tuple[Document, ...]]] = {}
+        self.stale: Callable[[], Stale | None] = lambda: None
+
+    def staleness(self) -> View | None:
+        """Return since when, and why, what is served may be behind the log; None while it follows it."""
+        stale = self.stale()
+        return stale.view if stale is not None else None
+
+    def flags(self) -> list[View]:
+        """Return every flag, briefly."""
+        return [self._brief(target, self._publisher.state(target)) for target in sorted(self._publisher.targets)]
+
+    def export(self, name: str) -> View:
+        """Return what clients of that set are served, of all sets without a name, as flagd JSON.
+
+        Raises:
+            NotFoundError: there is no such set.
+        """
+        flag_set = self._store.get(f"flagSetId={name}" if name else EVERYTHING)
+        if flag_set is None:
+            raise NotFoundError(f"there is no flag set {name!r}; sets are named environment/service")
+        return {"flags": dict(flag_set.flags)}
+
+    def shared(self) -> bytes:
+        """Return what a peer is told that started without Kafka: flags as they are kept, and kills ahead of the log."""
+        found = []
+        for target in self._publisher.targets:
+            if (good := self._publisher.good(target)) is not None:
+                state = self._publisher.state(target)
+                latest = state.history.get(str(state.version))
+                found.append(kept_of(target, *good, latest.at if latest else ""))
+        return encoded(found, self._publisher.kills_ahead)
+
+    def flag(self, target: str) -> View:
+        """Return one flag with its definition and history.
+
+        Raises:
+            NotFoundError: there is no such flag.
+        """
+        state = self._known(target)
+        document = dump(state)
+        history = sorted(document.get("history", {}).values(), key=lambda revision: -revision["version"])
+        count = self._reports.count(target, state.version)
+        return {
+            **self._brief(target, state),
+            "definition": document.get("definition", {}),
+            "opted_out": document.get("opted_out", {}),
+            "kills": document.get("kills", []),
+            "waiting_for_log": list(self._publisher.waiting(target)),
+            "history": history,
+            "streams": {"connected": count.streams, "served": count.served},
+        }
+
+    def request(self, kind: str, target: str, actor: Identity, key: str | None, fields: View) -> FlagRequest:
+        """Return the request as an event; its id derives from the caller's key, or from the moment."""
+        now = self._clock()
+        event = from_json(
+            {
+                **fields,
+                "type": kind,
+                "id": ids.derive(kind, target, actor.identity, key or now.isoformat()),
+                "source": SOURCE,
+                "target": target,
+                "time": now.isoformat(),
+                "actor": actor.identity,
+                "roles": list(actor.roles),
+            }
+        )
+        assert isinstance(event, FlagRequest)
+        return event
+
+    async def kill(self, kill: KillRequested, authorization: str, peer: bool) -> View:
+        """Put a kill in force here, tell the peers, and say where it holds; the record follows.
+
+        Before the log is restored, a kill is taken for any flag: it holds from the first moment that one is served.
+
+        Raises:
+            NotFoundError: there is no such flag.
+        """
+        if self._decider.ready():
+            self._known(kill.target)
+        recorded, on_disk = None, True
+        if kill.id not in self._publisher.recorded(kill.target):
+            # In force first: no disk may keep a flag on. On disk before anybody is told, and before the log has it.
+            self._publisher.lower(kill)
+            on_disk = await self.spooled(kill)
+            recorded = self._wait_for(kill.id)
+            if self._decider.ready():
+                self.hand_in(kill)
+        told = None if peer else await self._peers.kill(kill, authorization)
+        # A kill asked for again, under the same key, may have been lifted since.
+        in_force = kill.id in {known.id for known in self._publisher.state(kill.target).kills}
+        waits = not self._decider.ready() and not self._publisher.knows(kill.target)
+        answer: View = {"kill": kill.id, "target": kill.target, "in_force": in_force or waits, "on_disk": on_disk}
+        if told is not None:
+            answer |= {
+                "instances": {"killed": 1 + told.reached, "of": 1 + told.peers, "unreached": list(told.unreached)},
+                "recorded": recorded is None or await _within(recorded, _RECORD_SECONDS) is not None,
+            }
+        count = await self._reached(kill.target)
+        return answer | {"streams": {"connected": count.streams, "served": count.served}}
+
+    async def ask(self, request: FlagRequest) -> tuple[int, View]:
+        """Hand a request to the decider; return 200 with the facts, 409 refused, 202 where the answer takes long.
+
+        Raises:
+            UnavailableError: the log is not there to decide in.
+        """
+        if not self._decider.ready():
+            raise UnavailableError("flag control is not connected to its log; only kills are taken. Try again later")
+        future = self._wait_for(request.id)
+        self.hand_in(request)
+        facts = await _within(future, _ANSWER_SECONDS)
+        if facts is None:
+            return 202, {"request": request.id, "see": f"/flags/{request.target}"}
+        refused = [fact for fact in facts if fact["type"] == "edit.refused"]
+        if refused:
+            return 409, {"error": refused[0]["detail"], "reason": refused[0]["reason"], "request": request.id}
+        return 200, {"request": request.id, "events": list(facts)}
+
+    def hand_in(self, request: FlagRequest) -> None:
+        """Give a request to the decider; asking twice is once."""
+        self._decider.observe(request)
+
+    def settle(self, record: Record) -> None:
+        """Take an accepted record: answer who waits for it."""
+        decided = [event["id"] for consumed in record.inputs for event in consumed.events]
+        for request in decided:
+            future = self._waiting.pop(request, None)
+            if future is not None and not future.done():
+                future.set_result(tuple(record.events))
+
+    def saved(self, flags: tuple[Kept, ...]) -> None:
+        """Forget the kills that the accepted state of these flags holds, which is on the disk.
+
+        Not before: an instance that starts without Kafka would serve the flag as it was, and know of no kill.
+        """
+        for flag in flags:
+            self._spool.remove(flag.document.get("requests", ()))
+
+    async def spooled(self, kill: KillRequested) -> bool:
+        """Put a kill on disk; return False where the disk refuses it or takes too long: it is in force all the same."""
+        writing = asyncio.ensure_future(asyncio.to_thread(self._spool.add, kill))
+        try:
+            await asyncio.wait_for(asyncio.shield(writing), _DISK_SECONDS)
+        except (OSError, TimeoutError) as error:
+            writing.add_done_callback(lambda done: done.exception())
+            log.error("kill %s of %s is in force, and not on disk: %s", kill.id, kill.target, error or "it takes long")
+            return False
+        return True
+
+    async def _reached(self, target: str) -> Count:
+        """Return how many streams were sent the flag as it is now; gives them a moment, not more."""
+        version, count = self._publisher.state(target).version, Count(0, 0)
+        for _ in range(_LOOKS):
+            count = self._reports.count(target, version)
+            if count.served >= count.streams:
+                break
+            await asyncio.sleep(_STREAMS_SECONDS / _LOOKS)
+        return count
+
+    def _wait_for(self, request: str) -> "asyncio.Future[tuple[Document, ...]]":
+        future: asyncio.Future[tuple[Document, ...]] = asyncio.get_running_loop().create_future()
+        self._waiting[request] = future
+        future.add_done_callback(lambda _: self._waiting.pop(request, None))
+        return future
+
+    def _known(self, target: str) -> FlagState:
+        if not self._publisher.knows(target):
+            raise NotFoundError(f"there is no flag {target}; see `penstock flags list`")
+        return self._publisher.state(target)
+
+    def _brief(self, target: str, state: FlagState) -> View:
+        lifecycle = state.definition.lifecycle
+        now = self._clock()
+        stale = stale_at(state, now)
+        expires = expires_at(lifecycle)
+        last = self._usage.last.get(target)
+        return {
+            "target": target,
+            "version": state.version,
+            "revision": state.revision,
+            "exposure": effective_exposure(state),
+            "rollout": state.reach.rollout or None,
+            "live": state.live,
+            "killed": [kill.id for kill in state.kills],
+            "archived": state.archived or None,
+            "lifecycle": dump_lifecycle(lifecycle),
+            "expires": expires.isoformat() if expires else None,
+            "stale": {"rule": stale[1], "since": stale[0].isoformat()} if stale else None,
+            "evaluations": {
+                "ofrep": self._usage.evaluations.get(target, 0),
+                "last": last,
+                "in_process": "unknown: in-process clients do not report their evaluations",
+            },
+        }
+
+
+def dump_lifecycle(lifecycle: Any) -> View:
+    """Return the lifecycle with every field."""
+    return {name: getattr(lifecycle, name) for name in lifecycle.__struct_fields__}
+
+
+async def _within(future: "asyncio.Future[tuple[Document, ...]]", seconds: float) -> tuple[Document, ...] | None:
+    try:
+        return await asyncio.wait_for(future, seconds)
+    except TimeoutError:
+        return None

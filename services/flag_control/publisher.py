@@ -1,0 +1,198 @@
+"""From accepted state to what clients are served: lowered before the log has it, raised only after."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from penstock.chain import Document
+from penstock.chain.document import canonical
+from penstock.errors import InvalidError, PermanentError
+from penstock.events import Event, FlagRequest, KillRequested
+from services.flag_control.decide import decide
+from services.flag_control.evaluation.bucketing import Bucketing
+from services.flag_control.evaluation.source import Source
+from services.flag_control.evaluation.validate import check
+from services.flag_control.flag.change import document_of
+from services.flag_control.flag.exposure import key_of, set_of
+from services.flag_control.flag.state import FlagState, dump, load
+from services.flag_control.serving.store import FlagStore
+
+log = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Keeps the store equal to the accepted state, with what must not wait for the log put on top."""
+
+    def __init__(
+        self,
+        store: FlagStore,
+        accepted: Callable[[str], Document],
+        bucketings: Mapping[str, Bucketing] | None = None,
+    ) -> None:
+        """Publish into `store`; `accepted` gives a target's accepted document, `bucketings` hashing by set."""
+        self._store = store
+        self._bucketings = bucketings or {"": Bucketing.V3}
+        self._accepted = accepted
+        self._held: Mapping[str, Document] | None = None
+        self._ahead: dict[str, list[Event]] = {}
+        self._offsets: dict[str, int] = {}
+        self._served: dict[str, FlagState] = {}
+        self._good: dict[str, tuple[Document, tuple[tuple[Event, int], ...]]] = {}
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every target with a flag."""
+        return tuple(self._served)
+
+    def knows(self, target: str) -> bool:
+        """Whether the target's flag is served."""
+        return target in self._served
+
+    def state(self, target: str) -> FlagState:
+        """Return the flag as it is served; kills and rollbacks that the log does not have yet included."""
+        return self._served.get(target, FlagState())
+
+    def good(self, target: str) -> tuple[Document, tuple[tuple[Event, int], ...]] | None:
+        """Return the accepted document behind what is served, and what was heard in other logs and not decided yet."""
+        return self._good.get(target)
+
+    def hold(self, documents: Mapping[str, Document]) -> None:
+        """Serve from these documents, whatever is accepted meanwhile, until `release`: the log is not whole yet."""
+        self._held = documents
+
+    def hold_newer(self, documents: Mapping[str, Document]) -> None:
+        """Serve from these documents too, in place of those held, where the log is not whole yet."""
+        if self._held is not None:
+            self._held = {**self._held, **documents}
+
+    def hold_served(self) -> None:
+        """Serve on from the documents behind what is served now, until `release`."""
+        self._held = {target: document for target, (document, _) in self._good.items()}
+
+    def release(self, documents: Mapping[str, Document], covered: Callable[[str, int], bool]) -> None:
+        """Serve from the log, which is whole: its `documents`, and nothing that it does not know.
+
+        `covered` says whether the log has decided what stands at an offset of the target's rollout log.
+        """
+        self._held = None
+        for target in list(self._ahead):
+            left = [event for event in self._ahead[target] if not self._decided(event, covered)]
+            # A kill waits for its flag; a rollback of one that the log does not know belongs to another log.
+            self._ahead[target] = [one for one in left if target in documents or isinstance(one, FlagRequest)]
+        unknown = self._served.keys() - documents.keys()
+        for target in unknown:
+            log.warning("%s is not in the flag log and is served no more", target)
+            del self._served[target]
+            self._good.pop(target, None)
+        self.publish(*documents, without=frozenset(unknown))
+
+    def lower(self, event: Event, offset: int = -1) -> None:
+        """Put a kill or a rollback in force at once, on top of whatever the log accepts until it has it too.
+
+        `offset` is where it stands in the log that it was heard in.
+        """
+        self.put_ahead(event, offset)
+        self.publish(event.target)
+
+    def put_ahead(self, event: Event, offset: int = -1) -> None:
+        """Have an event in force from the next time on that its target is published."""
+        waiting = self._ahead.setdefault(event.target, [])
+        if all(known.id != event.id for known in waiting):
+            waiting.append(event)
+        self._offsets[event.id] = offset
+
+    def waiting(self, target: str) -> tuple[str, ...]:
+        """Return the ids of what is in force ahead of the log."""
+        return tuple(event.id for event in self._ahead.get(target, ()))
+
+    @property
+    def holds(self) -> bool:
+        """Whether it serves from documents that it was given: the log is not whole yet."""
+        return self._held is not None
+
+    @property
+    def ahead(self) -> frozenset[str]:
+        """Ids of everything in force ahead of the log."""
+        return frozenset(one.id for events in self._ahead.values() for one in events)
+
+    @property
+    def kills_ahead(self) -> tuple[KillRequested, ...]:
+        """Kills in force that the log does not have yet."""
+        return tuple(one for events in self._ahead.values() for one in events if isinstance(one, KillRequested))
+
+    def recorded(self, target: str) -> tuple[str, ...]:
+        """Return the ids of the requests that the accepted log has, and nothing that is only in force ahead of it."""
+        document = self._accepted(target) if self._held is None else {}
+        return load(document).requests if document else ()
+
+    def settle(self, target: str, decided: frozenset[str]) -> None:
+        """Take a target's newest accepted state; `decided` are ids of the inputs that it covers."""
+        accepted = load(self._accepted(target))
+        left = [
+            event
+            for event in self._ahead.get(target, ())
+            if event.id not in decided and not (isinstance(event, FlagRequest) and event.id in accepted.requests)
+        ]
+        for event in self._ahead.pop(target, ()):
+            if event not in left:
+                self._offsets.pop(event.id, None)
+        if left:
+            self._ahead[target] = left
+        self.publish(target)
+
+    def publish(self, *targets: str, without: frozenset[str] = frozenset()) -> None:
+        """Serve the targets as they stand, and no more those `without`; a flag that does not hold stays as it was."""
+        sets: dict[str, dict[str, Document]] = {set_of(target): {} for target in without}
+        for target in targets:
+            document = self._document(target)
+            state = self._state_of(target, document)
+            flag = document_of(target, state)
+            if flag is None or not (self._serves(target, flag) or _holds(target, flag, state.definition.lenient)):
+                continue
+            self._served[target] = state
+            heard = [event for event in self._ahead.get(target, ()) if not isinstance(event, FlagRequest)]
+            self._good[target] = (document, tuple((event, self._offsets[event.id]) for event in heard))
+            sets.setdefault(set_of(target), {})[key_of(target)] = flag
+        for name, flags in sets.items():
+            self._publish_set(name, flags, {key_of(target) for target in without if set_of(target) == name})
+
+    def _publish_set(self, name: str, changed: Mapping[str, Document], gone: set[str]) -> None:
+        present = self._store.sources.get(name)
+        before = present.flags if present else {}
+        flags = {**{key: flag for key, flag in before.items() if key not in gone}, **changed}
+        if not flags:
+            self._store.withdraw(name)
+            return
+        metadata: dict[str, object] = {"flagSetId": name}
+        if self._held is not None:
+            metadata["stale"] = True
+        self._store.publish(Source(name, flags, metadata, self._bucketings.get(name, self._bucketings[""])))
+
+    def _serves(self, target: str, flag: Document) -> bool:
+        # Compared as JSON: to Python, 1 == 1.0 == True.
+        present = self._store.sources.get(set_of(target))
+        return present is not None and canonical(present.flags.get(key_of(target), {})) == canonical(flag)
+
+    def _decided(self, event: Event, covered: Callable[[str, int], bool]) -> bool:
+        if isinstance(event, FlagRequest):
+            return event.id in self.recorded(event.target)
+        return covered(event.target, self._offsets[event.id])
+
+    def _document(self, target: str) -> Document:
+        return self._accepted(target) if self._held is None else self._held.get(target, {})
+
+    def _state_of(self, target: str, document: Document) -> FlagState:
+        for event in self._ahead.get(target, ()):
+            try:
+                document = decide(target, document, event).document
+            except PermanentError as error:
+                log.error("%s: %s is not in force ahead of the log: %s", target, event.type, error)
+        return load(document) if document else load(dump(FlagState()))
+
+
+def _holds(target: str, flag: Document, lenient: bool) -> bool:
+    try:
+        check(target, {"flags": {key_of(target): flag}}, lenient=lenient)
+    except InvalidError as error:
+        log.error("%s keeps its last good flag: %s", target, error)
+        return False
+    return True

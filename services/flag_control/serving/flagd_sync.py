@@ -1,0 +1,193 @@
+"""flagd sync over gRPC: the whole set at once on connecting and on every change, the same bytes for every stream."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from google.protobuf import struct_pb2
+from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2
+
+from penstock.errors import UnavailableError
+from services.flag_control.serving.client_libraries import disagreement, family_of
+from services.flag_control.serving.store import FlagSet, FlagStore, normal
+
+SERVICE = "flagd.sync.v1.FlagSyncService"
+_OPTIONS = (
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_receive_message_length", 64 * 1024),
+    ("grpc.so_reuseport", 0),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+)
+_GRACE_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Stream:
+    """One connected client.
+
+    Attributes:
+        selector: what it reads; family: language of its library.
+        sent: the set that it was last sent; at: when, by the monotonic clock.
+    """
+
+    selector: str
+    family: str = "unknown"
+    sent: FlagSet | None = None
+    at: float = 0.0
+
+
+@dataclass
+class Streams:
+    """Every connected client, and who wants to know when one was sent something, or left."""
+
+    connected: set[Stream] = field(default_factory=set)
+    on_change: Callable[[], None] = lambda: None
+
+
+class SyncServer:
+    """The server.
+
+    Attributes:
+        port: known after the start; streams: its clients.
+    """
+
+    def __init__(
+        self,
+        store: FlagStore,
+        host: str,
+        port: int,
+        *,
+        context: Mapping[str, Any] | None = None,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        """Serve `store`; `context` is sent as `sync_context` for clients to merge into their evaluations."""
+        self.port = port
+        self.streams = Streams()
+        self._store = store
+        self._host = host
+        self._context = struct_pb2.Struct()
+        self._context.update(dict(context or {}))
+        self._credentials = credentials
+        self._server: grpc.aio.Server | None = None
+        self._warned: set[tuple[str, str]] = set()
+        self._messages: tuple[FlagSet, bytes] | None = None
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            UnavailableError: the address is taken or not ours.
+        """
+        self._server = grpc.aio.server(options=_OPTIONS)
+        handlers = {
+            "SyncFlags": grpc.unary_stream_rpc_method_handler(self._sync, sync_pb2.SyncFlagsRequest.FromString),
+            "FetchAllFlags": grpc.unary_unary_rpc_method_handler(
+                self._fetch,
+                sync_pb2.FetchAllFlagsRequest.FromString,
+                sync_pb2.FetchAllFlagsResponse.SerializeToString,
+            ),
+            "GetMetadata": grpc.unary_unary_rpc_method_handler(
+                self._metadata,
+                sync_pb2.GetMetadataRequest.FromString,
+                sync_pb2.GetMetadataResponse.SerializeToString,
+            ),
+        }
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        address = f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
+        try:
+            if self._credentials is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, self._credentials)
+        except RuntimeError:
+            raise UnavailableError(
+                f"cannot listen on {address} for flagd sync; stop what uses it or choose another port"
+            ) from None
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """End every stream so that its client reconnects elsewhere, then stop."""
+        self._store.close()
+        if self._server is not None:
+            await self._server.stop(_GRACE_SECONDS)
+
+    async def _sync(
+        self, request: sync_pb2.SyncFlagsRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[bytes]:
+        metadata = _metadata_of(context)
+        stream = Stream(_selector(request.selector, metadata), family_of(metadata.get("user-agent", "")))
+        # A client that is told there is nothing would drop its flags; one that is refused keeps them and comes again.
+        if self._store.get(stream.selector) is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, _no_set(stream.selector))
+        self.streams.connected.add(stream)
+        try:
+            with self._store.subscribed(stream.selector) as mailbox:
+                while (flag_set := await mailbox.take()) is not None:
+                    if stream.sent is None or stream.sent.revision != flag_set.revision:
+                        yield self._message(flag_set)
+                        self._sent(stream, flag_set)
+        finally:
+            self.streams.connected.discard(stream)
+            self.streams.on_change()
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "this server stops; reconnect")
+
+    def _sent(self, stream: Stream, flag_set: FlagSet) -> None:
+        stream.sent, stream.at = flag_set, time.monotonic()
+        if stream.family not in flag_set.families:
+            self._warn(stream, flag_set)
+        self.streams.on_change()
+
+    def _warn(self, stream: Stream, flag_set: FlagSet) -> None:
+        # Once a family and a set: to look at every stream of a push would cost as much as to send to it.
+        flag_set.families.add(stream.family)
+        said = disagreement(flag_set, stream.family) if (stream.selector, stream.family) not in self._warned else None
+        if said is not None:
+            self._warned.add((stream.selector, stream.family))
+            log.warning("%s: %s", stream.selector or "all flags", said)
+
+    def _message(self, flag_set: FlagSet) -> bytes:
+        """Return the message of this set; the last one made is kept, so a change is serialised once."""
+        if self._messages is None or self._messages[0] is not flag_set:
+            response = sync_pb2.SyncFlagsResponse(flag_configuration=flag_set.body.decode())
+            if self._context.fields:
+                response.sync_context.CopyFrom(self._context)
+            self._messages = (flag_set, response.SerializeToString())
+        return self._messages[1]
+
+    async def _fetch(
+        self, request: sync_pb2.FetchAllFlagsRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> sync_pb2.FetchAllFlagsResponse:
+        selector = _selector(request.selector, _metadata_of(context))
+        flag_set = self._store.get(selector)
+        if flag_set is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, _no_set(selector))
+            raise AssertionError("abort raises")
+        return sync_pb2.FetchAllFlagsResponse(flag_configuration=flag_set.body.decode())
+
+    async def _metadata(
+        self, _: sync_pb2.GetMetadataRequest, __: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> sync_pb2.GetMetadataResponse:
+        response = sync_pb2.GetMetadataResponse()
+        response.metadata.CopyFrom(self._context)
+        return response
+
+
+def _no_set(selector: str) -> str:
+    # Details travel as a header, which clients limit.
+    return f"no flag set {selector[:200]!r}, or it has not loaded yet"
+
+
+def _selector(requested: str, metadata: Mapping[str, str]) -> str:
+    return normal(metadata.get("flagd-selector", requested))
+
+
+def _metadata_of(context: "grpc.aio.ServicerContext[Any, Any]") -> dict[str, str]:
+    return {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}

@@ -1,0 +1,1 @@
+"""Serves flagd files with the production code, without Kafka or Redis."""

@@ -1,0 +1,20 @@
+"""Arrays as JSON: base64 of little-endian float64, so that a restart continues from the very same bits."""
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from services.gate_evaluation.judge.evidence.mixtures import Floats
+
+
+def pack(array: Floats) -> dict[str, Any]:
+    """Return shape and bytes of an array."""
+    flat = np.ascontiguousarray(array, dtype="<f8")
+    return {"shape": list(flat.shape), "f8": base64.b64encode(flat.tobytes()).decode()}
+
+
+def unpack(doc: dict[str, Any]) -> Floats:
+    """Return the array that `pack` wrote."""
+    flat = np.frombuffer(base64.b64decode(doc["f8"]), dtype="<f8")
+    return flat.reshape(doc["shape"]).astype(np.float64)

@@ -1,0 +1,1 @@
+"""The kinds of gates: what each reads in a window and which e-processes it runs."""

@@ -1,0 +1,119 @@
+"""Lays the rows of all gates into one bank, ordered by form, and remembers which rows make which gate."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.gate_evaluation.judge.evidence.e_processes import Bank, Row
+from services.gate_evaluation.judge.evidence.gate_rows import Context, Part, Role
+from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.gates.history import History
+from services.gate_evaluation.judge.spec import JudgeSpec
+
+_REQUESTS_UNKNOWN = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class GateLayout:
+    """Rows of one gate in the bank.
+
+    Attributes:
+        fail: (row, weight) of F.
+        passing: groups of (row, weight); P is the least group.
+        low, high: rows of the displayed interval; low by rising null, high by falling null.
+        low_nulls, high_nulls: their ln T0 (quantile gates know theirs only in the window).
+    """
+
+    fail: tuple[tuple[int, float], ...]
+    passing: tuple[tuple[tuple[int, float], ...], ...]
+    low: slice
+    high: slice
+    low_nulls: Floats
+    high_nulls: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The bank and its gates, in the plan's order."""
+
+    bank: Bank
+    gates: tuple[GateLayout, ...]
+    rows_of: tuple[NDArray[np.intp], ...]
+    pass_rows: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """What the grids were placed by, before the first window; kept, so that a restart lays the same bank."""
+
+    requests: float
+    anchors: list[list[float]]
+
+
+def place(spec: JudgeSpec, history: History) -> Placing:
+    """Return where the history puts the grids of a new rollout."""
+    requests = spec.window_requests or (history.requests if history.windows else _REQUESTS_UNKNOWN)
+    return Placing(requests, [comparison.anchor() for comparison in history.comparisons])
+
+
+def lay(spec: JudgeSpec, history: History, weights: dict[str, float], placing: Placing, *, interval: bool) -> Layout:
+    """Return the bank for a rollout."""
+    shrunk = [split * (1.0 - split) for split in spec.splits]
+    flat: list[tuple[int, Part]] = []
+    for index, comparison in enumerate(history.comparisons):
+        context = Context(
+            share=spec.alpha * weights[comparison.gate.name],
+            alpha=spec.alpha,
+            horizon=spec.onset_horizon,
+            requests=placing.requests,
+            least=min(shrunk),
+            most=max(shrunk),
+            interval=interval,
+        )
+        flat += [(index, part) for part in comparison.parts(context, placing.anchors[index])]
+    flat.sort(key=lambda pair: pair[1].row.form)
+    rows: list[Row] = [part.row for _, part in flat]
+    bank = Bank(rows, history.dispersion.prior.size)
+    by_gate: list[list[tuple[int, Part]]] = [[] for _ in history.comparisons]
+    for row, (index, part) in enumerate(flat):
+        by_gate[index].append((row, part))
+    for comparison, found in zip(history.comparisons, by_gate, strict=True):
+        comparison.bind(bank, found)
+    passing = [row for row, (_, part) in enumerate(flat) if part.role in (Role.P,)]
+    return Layout(
+        bank,
+        tuple(_gate(found) for found in by_gate),
+        tuple(np.array([row for row, _ in found], dtype=np.intp) for found in by_gate),
+        np.array(passing, dtype=np.intp),
+    )
+
+
+def _gate(rows: list[tuple[int, Part]]) -> GateLayout:
+    fail = tuple((row, part.weight) for row, part in rows if part.role is Role.F)
+    groups: dict[int, list[tuple[int, float]]] = {}
+    for row, part in rows:
+        if part.role is Role.P:
+            groups.setdefault(part.group, []).append((row, part.weight))
+    low = [(row, part.row.log_t0) for row, part in rows if part.role is Role.LOW]
+    high = [(row, part.row.log_t0) for row, part in rows if part.role is Role.HIGH][::-1]
+    assert not fail or math.isclose(sum(weight for _, weight in fail), 1.0)
+    return GateLayout(
+        fail,
+        tuple(tuple(group) for group in groups.values()),
+        _spaced([row for row, _ in low]),
+        _spaced([row for row, _ in high]),
+        np.array([null for _, null in low]),
+        np.array([null for _, null in high]),
+    )
+
+
+def _spaced(rows: list[int]) -> slice:
+    """Return evenly spaced rows as a slice; LOW and HIGH rows alternate."""
+    if not rows:
+        return slice(0, 0)
+    step = rows[1] - rows[0]
+    stop = rows[-1] + step
+    assert rows == list(range(rows[0], stop, step))
+    return slice(rows[0], stop if stop >= 0 else None, step)

@@ -1,0 +1,1 @@
+"""How much two halves of one fleet differ beyond chance: dispersion, bursts and the traffic split."""

@@ -1,0 +1,1 @@
+"""The partitions that this copy owns: their logs, snapshots, restore and the consumer group."""

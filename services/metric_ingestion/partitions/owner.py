@@ -1,0 +1,236 @@
+"""The owner of one partition, without I/O: frames in, chained records out; after a restart the same windows again."""
+
+import zlib
+from base64 import b64decode, b64encode
+from collections import deque
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from penstock.chain import (
+    Accepted,
+    Cursor,
+    Document,
+    Fold,
+    Input,
+    Position,
+    Record,
+    diff,
+    digest_of,
+    encode,
+    merge,
+)
+from penstock.chain.participant import OBSERVATION, TICK
+from penstock.chain.record import digest
+from penstock.errors import AppendError
+from penstock.events import Closing, WindowClosed, to_json
+from services.metric_ingestion.selection.watch import Watched
+from services.metric_ingestion.windows.closing import Step, adopted, overdue, settled, steps
+from services.metric_ingestion.windows.frames import decode
+from services.metric_ingestion.windows.target import TargetState
+
+FRAMES = "metric-frames"
+
+
+@dataclass(frozen=True)
+class Append:
+    """A record to append, and the trace that it belongs to (or empty)."""
+
+    target: str
+    value: bytes
+    digest: str
+    trace: str
+
+
+class Owner:
+    """A partition's windows in memory, and its place in frames and log.
+
+    Attributes:
+        fold: the accepted log; position: offset of the next frame; states: by target.
+    """
+
+    def __init__(self, fold: Fold, code: str, position: int = 0) -> None:
+        self.fold = fold
+        self.position = position
+        self.states: dict[str, TargetState] = {}
+        self._code = code
+        self._head = fold.head
+        self._flight: deque[Append] = deque()
+        self._recorded: deque[Accepted] = deque()
+        self._skip: dict[str, int] = {}
+        self._touched: set[str] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Records proposed and not yet acknowledged."""
+        return len(self._flight)
+
+    @property
+    def replaying(self) -> bool:
+        """Whether recorded windows wait for the frames that they were made of; nothing is decided meanwhile."""
+        return bool(self._recorded)
+
+    def restore(self) -> None:
+        """Unpack the states that the documents of a snapshot's fold hold."""
+        for target, kept in list(self.fold.documents.items()):
+            state = _unpack(kept["state"])
+            self.states[target] = state
+            self._skip[target] = kept["at"]
+            if state.document:
+                self.fold.documents[target] = state.document
+            else:
+                self.fold.documents.pop(target, None)
+        self.position = min(self._skip.values(), default=_position_of(self.fold.cursor))
+
+    def recorded(self, offset: int, value: bytes) -> Accepted | None:
+        """Take one record of the log while restoring; return it if it counts."""
+        accepted = self.fold.offer(offset, value)
+        if accepted is not None:
+            self._recorded.append(accepted)
+            self._head = self.fold.head
+        return accepted
+
+    def begin(self, earliest: int) -> None:
+        """Begin at the first frame that there still is; recorded windows before it are taken as they stand."""
+        self.position = max(self.position, earliest)
+        self._apply_recorded()
+
+    def take(self, offset: int, value: bytes, target: str) -> None:
+        """Take the next frame.
+
+        Raises:
+            InvalidError: it cannot be read; it is passed over.
+        """
+        self.position = offset + 1
+        try:
+            if offset >= self._skip.get(target, 0):
+                frame = decode(value)
+                self.states.setdefault(target, TargetState()).take(frame)
+                self._touched.add(target)
+        finally:
+            self._apply_recorded()
+
+    def adopt(self, watched: Watched, now: int) -> list[Append]:
+        """Put a plan in force where it is not yet."""
+        state = self.states.setdefault(watched.target, TargetState())
+        if self.replaying or state.document.get("plan") == watched.plan_hash:
+            return []
+        before = state.document
+        document = adopted(state, watched.plan, watched.plan_hash, now)
+        settled(state, document, ())
+        cause = Input(OBSERVATION, -1, (to_json(watched.cause),))
+        return [self._record(watched.target, before, Step(document), cause)]
+
+    def overdue(self, lateness: int, now: int) -> bool:
+        """Return whether the wall clock has made any window due; False while records are in flight or replayed."""
+        if self._flight or self._recorded:
+            return False
+        return any(overdue(state, lateness, now) for state in self.states.values())
+
+    def decide(self, lateness: int, now: int | None, most: int = 256) -> list[Append]:
+        """Close what the frames since the last call have made due, and, where `now` is given, what the clock has.
+
+        Args:
+            lateness: nanoseconds that a window stays open for late points.
+            now: Unix nanoseconds; None where frames wait unread, for they may hold points of windows that seem over.
+        """
+        appends: list[Append] = []
+        if self.replaying:
+            return appends
+        for target in sorted(self._touched if now is None else self.states):
+            state = self.states[target]
+            before = state.document
+            if (
+                not before
+                or target in self.fold.parked
+                or not (target in self._touched or overdue(state, lateness, now))
+            ):
+                continue
+            for step in steps(state, target, lateness, now):
+                appends.append(self._record(target, before, step, self._cause(step)))
+                before = step.document
+                if len(self._flight) >= most:
+                    return appends
+            self._touched.discard(target)
+        return appends
+
+    def acknowledge(self, append: Append, offset: int) -> Accepted:
+        """Fold a record of ours that stands at `offset` now; they are acknowledged in their order.
+
+        Raises:
+            AppendError: another copy has written between: it owns the partition, or did. Restore before going on.
+        """
+        if offset != self.fold.next_offset or not self._flight or self._flight[0] is not append:
+            raise AppendError(f"another copy wrote to the log before offset {offset}")
+        self._flight.popleft()
+        accepted = self.fold.offer(offset, append.value)
+        if accepted is None:
+            raise AppendError(f"the record at offset {offset} does not chain to the head")
+        return accepted
+
+    def snapshot(self) -> Fold | None:
+        """Return the fold with all that is in memory in its documents, None while that is ahead of or behind the log.
+
+        Each target has its own frame position: should two copies ever mix one generation, each target is still whole.
+        """
+        if self._flight or self._recorded or self.fold.parked:
+            return None
+        kept = {target: {"at": self.position, "state": _pack(state)} for target, state in self.states.items()}
+        return replace(self.fold, documents=kept, cursor=dict(self.fold.cursor), parked={})
+
+    def _record(self, target: str, before: Document, step: Step, cause: Input) -> Append:
+        value = encode(
+            Record(
+                prev=self._head,
+                cursor=self._cursor(),
+                target=target,
+                inputs=(cause,),
+                events=tuple(to_json(event) for event in step.events),
+                patch=diff(before, step.document),
+                state=digest_of(step.document),
+                time=to_json(step.events[-1])["time"] if step.events else "",
+                plan=step.document["plan"],
+                code=self._code,
+            )
+        )
+        append = Append(target, value, digest(value), step.trace)
+        self._head = append.digest
+        self._flight.append(append)
+        return append
+
+    def _cursor(self) -> Cursor:
+        return {FRAMES: Position(self.position)}
+
+    def _cause(self, step: Step) -> Input:
+        clock = any(isinstance(event, WindowClosed) and event.closed_by is Closing.CLOCK for event in step.events)
+        return Input(TICK, -1, ()) if clock else Input(FRAMES, self.position - 1, ())
+
+    def _apply_recorded(self) -> None:
+        while self._recorded and _reached(self._recorded[0]) <= self.position:
+            accepted = self._recorded.popleft()
+            record = accepted.record
+            if record is not None and record.target:
+                state = self.states.setdefault(record.target, TargetState())
+                types = tuple(event["type"] for event in record.events)
+                settled(state, merge(state.document, record.patch), types)
+
+
+_state = msgspec.msgpack.Decoder(TargetState)
+
+
+def _pack(state: TargetState) -> str:
+    # Thousands of cumulative histograms must fit one message; as JSON they would not.
+    return b64encode(zlib.compress(msgspec.msgpack.encode(state), 1)).decode()
+
+
+def _unpack(text: str) -> TargetState:
+    return _state.decode(zlib.decompress(b64decode(text)))
+
+
+def _reached(accepted: Accepted) -> int:
+    return 0 if accepted.record is None else _position_of(accepted.record.cursor)
+
+
+def _position_of(cursor: Cursor) -> int:
+    position = cursor.get(FRAMES)
+    return 0 if position is None else position.next

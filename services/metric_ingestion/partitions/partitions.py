@@ -1,0 +1,257 @@
+"""The partitions that this copy owns: restored, appended to, snapshotted, and given up when in doubt."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from penstock.chain import Accepted
+from penstock.errors import AppendError, InvalidError, PermanentError, UnavailableError
+from penstock.settings import Settings
+from penstock.topics import log_of
+from services.metric_ingestion.partitions.owner import FRAMES, Append, Owner
+from services.metric_ingestion.partitions.poller import GroupPoller
+from services.metric_ingestion.partitions.restore import NAME, restored
+from services.metric_ingestion.partitions.snapshot_policy import Keeper
+from services.metric_ingestion.selection.watch import Watched
+from services.runtime.kafka.appender import Appender
+from services.runtime.kafka.connection import connection, named
+from services.runtime.kafka.dead_letters import dead_letter, foreign
+from services.runtime.kafka.positions import first_and_end_offsets
+from services.runtime.kafka.republisher import Republisher
+
+_AFTER_ERROR_S = 0.3
+_SLOW_S = 1.0
+_AT_ONCE = 20
+
+log = logging.getLogger(__name__)
+
+Headers = Mapping[str, bytes]
+
+
+class Partitions:
+    """Owners by partition, and their way to Kafka and back.
+
+    Args:
+        headers: trace headers of a record to append.
+        accepted: told of every record of ours that counts.
+        struggles: whether samples wait at the doors that Kafka does not take: the clock closes no window meanwhile.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: str,
+        appender: Appender,
+        republisher: Republisher,
+        headers: Callable[[Append], Headers],
+        accepted: Callable[[Accepted], None],
+        struggles: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._appender = appender
+        self._republisher = republisher
+        self._headers = headers
+        self._accepted = accepted
+        self._struggles = struggles
+        self._log = log_of(NAME)
+        self._lateness = round(settings.lateness * 1e9)
+        self._owners: dict[int, Owner] = {}
+        self._restoring: set[int] = set()
+        self._keeper = Keeper(settings, appender, republisher)
+        self._queue: asyncio.Queue[tuple[int, Owner, Append]] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._sender: asyncio.Task[None] | None = None
+        self._patient_until = 0.0
+        self._confirming = False
+        self.assigned_once = False
+        self.failure: BaseException | None = None
+        self.poller: GroupPoller | None = None
+
+    def start(self, poller: GroupPoller) -> None:
+        """Begin to append; `poller` brings the frames."""
+        self.poller = poller
+        self._sender = asyncio.create_task(self._send())
+
+    async def stop(self) -> None:
+        """Let what is in flight settle, keep a snapshot of everything, end."""
+        for _ in range(100):
+            if self._queue.empty() and not any(owner.in_flight for owner in self._owners.values()):
+                break
+            await asyncio.sleep(0.02)
+        # A copy of them: what is being restored may come to it meanwhile.
+        for partition, owner in list(self._owners.items()):
+            await self._keeper.keep(partition, owner)
+        for task in (*self._tasks, *((self._sender,) if self._sender else ())):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *((self._sender,) if self._sender else ()), return_exceptions=True)
+
+    def ready(self) -> bool:
+        """Whether every partition that is ours has been restored."""
+        replaying = any(owner.replaying for owner in self._owners.values())
+        return self.assigned_once and not self._restoring and not replaying
+
+    def alive(self) -> bool:
+        """Whether what appends is running, and nothing could not be restored."""
+        return self.failure is None and (self._sender is None or not self._sender.done())
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Take partitions over."""
+        new = set(partitions)
+        self._drop(new)
+        self.assigned_once = True
+        if new:
+            self._restoring |= new
+            self._spawn(self._restore(new))
+
+    def revoke(self, partitions: Iterable[int]) -> None:
+        """Give partitions up; what was in flight is the next owner's to read."""
+        self._drop(set(partitions))
+        self._restoring -= set(partitions)
+
+    async def take(self, records: Sequence[ConsumerRecord]) -> None:
+        """Take a poll of frames, then close what they have made due."""
+        touched: dict[int, Owner] = {}
+        for number, record in enumerate(records, 1):
+            if number % _AT_ONCE == 0:
+                # A long backlog must not hold up the doors, which share this loop.
+                await asyncio.sleep(0)
+            owner = self._owners.get(record.partition)
+            if owner is None or record.offset < owner.position:
+                continue
+            if record.offset > owner.position:
+                await self._seek_back(record.partition, owner)
+                continue
+            touched[record.partition] = owner
+            try:
+                owner.take(record.offset, record.value or b"", (record.key or b"").decode(errors="replace"))
+            except InvalidError as error:
+                self._spawn(dead_letter(self._appender, NAME, record, str(error)))
+        for partition, owner in touched.items():
+            self._propose(partition, owner, owner.decide(self._lateness, None))
+
+    def tick(self, now: int, watched: Callable[[int], Iterable[Watched]]) -> None:
+        """Put new plans in force, close what the clock has made due, keep snapshots."""
+        due: dict[int, Owner] = {}
+        for partition, owner in list(self._owners.items()):
+            for plan in watched(partition):
+                self._propose(partition, owner, owner.adopt(plan, now))
+            if owner.overdue(self._lateness, now):
+                due[partition] = owner
+            if self._keeper.is_due(partition, owner):
+                self._spawn(self._keeper.keep(partition, owner))
+        if self._struggles():
+            self._patient_until = asyncio.get_running_loop().time() + self._settings.lateness
+        if due and not self._confirming and asyncio.get_running_loop().time() >= self._patient_until:
+            self._confirming = True
+            self._spawn(self._close_by_clock(due, now))
+
+    async def _close_by_clock(self, due: Mapping[int, Owner], now: int) -> None:
+        # Only when Kafka, asked after the windows' end, holds no frame that is unread here: while it is away, the
+        # points of these windows wait at the doors, and once it is back they get the time that they would have had.
+        asked = asyncio.get_running_loop().time()
+        try:
+            ends = await self.poller.ends(due) if self.poller is not None else {}
+        except KafkaError as error:
+            log.warning("no window is closed by the clock: %s", type(error).__name__)
+            ends = {}
+        finally:
+            self._confirming = False
+        answered = asyncio.get_running_loop().time()
+        if not ends or answered - asked > _SLOW_S:
+            self._patient_until = answered + self._settings.lateness
+            return
+        for partition, owner in due.items():
+            if self._owners.get(partition) is owner and owner.position >= ends[partition] and not owner.in_flight:
+                self._propose(partition, owner, owner.decide(self._lateness, now))
+
+    def _propose(self, partition: int, owner: Owner, appends: Iterable[Append]) -> None:
+        for append in appends:
+            self._queue.put_nowait((partition, owner, append))
+
+    async def _send(self) -> None:
+        while True:
+            partition, owner, append = await self._queue.get()
+            if self._owners.get(partition) is not owner:
+                continue
+            headers = self._headers(append)
+            try:
+                future = await self._appender.append(
+                    self._log.name, partition, append.target.encode(), append.value, tuple(headers.items())
+                )
+            except AppendError as error:
+                self._lose(partition, owner, error)
+                continue
+            future.add_done_callback(partial(self._settle, partition, owner, append, headers))
+
+    def _settle(
+        self, partition: int, owner: Owner, append: Append, headers: Headers, future: "asyncio.Future[Any]"
+    ) -> None:
+        if self._owners.get(partition) is not owner:
+            return
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled() or error is not None:
+            self._lose(partition, owner, error)
+            return
+        try:
+            accepted = owner.acknowledge(append, future.result().offset)
+        except AppendError as rejected:
+            self._lose(partition, owner, rejected)
+            return
+        self._republisher.offer(partition, accepted, headers)
+        self._accepted(accepted)
+
+    def _lose(self, partition: int, owner: Owner, error: BaseException | None) -> None:
+        if self._owners.get(partition) is owner:
+            log.warning("%s-%d is restored: %s", self._log.name, partition, error or "an append was cancelled")
+            self._restoring.add(partition)
+            self._drop({partition})
+            self._spawn(self._restore({partition}))
+
+    def _drop(self, partitions: set[int]) -> None:
+        for partition in partitions:
+            self._owners.pop(partition, None)
+
+    async def _restore(self, partitions: set[int]) -> None:
+        while partitions:
+            try:
+                owners, numbers = await restored(
+                    self._settings, self._cluster, partitions, self._republisher.offer, self._bury_foreign
+                )
+            except PermanentError as error:
+                log.exception("%s cannot be restored", self._log.name)
+                self.failure = error
+                return
+            except (KafkaError, UnavailableError, OSError) as error:
+                log.warning("restoring waits: %s", type(error).__name__)
+                await asyncio.sleep(_AFTER_ERROR_S)
+                continue
+            for partition, owner in owners.items():
+                if self.poller is not None and self.poller.resume(partition, owner.position):
+                    self._owners[partition] = owner
+                    self._keeper.began(partition, owner, numbers[partition])
+            self._restoring -= partitions
+            return
+
+    async def _bury_foreign(self, record: ConsumerRecord) -> None:
+        await dead_letter(self._appender, NAME, record, foreign(record))
+
+    async def _seek_back(self, partition: int, owner: Owner) -> None:
+        # Either the consumer's own reset overtook our seek, or retention has overtaken us.
+        place = TopicPartition(named(self._settings, FRAMES), partition)
+        firsts, _ = await first_and_end_offsets(connection(self._settings), [place])
+        if firsts[place] > owner.position:
+            log.error("%s: frames %d to %d are gone unread", place, owner.position, firsts[place])
+            owner.begin(firsts[place])
+        if self.poller is not None:
+            self.poller.resume(partition, owner.position)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

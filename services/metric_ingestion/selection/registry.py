@@ -1,0 +1,79 @@
+"""Follows the plans and rollouts of the cluster and keeps the compiled selector of the moment."""
+
+import asyncio
+import logging
+
+from penstock.partitioner import partition_of
+from penstock.settings import Settings
+from services.metric_ingestion.selection.match import Matcher
+from services.metric_ingestion.selection.select import Selector
+from services.metric_ingestion.selection.watch import Watch, Watched
+from services.runtime.kafka.connection import KafkaAwayError
+from services.runtime.kafka.reader import Heard, PublicReader
+
+_POLL_S = 0.02
+_PATIENCE_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Registry:
+    """What is watched, as far as it has been read.
+
+    Attributes:
+        selector: None until everything that stood in the topics at the start has been read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear)
+        self._watch = Watch()
+        self._read = False
+        self._by_partition: dict[int, tuple[Watched, ...]] = {}
+        self.selector: Selector | None = None
+
+    async def start(self) -> None:
+        """Read to the end that the topics have now, then follow.
+
+        Raises:
+            KafkaAwayError: that end is not reached.
+        """
+        await self._reader.start()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_S
+        while not self._reader.caught_up():
+            if loop.time() > deadline:
+                raise KafkaAwayError("the plans could not be read to their end within a minute")
+            await asyncio.sleep(_POLL_S)
+        for name, problem in self._watch.unloadable.items():
+            log.warning("not watched: %s: %s", name, problem)
+        self._read = True
+        self._compile()
+
+    async def stop(self) -> None:
+        """Stop following."""
+        await self._reader.stop()
+
+    def alive(self) -> bool:
+        """Whether the reader moves."""
+        return self._reader.alive()
+
+    def watched(self, partition: int) -> tuple[Watched, ...]:
+        """Return the watched targets of a partition; empty until all was read."""
+        return self._by_partition.get(partition, ())
+
+    def selected(self) -> Selector:
+        """Return the selector; for those who begin after `start`."""
+        assert self.selector is not None
+        return self.selector
+
+    def _hear(self, heard: Heard) -> None:
+        if self._watch.hear(heard.event) and self._read:
+            self._compile()
+
+    def _compile(self) -> None:
+        everything = self._watch.all()
+        self._by_partition = {
+            partition: tuple(watched for watched in everything if partition_of(watched.target) == partition)
+            for partition in {partition_of(watched.target) for watched in everything}
+        }
+        self.selector = Selector(Matcher(watched) for watched in everything)

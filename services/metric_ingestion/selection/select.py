@@ -1,0 +1,207 @@
+"""From one OTLP request to one frame a watched target: only the points that a plan's gates ask for, in columns."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
+
+from services.metric_ingestion.doors.otlp_messages import attributes
+from services.metric_ingestion.selection.match import ENVIRONMENT, Attributes, Matcher, half
+from services.metric_ingestion.selection.points import points_of
+from services.metric_ingestion.windows.frames import VERSION, Explicits, Exponentials, Frame, Numbers, Series
+from services.metric_ingestion.windows.values import Explicit, Exponential, Number
+
+AHEAD_NS = 600 * 10**9
+"""A point further in the future than this is refused: its source's clock is wrong, and its window would never come."""
+
+_MOST_CACHED = 50_000
+_MOST_PROBLEMS = 5
+_MOST_POINTS = 5000
+_MOST_CELLS = 400_000
+"""Numbers of a frame: at nine bytes each at most, they and their names stay below Kafka's limit for a message."""
+
+
+@dataclass
+class Selection:
+    """What a request holds for the watched targets.
+
+    Attributes:
+        frames: each with its target; rejected: malformed points left out; problems: the first few reasons, and
+            warnings.
+    """
+
+    frames: list[tuple[str, Frame]] = field(default_factory=list)
+    rejected: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def reject(self, where: str, what: str) -> None:
+        """Count one point left out."""
+        self.rejected += 1
+        self.warn(where, what)
+
+    def warn(self, where: str, what: str) -> None:
+        """Keep one of the first few sentences for the response."""
+        text = f"{where}: {what}"
+        if len(self.problems) < _MOST_PROBLEMS and text not in self.problems:
+            self.problems.append(text)
+
+
+@dataclass
+class _Builder:
+    """A frame under construction."""
+
+    matcher: Matcher
+    rows: dict[int, int] = field(default_factory=dict)
+    series: list[Series] = field(default_factory=list)
+    shapes: dict[tuple[float, ...], int] = field(default_factory=dict)
+    numbers: Numbers = field(default_factory=Numbers)
+    explicits: Explicits = field(default_factory=Explicits)
+    exponentials: Exponentials = field(default_factory=Exponentials)
+    points: int = 0
+    cells: int = 0
+
+    def add(self, series: Series, start: int, time: int, value: Number | Explicit | Exponential) -> None:
+        # By identity: points of one key may differ in what they are good for; the selector keeps an object for each.
+        row = self.rows.get(id(series))
+        if row is None:
+            row = self.rows[id(series)] = len(self.series)
+            self.series.append(series)
+        table: Any
+        match value:
+            case Explicit():
+                table = self.explicits
+                if value.bounds not in self.shapes:
+                    self.cells += len(value.bounds)
+                table.shape.append(self.shapes.setdefault(value.bounds, len(self.shapes)))
+            case Exponential():
+                table = self.exponentials
+                table.scale.append(value.scale)
+                table.zero.append(value.zero)
+                table.offset.append(value.offset)
+            case _:
+                table = self.numbers
+                table.value.append(value)
+        table.series.append(row)
+        table.start.append(start)
+        table.time.append(time)
+        self.points += 1
+        if isinstance(value, (Explicit, Exponential)):
+            self.cells += len(value.counts)
+            table.count.append(value.count)
+            table.sum.append(value.sum)
+            table.counts.append(value.counts)
+
+    @property
+    def full(self) -> bool:
+        return self.points >= _MOST_POINTS or self.cells >= _MOST_CELLS
+
+    def frame(self, received: int, trace: str) -> Frame:
+        watched = self.matcher.watched
+        return Frame(
+            VERSION,
+            received,
+            self.matcher.length,
+            watched.plan_hash,
+            trace,
+            tuple(self.series),
+            tuple(self.shapes),
+            self.numbers,
+            self.explicits,
+            self.exponentials,
+        )
+
+
+class Selector:
+    """The compiled plans of all watched targets; a new one is made whenever a plan or a canary's version changes."""
+
+    def __init__(self, matchers: Iterable[Matcher]) -> None:
+        self._by_service: dict[str, list[Matcher]] = {}
+        for matcher in matchers:
+            self._by_service.setdefault(matcher.service, []).append(matcher)
+        self._known: dict[tuple[Any, ...], tuple[tuple[Matcher, Series], ...]] = {}
+
+    def select(self, request: ExportMetricsServiceRequest, received: int, trace: str = "") -> Selection:
+        """Return the frames of a request that arrived at `received` (Unix nanoseconds)."""
+        selection = Selection()
+        builders: dict[str, _Builder] = {}
+        for resource_metrics in request.resource_metrics:
+            self._select_resource(resource_metrics, received, trace, selection, builders)
+        selection.frames += [(target, builder.frame(received, trace)) for target, builder in builders.items()]
+        return selection
+
+    def _select_resource(
+        self, metrics: ResourceMetrics, received: int, trace: str, selection: Selection, builders: dict[str, _Builder]
+    ) -> None:
+        resource = attributes(metrics.resource.attributes)
+        matchers = self._matchers(resource, selection)
+        wanted = frozenset[str]().union(*(matcher.metrics for matcher in matchers))
+        if not wanted:
+            return
+        identity = _hash("\x1e".join(f"{key}\x1f{value}" for key, value in sorted(resource.items())))
+        for scope in metrics.scope_metrics:
+            for metric in scope.metrics:
+                name = metric.name
+                if name not in wanted:
+                    continue
+                origin = (identity, scope.scope.name, name)
+                for traits, raw, value in points_of(
+                    metric, partial(selection.reject, name), partial(selection.warn, name)
+                ):
+                    if raw.time_unix_nano > received + AHEAD_NS:
+                        selection.reject(name, "a point lies more than ten minutes in the future")
+                        continue
+                    point = attributes(raw.attributes)
+                    key = (*origin, traits, tuple(point.items()))
+                    for matcher, series in self._series(key, matchers, point, resource):
+                        builder = builders.get(matcher.target)
+                        if builder is None:
+                            builder = builders[matcher.target] = _Builder(matcher)
+                        if builder.full:
+                            selection.frames.append((matcher.target, builder.frame(received, trace)))
+                            builder = builders[matcher.target] = _Builder(matcher)
+                        builder.add(series, raw.start_time_unix_nano, raw.time_unix_nano, value)
+
+    def _matchers(self, resource: Attributes, selection: Selection) -> list[Matcher]:
+        of_service = self._by_service.get(resource.get("service.name", ""), [])
+        if not of_service:
+            return []
+        environment = next((resource[name] for name in ENVIRONMENT if name in resource), None)
+        if environment is None:
+            selection.warn(
+                resource["service.name"],
+                f"has a plan, but its resource does not say {ENVIRONMENT[0]}; its points are left out",
+            )
+        return [matcher for matcher in of_service if matcher.environment == environment]
+
+    def _series(
+        self, key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
+    ) -> tuple[tuple[Matcher, Series], ...]:
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MOST_CACHED:
+                self._known.clear()
+            known = self._known[key] = tuple(_classified(key, matchers, point, resource))
+        return known
+
+
+def _classified(
+    key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
+) -> Iterator[tuple[Matcher, Series]]:
+    identity, scope, metric, traits, _ = key
+    pairs = sorted(point.items())
+    told = (identity, scope, metric, traits.form, traits.temporality, *(f"{name}\x1f{value}" for name, value in pairs))
+    name = _hash("\x1e".join(told))
+    source = _hash(f"{identity}") if "service.instance.id" not in resource else _hash(resource["service.instance.id"])
+    for matcher in matchers:
+        cohort = matcher.cohort(point, resource)
+        parts = matcher.parts(metric, traits, point, resource) if cohort is not None else ()
+        if cohort is not None and parts:
+            yield matcher, Series(name, source, cohort, half(point, resource), traits.temporality, parts)
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

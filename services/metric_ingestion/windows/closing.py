@@ -1,0 +1,228 @@
+"""When a window closes, how long it is, and what it says: pure decisions over one target's state."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from penstock import ids
+from penstock.chain import Document
+from penstock.events import Closing, Cohort, Doubt, Event, WindowClosed, WindowsRefused
+from penstock.plan import Gate, Plan, Reads, reads_of
+from services.metric_ingestion.windows.measures import measures_of, requests_of, split_of
+from services.metric_ingestion.windows.slots import Slot
+from services.metric_ingestion.windows.sources import attendance, slowest_interval
+from services.metric_ingestion.windows.target import PATIENT_WINDOWS, TargetState
+
+SOURCE = "/penstock/metric_ingestion"
+MOST_EMPTY_WINDOWS = 60
+"""Windows without any point that are closed one by one; a longer silence (we were away) is told as one long window."""
+
+_JITTER = 0.25
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TRAFFIC_KINDS = ("ratio", "slo", "burn_rate", "quantile", "mean")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A decision: the target's document afterwards, what is said, and the trace that it belongs to (or empty)."""
+
+    document: Document
+    events: tuple[Event, ...] = ()
+    trace: str = ""
+
+
+def moment(nanoseconds: int) -> datetime:
+    """Return the instant of Unix nanoseconds."""
+    return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def nanoseconds(instant: datetime) -> int:
+    """Return the Unix nanoseconds of an instant."""
+    return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def adopted(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Document:
+    """Return the document of a target that is watched by this plan from `now` on; windows that are open stay so."""
+    length = round(plan.windows.length * 1e9)
+    kinds = {name: _kind_of(gate) for name, gate in plan.gates.items()}
+    traffic = [name for kind in _TRAFFIC_KINDS for name, found in kinds.items() if found == kind]
+    begun = state.document.get("next", now // length * length)
+    # Windows of another length begin at their own next multiple; what lies before it belongs to no window.
+    start = -(-begun // length) * length
+    same = state.document.get("length") == length
+    return {
+        "plan": plan_hash,
+        "length": length,
+        "window": length,
+        "widen": plan.windows.widen,
+        "refused": False,
+        "gates": dict(kinds),
+        "counts_bad": sorted(name for name, gate in plan.gates.items() if reads_of(gate) is Reads.SHARE),
+        "traffic": traffic[0] if traffic else "",
+        "next": begun if same else start,
+        "since": state.document["since"] if same else start,
+    }
+
+
+def _kind_of(gate: Gate) -> str:
+    """Return the kind whose measure a gate reads: objectives of latency and own histories have no form of their own."""
+    if gate.kind == "own_history" or (gate.kind == "slo" and gate.quantile is not None):
+        return _READ_AS[reads_of(gate)]
+    return gate.kind
+
+
+_READ_AS = {Reads.SHARE: "ratio", Reads.HISTOGRAM: "quantile", Reads.LEVEL: "gauge", Reads.AMOUNT: "count"}
+
+
+def reviewed(state: TargetState, target: str) -> Step | None:
+    """Return the change of the windows' length that the measured export interval asks for, None for none."""
+    document = state.document
+    interval = slowest_interval(state.sources.values(), state.event_time, state.length)
+    if not document or interval is None:
+        return None
+    length = document["length"]
+    times = max(1, math.ceil(interval / length - _JITTER))
+    # A length that jitters around an edge must not go up and down: it comes down only when it clearly can.
+    if (
+        times * length < document["window"]
+        and math.ceil(interval / length + _JITTER / 2) * length >= document["window"]
+    ):
+        return None
+    refused = times > 1 and not document["widen"]
+    window = length if refused else times * length
+    if (window, refused) == (document["window"], document["refused"]):
+        return None
+    after = {**document, "window": window, "refused": refused}
+    if window < document["window"] or (not refused and window == length):
+        return Step(after)
+    event = WindowsRefused(
+        id=ids.derive("windows.refused", target, document["next"], window, str(refused)),
+        source=SOURCE,
+        target=target,
+        time=moment(document["next"]),
+        asked=length / 1e9,
+        export_interval=round(interval / 1e9, 3),
+        widened_to=None if refused else window / 1e9,
+    )
+    return Step(after, (event,))
+
+
+def overdue(state: TargetState, lateness: int, now: int | None) -> bool:
+    """Return whether the wall clock alone closes a window: cheap, for it is asked of every target at every tick."""
+    document = state.document
+    return now is not None and bool(document) and not document["refused"] and now >= _end_of(document) + lateness
+
+
+def due(state: TargetState, lateness: int, now: int | None) -> tuple[int, Closing] | None:
+    """Return the end of the window that can close and what closes it, None if none can.
+
+    Args:
+        lateness: nanoseconds that a window stays open for late points.
+        now: the wall clock, None where frames are waiting unread: they may hold the window's points.
+    """
+    document = state.document
+    if not document or document["refused"]:
+        return None
+    end = _end_of(document)
+    if state.event_time >= end + lateness:
+        return _stretched(state, end, state.event_time - lateness), Closing.EVENT_TIME
+    if not state.patience and (live := state.live_sources()) and all(source.last >= end for source in live):
+        return end, Closing.SOURCES
+    if now is not None and now >= end + lateness:
+        return _stretched(state, end, now - lateness), Closing.CLOCK
+    return None
+
+
+def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
+    """Return the window that ends at `end`, with the document after it; the state itself is left as it is."""
+    document = state.document
+    start, kinds = document["next"], document["gates"]
+    slot = _merged(state, end)
+    usable = len(slot.halves) == 1 and {"a", "b"} <= slot.cells.keys()
+    if not usable:
+        slot.cells = {cohort: gates for cohort, gates in slot.cells.items() if cohort not in {"a", "b"}}
+    seconds = (end - start) / 1e9
+    requests = requests_of(slot, document["traffic"], kinds)
+    measures, doubts = measures_of(slot, kinds, requests, seconds)
+    interval = slowest_interval(state.sources.values(), state.event_time, state.length)
+    patience = PATIENT_WINDOWS * document["window"]
+    alive, owing = attendance(state.sources.values(), end, state.length, patience)
+    event = WindowClosed(
+        id=ids.derive("window.closed", target, start, end),
+        source=SOURCE,
+        target=target,
+        time=moment(end),
+        start=moment(start),
+        end=moment(end),
+        seconds=seconds,
+        measures=measures,
+        split=split_of(requests),
+        requests=_by_cohort(requests),
+        late=state.late,
+        sources=_by_cohort(alive),
+        unheard=_by_cohort(owing),
+        resets=slot.resets,
+        reset_gates={gate: count for gate, count in slot.reset_gates.items() if gate in kinds},
+        export_interval=None if interval is None else round(interval / 1e9, 3),
+        first_sample_at=moment(slot.received) if slot.received else None,
+        halves=slot.halves[0] if usable else None,  # type: ignore[arg-type]
+        doubts={**_unproven(document, state, requests), **doubts},
+        closed_by=by,
+    )
+    return Step({**document, "next": end}, (event,), slot.trace)
+
+
+def settled(state: TargetState, document: Document, events: tuple[str, ...]) -> None:
+    """Move the state to this document: drop what its windows have told. `events` are the types of what was said."""
+    state.document = document
+    state.reslot(document["length"])
+    state.slots = {start: slot for start, slot in state.slots.items() if start >= document["next"]}
+    if "window.closed" in events:
+        state.late = 0
+        state.patience = max(0, state.patience - 1)
+        state.forget()
+
+
+def _by_cohort(numbers: Mapping[str, float]) -> dict[Cohort, Any]:
+    return {Cohort(name): number for name, number in sorted(numbers.items())}
+
+
+def _end_of(document: Document) -> int:
+    start, window = int(document["next"]), int(document["window"])
+    # A window after a change of length runs to the next multiple of the new one, and is never shorter than it.
+    return -(-(start + window) // window) * window
+
+
+def _stretched(state: TargetState, end: int, horizon: int) -> int:
+    window = int(state.document["window"])
+    silent_until = min([horizon, *(start for start in state.slots if start >= state.document["next"])])
+    silent_until = silent_until // window * window
+    return silent_until if silent_until - end > MOST_EMPTY_WINDOWS * window else end
+
+
+def _merged(state: TargetState, end: int) -> Slot:
+    merged = Slot(0)
+    for start, slot in sorted(state.slots.items()):
+        if state.document["next"] <= start < end:
+            merged.merge(slot)
+    return merged
+
+
+def _unproven(document: Document, state: TargetState, requests: Mapping[str, float]) -> dict[str, Doubt]:
+    if not requests:
+        return {}
+    return {gate: Doubt.BAD_NEVER_SEEN for gate in document["counts_bad"] if gate not in state.bad_seen}
+
+
+def steps(state: TargetState, target: str, lateness: int, now: int | None) -> Iterator[Step]:
+    """Yield every decision that is due, each with the state moved past it."""
+    review = reviewed(state, target)
+    if review is not None:
+        settled(state, review.document, tuple(event.type for event in review.events))
+        yield review
+    while (found := due(state, lateness, now)) is not None:
+        step = closed(state, target, *found)
+        settled(state, step.document, tuple(event.type for event in step.events))
+        yield step

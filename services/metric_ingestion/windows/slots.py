@@ -1,0 +1,116 @@
+"""What has been added up so far of one stretch of time: by cohort and gate, in the most exact form there is."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from services.metric_ingestion.windows.frames import Role
+from services.metric_ingestion.windows.values import Explicit, Exponential, Number, Value, add_explicit, add_exponential
+
+
+class Cell(msgspec.Struct, omit_defaults=True):
+    """One gate of one cohort; absent parts were not reported.
+
+    Attributes:
+        levels: newest time and value of each series of a gauge.
+    """
+
+    total: Number | None = None
+    bad: Number | None = None
+    amount: Number | None = None
+    explicit: Explicit | None = None
+    exponential: Exponential | None = None
+    levels: dict[str, tuple[int, Number]] = {}
+
+    def add(self, role: Role, value: Value, series: str, time: int) -> None:
+        """Add what one point of a series added."""
+        match role:
+            case Role.TOTAL:
+                self.total = (self.total or 0) + _amount(value)
+            case Role.BAD:
+                self.bad = (self.bad or 0) + _amount(value)
+            case Role.AMOUNT:
+                self.amount = (self.amount or 0) + _amount(value)
+            case Role.DISTRIBUTION:
+                self._add_distribution(value)
+            case Role.LEVEL:
+                self._add_level(value, series, time)
+
+    def merge(self, other: "Cell") -> None:
+        """Add another stretch of the same gate and cohort."""
+        for role, value in ((Role.TOTAL, other.total), (Role.BAD, other.bad), (Role.AMOUNT, other.amount)):
+            if value is not None:
+                self.add(role, value, "", 0)
+        for distribution in (other.explicit, other.exponential):
+            if distribution is not None:
+                self._add_distribution(distribution)
+        for series, (time, level) in other.levels.items():
+            self._add_level(level, series, time)
+
+    def _add_distribution(self, value: Value) -> None:
+        match value:
+            case Explicit():
+                self.explicit = value if self.explicit is None else add_explicit(self.explicit, value)
+            case Exponential():
+                self.exponential = value if self.exponential is None else add_exponential(self.exponential, value)
+
+    def _add_level(self, value: Value, series: str, time: int) -> None:
+        held = self.levels.get(series)
+        if isinstance(value, (int, float)) and (held is None or held[0] <= time):
+            self.levels = {**self.levels, series: (time, value)}
+
+
+class Slot(msgspec.Struct, omit_defaults=True):
+    """One stretch of time of a target.
+
+    Attributes:
+        received: arrival of its first sample, Unix nanoseconds; trace: traceparent that came with it, or empty.
+        cells: cohort -> gate -> what was added; doubts: gate -> what is wrong with its telemetry.
+        halves: the ways in which its A/A halves were told apart.
+        resets: counters that went backwards; reset_gates: gate -> those that it reads.
+    """
+
+    received: int
+    trace: str = ""
+    cells: dict[str, dict[str, Cell]] = {}
+    doubts: dict[str, str] = {}
+    halves: list[str] = []
+    resets: int = 0
+    reset_gates: dict[str, int] = {}
+
+    def cell(self, cohort: str, gate: str) -> Cell:
+        """Return the cell of a cohort and gate, made where there is none."""
+        gates = self.cells.setdefault(cohort, {})
+        found = gates.get(gate)
+        if found is None:
+            found = gates[gate] = Cell()
+        return found
+
+    def note_reset(self, gates: Iterable[str]) -> None:
+        """Count a series that went backwards, for each gate that reads it."""
+        self.resets += 1
+        for gate in set(gates):
+            self.reset_gates[gate] = self.reset_gates.get(gate, 0) + 1
+
+    def note_halves(self, how: str) -> None:
+        """Remember a way in which halves were told apart."""
+        if how not in self.halves:
+            self.halves = [*self.halves, how]
+
+    def merge(self, other: "Slot") -> None:
+        """Add another stretch."""
+        if other.received and (not self.received or other.received < self.received):
+            self.received, self.trace = other.received, other.trace
+        for cohort, gates in other.cells.items():
+            for gate, cell in gates.items():
+                self.cell(cohort, gate).merge(cell)
+        self.doubts.update(other.doubts)
+        for how in other.halves:
+            self.note_halves(how)
+        self.resets += other.resets
+        for gate, count in other.reset_gates.items():
+            self.reset_gates[gate] = self.reset_gates.get(gate, 0) + count
+
+
+def _amount(value: Value) -> Number:
+    return value.count if isinstance(value, (Explicit, Exponential)) else value

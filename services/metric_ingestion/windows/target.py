@@ -1,0 +1,154 @@
+"""One target in memory: its series, its sources and the stretches of time still open; frames in, nothing out."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from penstock.chain import Document
+from penstock.events import Cohort, Doubt, Halves
+from services.metric_ingestion.windows.frames import Frame, Role, Series, Temporality
+from services.metric_ingestion.windows.series import Outcome, SeriesState, advance
+from services.metric_ingestion.windows.slots import Slot
+from services.metric_ingestion.windows.sources import Source, assigned_half, half_of
+from services.metric_ingestion.windows.values import Value
+
+MOST_SERIES = 20_000
+"""Series kept of one target; further ones are not measured, and their gates say so."""
+
+PATIENT_WINDOWS = 30
+"""Windows for which nothing is closed early after a point came late."""
+
+_FORGOTTEN_NS = 3600 * 10**9
+
+
+class TargetState(msgspec.Struct):
+    """What a restart must find again of a target.
+
+    Attributes:
+        document: the target's state in the window log, ahead by the records in flight.
+        series, sources: by key; slots: by start, Unix nanoseconds; length: of a slot, nanoseconds.
+        event_time: newest time of a point, never ahead of its arrival; late: points since the last closing that came
+            after theirs; patience: windows for which nothing is closed early.
+        bad_seen: gates whose bad events were seen.
+    """
+
+    document: Document = {}
+    series: dict[str, SeriesState] = {}
+    sources: dict[str, Source] = {}
+    slots: dict[int, Slot] = {}
+    length: int = 0
+    event_time: int = 0
+    late: int = 0
+    patience: int = 0
+    bad_seen: list[str] = []
+
+    def take(self, frame: Frame) -> None:
+        """Add the points of a frame."""
+        if not self.document:
+            self.reslot(frame.length)
+        instances = self._baseline_instances()
+        for series, start, time, value in _rows(frame):
+            self._take_point(frame, series, start, time, value, instances)
+
+    def reslot(self, length: int) -> None:
+        """Cut what is open into slots of another length; each old slot falls into the one that holds its start."""
+        if length == self.length:
+            return
+        old, self.slots, self.length = self.slots, {}, length
+        for start, slot in sorted(old.items()):
+            self._slot(start, slot.received, slot.trace).merge(slot)
+
+    def live_sources(self) -> list[Source]:
+        """Return the sources that have not missed three reports."""
+        return [source for source in self.sources.values() if source.alive(self.event_time, self.length)]
+
+    def forget(self) -> None:
+        """Drop series and sources that were silent for an hour, so that memory follows what lives."""
+        limit = self.event_time - _FORGOTTEN_NS
+        self.series = {key: state for key, state in self.series.items() if state.last > limit}
+        self.sources = {key: source for key, source in self.sources.items() if source.last > limit}
+
+    def _take_point(self, frame: Frame, series: Series, start: int, time: int, value: Value, instances: int) -> None:
+        source = self._report(series, start, time)
+        self.event_time = max(self.event_time, min(time, frame.received))
+        state = self.series.get(series.key)
+        if state is None and len(self.series) >= MOST_SERIES:
+            self._doubt(frame, series, time, Doubt.TOO_MANY_SERIES)
+            return
+        since = source.since(time) if state is None else None
+        after, added, outcome = advance(state, series.temporality, start, time, value, since)
+        self.series[series.key] = after
+        if outcome is Outcome.REPEAT:
+            return
+        missed = self.late
+        if not self._is_open(time, outcome):
+            source.tardy = self.event_time if self.late > missed else source.tardy
+            return
+        slot = self._slot(time, frame.received, frame.trace)
+        if outcome is Outcome.RESET:
+            slot.note_reset(part.gate for part in series.parts)
+        elif added is not None:
+            self._add(slot, series, source, time, added, instances)
+
+    def _report(self, series: Series, start: int, time: int) -> Source:
+        source = self.sources.get(series.source)
+        if source is None:
+            source = self.sources[series.source] = Source(time)
+        else:
+            covered = time - start if series.temporality is Temporality.DELTA and start else 0
+            source.report(time, covered)
+        source.cohorts[series.cohort] = max(source.cohorts.get(series.cohort, 0), time)
+        source.steady = source.steady or series.temporality is Temporality.CUMULATIVE
+        if series.cohort == Cohort.BASELINE and not source.half:
+            source.half = assigned_half(series.source, self.sources)
+        return source
+
+    def _is_open(self, time: int, outcome: Outcome) -> bool:
+        if not self.document or time >= self.document["next"]:
+            return True
+        # What was before the watch began is nobody's; what was after it and comes now has missed its window.
+        if time >= self.document["since"] and outcome is not Outcome.BASELINE:
+            self.late += 1
+            self.patience = PATIENT_WINDOWS
+        return False
+
+    def _add(self, slot: Slot, series: Series, source: Source, time: int, added: Value, instances: int) -> None:
+        half, how = "", Halves.TURNS
+        if series.cohort == Cohort.BASELINE:
+            half, how = half_of(series.half, source, instances)
+        for part in series.parts:
+            if part.doubt:
+                slot.doubts[part.gate] = part.doubt
+                continue
+            if part.role is Role.BAD and part.gate not in self.bad_seen:
+                self.bad_seen = [*self.bad_seen, part.gate]
+            slot.cell(series.cohort, part.gate).add(part.role, added, series.key, time)
+            # Turns of one instance's exports cannot halve a gauge: its level is one and the same.
+            if half and not (part.role is Role.LEVEL and how is Halves.TURNS):
+                slot.cell(half, part.gate).add(part.role, added, series.key, time)
+                slot.note_halves(how)
+
+    def _doubt(self, frame: Frame, series: Series, time: int, doubt: Doubt) -> None:
+        if self._is_open(time, Outcome.ADDED):
+            slot = self._slot(time, frame.received, frame.trace)
+            slot.doubts.update({part.gate: doubt for part in series.parts})
+
+    def _slot(self, time: int, received: int, trace: str) -> Slot:
+        start = time // self.length * self.length
+        slot = self.slots.get(start)
+        if slot is None:
+            slot = self.slots[start] = Slot(received, trace)
+        return slot
+
+    def _baseline_instances(self) -> int:
+        return sum(1 for source in self.live_sources() if source.half)
+
+
+def _rows(frame: Frame) -> Iterator[tuple[Series, int, int, Value]]:
+    numbers, explicits, exponentials = frame.numbers, frame.explicits, frame.exponentials
+    for row, place in enumerate(numbers.series):
+        yield frame.series[place], numbers.start[row], numbers.time[row], numbers.value[row]
+    for row, place in enumerate(explicits.series):
+        yield frame.series[place], explicits.start[row], explicits.time[row], frame.explicit(row)
+    for row, place in enumerate(exponentials.series):
+        yield frame.series[place], exponentials.start[row], exponentials.time[row], frame.exponential(row)

@@ -1,0 +1,77 @@
+"""One subscriber's queue and the few workers that empty it: whoever is slow waits here, at nobody else's cost."""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from services.notification.job import Job
+
+WORKERS = 4
+MOST_WAITING = 1000
+"""First attempts that may wait; further events count as failed once, untried, and come again with their retry."""
+
+_LONGEST_SLEEP = 60.0
+
+
+class Lane:
+    """Jobs by due time.
+
+    Args:
+        work: makes one attempt and returns the next one's job, None when there is none.
+    """
+
+    def __init__(self, clock: Callable[[], datetime], work: Callable[[Job], Awaitable[Job | None]]) -> None:
+        self._clock = clock
+        self._work = work
+        self._heap: list[tuple[datetime, int, Job]] = []
+        self._order = itertools.count()
+        self._wake = asyncio.Event()
+        self._first = 0
+        self._workers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._workers = [asyncio.create_task(self._run()) for _ in range(WORKERS)]
+
+    async def stop(self) -> None:
+        """Stop; what waits is on record and comes back at the next start."""
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+
+    def alive(self) -> bool:
+        """Whether its workers run."""
+        return not any(worker.done() for worker in self._workers)
+
+    def is_full(self) -> bool:
+        """Whether so many first attempts wait that a further one is not worth waiting for."""
+        return self._first >= MOST_WAITING
+
+    def offer(self, job: Job) -> None:
+        """Queue a job; returns at once."""
+        self._first += job.attempt == 1
+        heapq.heappush(self._heap, (job.due, next(self._order), job))
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            job = await self._next()
+            following = await self._work(job)
+            if following is not None:
+                self.offer(following)
+
+    async def _next(self) -> Job:
+        while True:
+            sleep = _LONGEST_SLEEP
+            if self._heap:
+                sleep = min(sleep, (self._heap[0][0] - self._clock()).total_seconds())
+            if sleep <= 0:
+                _, _, job = heapq.heappop(self._heap)
+                self._first -= job.attempt == 1
+                return job
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), sleep)

@@ -1,0 +1,1 @@
+"""The shell around a pure decider: restore, fold, append, snapshot."""

@@ -1,0 +1,1 @@
+"""How services reach Kafka: producing, positioned reading, republishing and dead letters."""

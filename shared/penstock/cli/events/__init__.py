@@ -1,0 +1,1 @@
+"""`penstock events`, `listen` and `dead-letters`."""

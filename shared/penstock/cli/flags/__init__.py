@@ -1,0 +1,1 @@
+"""`penstock flags`: what is served, kill, undo, and flagd files."""

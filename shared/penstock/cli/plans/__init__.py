@@ -1,0 +1,1 @@
+"""`penstock plans`, `gates` and `metrics`."""

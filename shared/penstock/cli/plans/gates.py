@@ -1,0 +1,133 @@
+"""`penstock gates`: the judge as a program, its published simulation, and its calibration."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from penstock.cli.local import load
+from penstock.errors import InvalidError, Problem
+
+app = typer.Typer(no_args_is_help=True, help="Judge windows, and measure the judge.")
+
+
+@app.callback()
+def gates() -> None:
+    """Judge windows, and measure the judge."""
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    """Return the message of one line.
+
+    Raises:
+        ValueError: it is none. RecursionError: it is nested beyond reading.
+    """
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError("a message is a JSON object")
+    return message
+
+
+def _unjudged(run: Any, problem: Exception, standing: str = "continue") -> dict[str, Any]:
+    what = f"{type(problem).__name__}: {problem}"
+    return {"run": run, "verdict": standing, "flags": [], "error": what.replace("\n", "; ")}
+
+
+def _answer(program: Any, line: bytes) -> dict[str, Any] | None:
+    """Return the answer to one line; what cannot be read is answered, never judged."""
+    try:
+        message = _message(line)
+    except (ValueError, RecursionError) as problem:
+        return _unjudged(None, problem)
+    try:
+        answer: dict[str, Any] | None = program.feed(message)
+    except InvalidError as problem:
+        if message.get("type") == "start":
+            print(f"start refused: {problem}", file=sys.stderr)
+            return None
+        return _unjudged(message.get("run"), problem, program.standing(message))
+    return answer
+
+
+@app.command()
+def judge(
+    details: Annotated[bool, typer.Option("--details", help="Answer with every gate's numbers.")] = False,
+) -> None:
+    """Read windows as JSON lines on standard input and answer a verdict line to each."""
+    program = load("bench.protocol", "tests").Program(details=details)
+    for line in sys.stdin.buffer:
+        if not line.strip():
+            continue
+        answer = _answer(program, line)
+        if answer is not None:
+            sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
+            sys.stdout.flush()
+
+
+@app.command()
+def simulate(
+    runs: Annotated[int, typer.Option(help="Runs of each scenario.")] = 1000,
+    scenario: Annotated[list[str] | None, typer.Option(help="Only this scenario (repeatable).")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="40 runs, without the peers.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the whole table.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    peers: Annotated[bool, typer.Option(help="Also run thresholds and Mann-Whitney.")] = True,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 when a bound is missed.")] = False,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Also write the rows to this file.")] = None,
+) -> None:
+    """Simulate rollouts with and without harm, and print what our judge and its peers make of them."""
+    harness, table = load("bench.judge.harness", "tests"), load("bench.judge.table", "tests")
+    known = [each.name for each in harness.SCENARIOS]
+    for name in scenario or ():
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is none of: {', '.join(known)}")
+    typer.echo(table.HEADER)
+    documents, missed = [], 0
+    for rows in harness.simulate(
+        scenario or (), 40 if quick else runs, seed, with_peers=peers and not quick, jobs=jobs
+    ):
+        typer.echo(table.line(rows))
+        documents += table.document(rows)
+        missed += sum(bool(row.misses()) for row in rows if row.method == harness.OURS)
+    if as_json is not None:
+        as_json.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8")
+    if missed:
+        typer.echo(f"{missed} scenario{'s' if missed != 1 else ''} missed a bound", err=True)
+    if check and missed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def calibrate(
+    file: Annotated[
+        Path, typer.Argument(help="JSON lines; each `start` message of the judge protocol holds a history.")
+    ],
+) -> None:
+    """Show what A/A windows teach about each gate's noise, and judge one half of the fleet against the other."""
+    parse, engine = load("bench.protocol.parse", "tests"), load("gate_evaluation.judge.calibrate")
+    for message in _starts(file):
+        spec = parse.spec_of(message)
+        found = engine.calibrate(spec, list(parse.history_of(message, spec.gates)))
+        typer.echo(f"run {message.get('run')}")
+        for gate in found.gates:
+            typer.echo(
+                f"  {gate.name}: {gate.windows:.0f} A/A windows; beyond chance a window's log ratio varies by "
+                f"{gate.sd_window:.3f}, over its long run by {gate.sd_long:.3f}"
+            )
+        typer.echo(
+            f"  half a against half b over {found.replay_windows} windows: {found.replay_word}, "
+            f"evidence of harm 10^{found.replay_log10:.2f}"
+        )
+
+
+def _starts(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        for line in file.read_bytes().splitlines():
+            message = _message(line) if line.strip() else {}
+            if message.get("type") == "start":
+                yield message
+    except (OSError, ValueError, RecursionError) as problem:
+        raise InvalidError(f"windows {file}", [Problem("", f"cannot be read: {problem}")]) from None

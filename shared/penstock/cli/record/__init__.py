@@ -1,0 +1,1 @@
+"""`penstock replay` and `postmortem`: answers from the record."""

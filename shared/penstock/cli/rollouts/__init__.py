@@ -1,0 +1,1 @@
+"""`penstock rollouts` and the commands that steer a rollout."""

@@ -1,0 +1,1 @@
+"""`penstock up`, `demo`, `doctor` and `test`."""

@@ -1,0 +1,1 @@
+"""Verdicts and figures as people read them; pure."""
