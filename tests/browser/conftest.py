@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.support.console_app import ConsoleApp
-from tests.support.story import project
+from tests.support.console.app import ConsoleApp
+from tests.support.console.story import project
 
 FLAGS = [
     "--no-sandbox",

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from penstock.events import CommandRefused, RolloutHeld
 from tests.support.builders import an
-from tests.support.story import awaiting, baking, held, promoted, rolled_back, soaking
+from tests.support.console.story import awaiting, baking, held, promoted, rolled_back, soaking
 
 PAGES = {
     "overview": "/",

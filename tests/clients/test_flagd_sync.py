@@ -21,7 +21,7 @@ from services.flag_control.serving.flagd_sync import SyncServer
 from services.flag_control.serving.store import FlagStore
 from services.flag_control.serving.tls import server_credentials
 from tests.bench.flags import frames
-from tests.support.flags import boolean
+from tests.support.flags.sets import boolean
 
 REQUEST = sync_pb2.SyncFlagsRequest()
 

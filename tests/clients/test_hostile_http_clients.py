@@ -9,7 +9,7 @@ import pytest
 
 from services.flag_control.serving import http_limits
 from services.flag_control.standalone.server import Served
-from tests.support.flags import EVERY_KIND, boolean, serving_files, written
+from tests.support.flags.sets import EVERY_KIND, boolean, serving_files, written
 
 PATH = "/ofrep/v1/evaluate/flags"
 

@@ -10,7 +10,7 @@ import pytest
 
 from services.flag_control.evaluation.bucketing import Bucketing
 from services.flag_control.standalone.server import Served
-from tests.support.flags import CONTEXTS, EVERY_KIND, boolean, serving_files, written
+from tests.support.flags.sets import CONTEXTS, EVERY_KIND, boolean, serving_files, written
 
 HERE = Path(__file__).parent / "node"
 CLOCKLESS = {key: flag for key, flag in EVERY_KIND["flags"].items() if key != "timed"}

@@ -17,7 +17,7 @@ from openfeature.event import ProviderEvent
 from openfeature.provider import AbstractProvider
 
 from services.flag_control.standalone.server import Served
-from tests.support.flags import CONTEXTS, EVERY_KIND, boolean, serving_files, written
+from tests.support.flags.sets import CONTEXTS, EVERY_KIND, boolean, serving_files, written
 
 KINDS = {
     "string": ("get_string_details", "?"),

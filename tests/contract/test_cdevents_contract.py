@@ -18,7 +18,7 @@ from penstock.events.cdevents.deployed import from_deployed, is_deployed, versio
 from penstock.events.cdevents.model import from_cdevent, to_cdevent
 from penstock.events.cdevents.outward import to_standard
 from tests.support.builders import an, example
-from tests.support.standards import documents
+from tests.support.docs.standards import documents
 
 ONE_FLAG = lambda environment, service: ["form"]  # noqa: E731
 NO_FLAG = lambda environment, service: []  # noqa: E731

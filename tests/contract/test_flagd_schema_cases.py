@@ -6,7 +6,7 @@ import pytest
 
 from penstock.errors import InvalidError
 from services.flag_control.evaluation.validate import check
-from tests.support.standards import FOLDER, documents
+from tests.support.docs.standards import FOLDER, documents
 
 IMPORT_FORM = "example.flagdimport.array.json"
 """A list of flags is the form of an import; `penstock flags import` turns it into the form that is served."""

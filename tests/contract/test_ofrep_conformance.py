@@ -12,8 +12,8 @@ import yaml
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
-from tests.support.flags import EVERY_KIND, serving_files, written
-from tests.support.standards import FOLDER, standard
+from tests.support.docs.standards import FOLDER, standard
+from tests.support.flags.sets import EVERY_KIND, serving_files, written
 
 PUBLISHED = "ofrep/openapi-0.3.0.yaml"
 KEYS = [*EVERY_KIND["flags"], "no-such-flag"]

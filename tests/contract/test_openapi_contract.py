@@ -13,8 +13,8 @@ from penstock.events import CommandRefused
 from services.console.http_api.openapi import document
 from services.console.pages.site import static_files
 from tests.support.builders import an
-from tests.support.console_app import ConsoleApp
-from tests.support.story import project
+from tests.support.console.app import ConsoleApp
+from tests.support.console.story import project
 
 CONSOLE = ConsoleApp(project())
 SCHEMA = schemathesis.openapi.from_dict(document())

@@ -17,9 +17,9 @@ from penstock.cli.exits import Exits
 from penstock.client import Client
 from penstock.events import CommandRefused, Event, PlanRegistered, RolloutHeld
 from tests.support.builders import an
-from tests.support.console_app import ConsoleApp
+from tests.support.console.app import ConsoleApp
+from tests.support.console.story import awaiting, baking, held, project, rolled_back, soaking
 from tests.support.plans import SHORT, TARGET
-from tests.support.story import awaiting, baking, held, project, rolled_back, soaking
 
 
 class Said(NamedTuple):

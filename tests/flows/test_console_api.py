@@ -13,9 +13,9 @@ from penstock.ids import rollout_id
 from services.console.http_api.security import HEADERS
 from services.console.read_models.entries import Wanted
 from tests.support.builders import an, deployed
-from tests.support.console_app import ConsoleApp
+from tests.support.console.app import ConsoleApp
+from tests.support.console.story import awaiting, baking, project, rolled_back
 from tests.support.plans import SHORT, TARGET
-from tests.support.story import awaiting, baking, project, rolled_back
 
 CI, OLGA, ANN, PAT = ({"authorization": f"Bearer {who}-token"} for who in ("ci", "olga", "ann", "pat"))
 

@@ -6,7 +6,7 @@ from penstock.chain import Document
 from penstock.events import FlagSubmitted, RolloutAnnounced, UndoRequested
 from services.flag_control.decide import decide
 from tests.support.builders import an
-from tests.support.console_app import ConsoleApp
+from tests.support.console.app import ConsoleApp
 
 TARGET = an(RolloutAnnounced).target
 DEFINITION = {

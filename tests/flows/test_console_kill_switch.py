@@ -9,8 +9,8 @@ import pytest
 from penstock.events import FlagKilled, FlagServed, KillLifted
 from services.console.flag_control_client import FlagControl
 from tests.support.builders import an
-from tests.support.console_app import ConsoleApp
-from tests.support.story import baking, project
+from tests.support.console.app import ConsoleApp
+from tests.support.console.story import baking, project
 
 TARGET = baking().target
 PLACE = f"/flags/{TARGET}"

@@ -5,8 +5,8 @@ import pytest
 
 from penstock.events import BY_TYPE, RollbackEscalated, RollbackStarted, RolloutAnnounced, from_json
 from tests.support.builders import an, example
-from tests.support.console_app import ConsoleApp
-from tests.support.story import TELLERS, project, rolled_back
+from tests.support.console.app import ConsoleApp
+from tests.support.console.story import TELLERS, project, rolled_back
 
 PATHS = (
     "/",

@@ -7,8 +7,8 @@ from penstock.client import Client
 from penstock.events import RolloutHeld, RolloutResumed
 from services.runtime.http.server import HttpServer
 from tests.support.builders import an
-from tests.support.console_app import ConsoleApp
-from tests.support.story import promoted
+from tests.support.console.app import ConsoleApp
+from tests.support.console.story import promoted
 
 
 class Listener:

@@ -10,8 +10,8 @@ from penstock.plan import load_plan
 from penstock.wording.verdicts import explain_gate
 from services.console.pages.site import gate_words
 from services.console.wording.words import clause, told_word
-from tests.support.shop import HEAD, Shop
-from tests.support.slice import deploy
+from tests.support.deciders.slice import deploy
+from tests.support.metrics.shop import HEAD, Shop
 
 FIVE_MINUTES = 300.0
 PAST = 210

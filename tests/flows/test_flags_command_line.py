@@ -32,7 +32,7 @@ from services.flag_control.standalone.files import Files
 from services.flag_control.standalone.server import Options, _until_stopped
 from services.runtime.process.service import system_clock
 from tests.support.builders import an
-from tests.support.flags import EVERY_KIND, boolean, written
+from tests.support.flags.sets import EVERY_KIND, boolean, written
 
 TARGET = "production/checkout/new-payment-form"
 TOKEN = "a-token"

@@ -22,8 +22,8 @@ from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.windows.frames import Frame
 from services.runtime.kafka.appender import Appender
-from tests.support.ingestion import HEADERS, TOKEN, watched
-from tests.support.otlp import SECOND, Export, request, variant
+from tests.support.metrics.ingestion import HEADERS, TOKEN, watched
+from tests.support.metrics.otlp import SECOND, Export, request, variant
 from tests.support.plans import TARGET
 
 AT = 1_800_000_000 * SECOND

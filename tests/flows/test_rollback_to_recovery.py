@@ -19,10 +19,10 @@ from services.flag_control.decide import decide as flags
 from services.rollback_execution.decide import decide as execute
 from services.rollback_execution.errands import errand_of, report
 from services.rollback_execution.state import State, load
-from tests.support.pipeline import Node, Pipeline
+from tests.support.deciders.pipeline import Node, Pipeline
+from tests.support.deciders.slice import deploy, pipeline
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
-from tests.support.slice import deploy, pipeline
-from tests.support.windows import moment, window
 
 NODE = "rollback_execution"
 QUIET = 12

@@ -5,10 +5,10 @@ import random
 import pytest
 
 from penstock.events import Event, RolloutEvent, StageJudged, Word
-from tests.support.pipeline import Pipeline
+from tests.support.deciders.pipeline import Pipeline
+from tests.support.deciders.slice import deploy, pipeline
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET, with_soak
-from tests.support.slice import deploy, pipeline
-from tests.support.windows import moment, window
 
 
 def run(

@@ -13,10 +13,10 @@ from penstock.topics import PARTITIONS
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, ensure_topics, named
 from services.runtime.kafka.dead_letters import dead_letter
-from tests.support.deciding import control, world
-from tests.support.logs import dead_letters, headers_of
+from tests.support.deciders.logs import dead_letters, headers_of
+from tests.support.deciders.on_kafka import control, world
+from tests.support.deciders.slice import deploy
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
 from tests.support.stack import eventually
 
 HERE = partition_of(TARGET)

@@ -19,12 +19,12 @@ from services.runtime.kafka.reader import Heard
 from services.runtime.kafka.republisher import Republisher
 from services.runtime.kafka.subscriber import PositionedSubscriber
 from services.runtime.process.service import Parked, system_clock
-from tests.support.deciding import control, world
-from tests.support.logs import dead_letters, others
+from tests.support.deciders.logs import dead_letters, others
+from tests.support.deciders.on_kafka import control, world
+from tests.support.deciders.slice import deploy
+from tests.support.metrics.windows import moment
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
 from tests.support.stack import eventually
-from tests.support.windows import moment
 
 HERE = partition_of(TARGET)
 

@@ -15,8 +15,8 @@ import pytest
 from penstock.local.kafka.broker import LocalKafka
 from penstock.local.processes import Watchdog
 from penstock.settings import Settings
-from tests.support.faults import BAD, BLIND, DECIDERS, GOOD, Decisions, Processes, play
-from tests.support.logs import Others, others
+from tests.support.deciders.faults import BAD, BLIND, DECIDERS, GOOD, Decisions, Processes, play
+from tests.support.deciders.logs import Others, others
 from tests.support.stack import OwnKafka, delete_topics, settings_on
 
 pytestmark = pytest.mark.timeout(240)

@@ -13,11 +13,11 @@ from penstock.events import RollbackRequested
 from penstock.settings import Settings
 from services.flag_control.fallback.last_good import LastGood
 from services.flag_control.flag.state import load
-from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, with_tokens, world
+from tests.support.deciders.slice import deploy
+from tests.support.flags.world import AS_OPERATOR, exposed, exposure_is, flag_control, with_tokens, world
+from tests.support.metrics.windows import moment
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
 from tests.support.stack import eventually
-from tests.support.windows import moment
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import httpx
 
 from penstock.local.ports import free_ports
 from penstock.local.processes import Watchdog
-from tests.support.faults import Processes
+from tests.support.deciders.faults import Processes
 from tests.support.stack import OwnKafka, settings_on
 
 

@@ -23,10 +23,10 @@ from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import ensure_topics, named
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.process.service import system_clock
+from tests.support.deciders.slice import deploy
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
 from tests.support.stack import eventually
-from tests.support.windows import moment, window
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -14,10 +14,10 @@ from penstock.topics import ALL, PARTITIONS
 from services.gate_evaluation.decide import decide as judge
 from services.rollout_control.decide import decide as steer
 from services.runtime.kafka.connection import connection, ensure_topics, named
-from tests.support.histories import Recorder
+from tests.support.deciders.histories import Recorder
+from tests.support.deciders.slice import deploy
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
-from tests.support.windows import moment, window
 
 DECIDERS = {"gate_evaluation": judge, "rollout_control": steer}
 

@@ -13,12 +13,12 @@ from services.rollback_execution import course, posting
 from services.rollback_execution.app import RollbackExecution, build
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.process.service import system_clock
-from tests.support.logs import Others, others
+from tests.support.deciders.logs import Others, others
+from tests.support.deciders.rollbacks import HOOK, announced, closed, served, started, zeroed
+from tests.support.metrics.windows import moment
 from tests.support.plans import SHORT
 from tests.support.receiver import SECRET, Receiver
-from tests.support.rollbacks import HOOK, announced, closed, served, started, zeroed
 from tests.support.stack import eventually
-from tests.support.windows import moment
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench.protocol import Program
-from tests.support.judging import histogram
+from tests.support.judge.judging import histogram
 
 HISTORIES = Path(__file__).parent / "histories"
 WRONG = "judge_wrong_on_purpose.jsonl"

@@ -27,7 +27,7 @@ from penstock.local.state import Note
 from penstock.replay import History, Line
 from penstock.settings import Settings, load_settings
 from penstock.targets import Target
-from tests.support.otlp import Export, variant
+from tests.support.metrics.otlp import Export, variant
 from tests.support.plans import SHORT
 
 HISTORIES = Path(__file__).parent / "histories"

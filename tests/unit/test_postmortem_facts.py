@@ -26,8 +26,8 @@ from penstock.events import (
 )
 from penstock.postmortem import Said, markdown, postmortem
 from tests.support.builders import an
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
-from tests.support.windows import moment, window
 
 ROLLOUT = "ro-0123456789ab"
 WINDOWS = [window(TARGET, number, moment(), canary_slow=0.2) for number in range(5)]

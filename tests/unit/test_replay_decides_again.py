@@ -19,9 +19,9 @@ from services.gate_evaluation.decide import decide as judge
 from services.gate_evaluation.state import pack
 from services.rollout_control.decide import decide as steer
 from tests.support.builders import an
-from tests.support.histories import Recorder
+from tests.support.deciders.histories import Recorder
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
-from tests.support.windows import moment, window
 
 DECIDERS = {"gate_evaluation": judge, "rollout_control": steer}
 BEGAN = moment()

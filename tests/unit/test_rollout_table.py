@@ -26,7 +26,7 @@ from penstock.events import (
     Why,
 )
 from penstock.rollout import IllegalTransitionError, Phase, RolloutState, StageState, evolve
-from tests.support.windows import moment
+from tests.support.metrics.windows import moment
 
 TARGET = "staging/shop/banner"
 STAGES = (StageState("canary", 0.25), StageState("half", 0.5, ("release-manager",)))

@@ -11,9 +11,9 @@ import httpx
 from penstock.settings import Settings
 from services.console.app import Console
 from services.runtime.process.service import system_clock
-from tests.support.flag_world import TOKEN, exposed, exposure_is, flag_control, pair_of, with_tokens, world
+from tests.support.deciders.slice import deploy
+from tests.support.flags.world import TOKEN, exposed, exposure_is, flag_control, pair_of, with_tokens, world
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
 from tests.support.stack import OwnKafka, eventually, settings_on
 
 PLACE = f"/flags/{TARGET}"

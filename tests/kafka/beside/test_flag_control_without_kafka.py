@@ -11,11 +11,11 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 from penstock.events import RollbackRequested
 from penstock.settings import Settings
 from services.flag_control.app import FlagControl
-from tests.support.flag_world import AS_OPERATOR, exposed, exposure_is, flag_control, pair_of, with_tokens, world
+from tests.support.deciders.slice import deploy
+from tests.support.flags.world import AS_OPERATOR, exposed, exposure_is, flag_control, pair_of, with_tokens, world
+from tests.support.metrics.windows import moment
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
 from tests.support.stack import OwnKafka, eventually, settings_on
-from tests.support.windows import moment
 
 FLAG_SET = "flagSetId=staging/shop"
 

@@ -8,7 +8,8 @@ import redis
 from penstock.events import KillRequested
 from penstock.settings import Settings
 from tests.support.builders import an
-from tests.support.flag_world import (
+from tests.support.deciders.slice import deploy
+from tests.support.flags.world import (
     AS_OPERATOR,
     exposed,
     exposure_is,
@@ -18,7 +19,6 @@ from tests.support.flag_world import (
     world,
 )
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
 from tests.support.stack import OwnKafka, OwnRedis, eventually, settings_on
 
 

@@ -13,9 +13,17 @@ from penstock.settings import Settings
 from services.metric_ingestion.app import MetricIngestion
 from services.runtime.kafka.connection import ensure_topics, named
 from services.runtime.process.service import system_clock
-from tests.support.ingestion import closed_windows, plan_registered, post, requests_of, say, tokens_file, until_watched
-from tests.support.logs import dead_letters, headers_of
-from tests.support.otlp import SECOND, Export, variant
+from tests.support.deciders.logs import dead_letters, headers_of
+from tests.support.metrics.ingestion import (
+    closed_windows,
+    plan_registered,
+    post,
+    requests_of,
+    say,
+    tokens_file,
+    until_watched,
+)
+from tests.support.metrics.otlp import SECOND, Export, variant
 from tests.support.plans import TARGET
 
 ZOMBIE = b'{"prev":"0","cursor":{},"target":"x"}'

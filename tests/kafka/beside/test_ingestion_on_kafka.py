@@ -12,8 +12,16 @@ from penstock.settings import Settings
 from services.metric_ingestion.app import MetricIngestion
 from services.runtime.kafka.connection import ensure_topics
 from services.runtime.process.service import system_clock
-from tests.support.ingestion import closed_windows, plan_registered, post, requests_of, say, tokens_file, until_watched
-from tests.support.otlp import SECOND, Export, variant
+from tests.support.metrics.ingestion import (
+    closed_windows,
+    plan_registered,
+    post,
+    requests_of,
+    say,
+    tokens_file,
+    until_watched,
+)
+from tests.support.metrics.otlp import SECOND, Export, variant
 
 
 def settings_with_tokens(settings: Settings, folder: Path) -> Settings:

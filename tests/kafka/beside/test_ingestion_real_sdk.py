@@ -16,8 +16,16 @@ from penstock.settings import Settings
 from services.metric_ingestion.app import MetricIngestion
 from services.runtime.kafka.connection import ensure_topics
 from services.runtime.process.service import system_clock
-from tests.support.ingestion import TOKEN, closed_windows, plan_registered, requests_of, say, tokens_file, until_watched
-from tests.support.otlp import DURATION, RESOURCE
+from tests.support.metrics.ingestion import (
+    TOKEN,
+    closed_windows,
+    plan_registered,
+    requests_of,
+    say,
+    tokens_file,
+    until_watched,
+)
+from tests.support.metrics.otlp import DURATION, RESOURCE
 
 TEMPORALITIES = [AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE]
 

@@ -19,7 +19,7 @@ from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from penstock.topics import PARTITIONS
 from services.runtime.kafka.connection import ensure_topics, named, read_span
-from tests.support.ingestion import (
+from tests.support.metrics.ingestion import (
     closed_windows,
     launch,
     plan_registered,
@@ -29,7 +29,7 @@ from tests.support.ingestion import (
     tokens_file,
     until_watched,
 )
-from tests.support.otlp import CUMULATIVE, SECOND, Export, request, variant
+from tests.support.metrics.otlp import CUMULATIVE, SECOND, Export, request, variant
 
 PLAN = """\
 version: 1

@@ -13,7 +13,7 @@ import pytest
 from penstock.local.ports import free_ports
 from penstock.settings import Settings
 from services.runtime.kafka.connection import ensure_topics
-from tests.support.ingestion import (
+from tests.support.metrics.ingestion import (
     closed_windows,
     launch,
     plan_registered,
@@ -23,7 +23,7 @@ from tests.support.ingestion import (
     tokens_file,
     until_watched,
 )
-from tests.support.otlp import SECOND, Export, variant
+from tests.support.metrics.otlp import SECOND, Export, variant
 from tests.support.plans import SHORT
 
 FROZEN_S = 9

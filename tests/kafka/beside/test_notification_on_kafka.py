@@ -23,7 +23,7 @@ from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.process.service import system_clock
 from tests.support.builders import an
-from tests.support.logs import others
+from tests.support.deciders.logs import others
 from tests.support.plans import SHORT
 from tests.support.receiver import SECRET, Receiver
 from tests.support.stack import OwnKafka, eventually, settings_on

@@ -12,7 +12,7 @@ import pytest
 import penstock.cli
 from penstock.cli import client
 from penstock.client import Client
-from tests.support.fake_console import FakeConsole
+from tests.support.console.fake import FakeConsole
 
 
 class Said(NamedTuple):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from penstock.cli.exits import Exits
-from tests.support.fake_console import FakeConsole, event_row, view
+from tests.support.console.fake import FakeConsole, event_row, view
 from tests.unit.cli.conftest import Run
 
 ID = "ro-0123456789ab"

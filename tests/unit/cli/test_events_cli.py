@@ -13,7 +13,7 @@ from penstock.cli.events.forwarding import WAITS, Forwarder, signer
 from penstock.cli.exits import Exits
 from penstock.errors import InvalidError
 from penstock.sse import Message
-from tests.support.fake_console import TARGET, FakeConsole, event_row, sse
+from tests.support.console.fake import TARGET, FakeConsole, event_row, sse
 from tests.unit.cli.conftest import Run
 
 PLAN = Path(__file__).parents[3] / "deploy" / "plans" / "checkout.yaml"

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.support.fake_console import TARGET, FakeConsole, event_row, sse
+from tests.support.console.fake import TARGET, FakeConsole, event_row, sse
 from tests.unit.cli.conftest import Run
 
 

@@ -8,8 +8,8 @@ import pytest
 from penstock.cli.exits import Exits
 from penstock.events import to_json
 from penstock.plan import json_schema
-from tests.support.fake_console import FakeConsole
-from tests.support.windows import moment, window
+from tests.support.console.fake import FakeConsole
+from tests.support.metrics.windows import moment, window
 from tests.unit.cli.conftest import Run
 
 PLAN = Path(__file__).parents[3] / "deploy" / "plans" / "checkout.yaml"

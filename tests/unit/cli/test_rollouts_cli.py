@@ -10,7 +10,7 @@ from penstock.cli.exits import Exits
 from penstock.cli.rollouts.waiting import Clock, follow
 from penstock.client import Client
 from penstock.errors import NotFoundError, UnavailableError
-from tests.support.fake_console import FakeConsole, view
+from tests.support.console.fake import FakeConsole, view
 from tests.unit.cli.conftest import Run
 
 

@@ -18,7 +18,7 @@ from penstock.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from tests.support.fake_console import FakeConsole
+from tests.support.console.fake import FakeConsole
 from tests.unit.cli.conftest import Run
 
 

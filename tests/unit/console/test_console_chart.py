@@ -6,7 +6,7 @@ from penstock.events.verdicts import Direction
 from services.console.pages.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, charts_of
 from services.console.read_models.projection import Projection
 from services.console.wording.differences import difference_of
-from tests.support.story import baking, held, rolled_back
+from tests.support.console.story import baking, held, rolled_back
 
 
 def book_of(teller):

@@ -19,7 +19,7 @@ from services.console.read_models.entries import Entry, Wanted, chronological
 from services.console.read_models.json_views import view_of
 from services.console.read_models.projection import Projection
 from tests.support.builders import an
-from tests.support.story import TELLERS, promoted, rolled_back, told
+from tests.support.console.story import TELLERS, promoted, rolled_back, told
 
 
 def views(projection):

@@ -21,8 +21,8 @@ from penstock.events.verdicts import GateVerdict, NoDataReason
 from penstock.plan import QuantileGate, RatioGate, load_plan
 from penstock.webhooks import sign
 from tests.support.builders import an
-from tests.support.slice import deploy, pipeline
-from tests.support.windows import moment, window
+from tests.support.deciders.slice import deploy, pipeline
+from tests.support.metrics.windows import moment, window
 
 PLANS = Path(__file__).resolve().parents[3] / "deploy" / "demo" / "plans"
 BEGAN = 6

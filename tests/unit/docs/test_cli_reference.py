@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.support.cli_reference import page
+from tests.support.docs.cli_reference import page
 
 
 def test_the_command_reference_is_up_to_date() -> None:
     written = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
-    assert written == page(), "make it anew: python -m tests.support.cli_reference > docs/cli.md"
+    assert written == page(), "make it anew: python -m tests.support.docs.cli_reference > docs/cli.md"

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from penstock.plan import load_plan
-from tests.support.plan_reference import NAMES, default_of, parts
+from tests.support.docs.plan_reference import NAMES, default_of, parts
 
 TEXT = (Path(__file__).parents[3] / "docs" / "plans.md").read_text()
 

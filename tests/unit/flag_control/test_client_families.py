@@ -7,7 +7,7 @@ from services.flag_control.evaluation.evaluator import Evaluator, context_of
 from services.flag_control.evaluation.validate import check
 from services.flag_control.serving.client_libraries import disagreement, family_of, parse_bucketings
 from services.flag_control.serving.store import FlagSet, FlagStore
-from tests.support.flags import EVERY_KIND, boolean
+from tests.support.flags.sets import EVERY_KIND, boolean
 
 AGENTS = {
     "grpc-python/1.82.1 grpc-c/54.0.0 (linux; chttp2)": "python",

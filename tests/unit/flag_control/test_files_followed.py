@@ -10,7 +10,7 @@ import pytest
 
 from services.flag_control.serving.store import FlagStore
 from services.flag_control.standalone.files import Files
-from tests.support.flags import boolean, written
+from tests.support.flags.sets import boolean, written
 
 ON = {"flags": {"a": boolean(targeting=None, defaultVariant="on")}}
 OFF = {"flags": {"a": boolean(targeting=None, defaultVariant="off")}}

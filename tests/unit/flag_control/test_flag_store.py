@@ -6,7 +6,7 @@ import json
 
 from services.flag_control.evaluation.validate import check
 from services.flag_control.serving.store import FlagStore
-from tests.support.flags import boolean
+from tests.support.flags.sets import boolean
 
 
 def source(name: str, set_id: str | None = None, **flags: object):

@@ -9,7 +9,7 @@ from penstock.events import FlagSubmitted, from_json, to_json
 from services.flag_control.evaluation.bucketing import Bucketing
 from services.flag_control.evaluation.validate import check, check_text
 from tests.support.builders import an
-from tests.support.flags import EVERY_KIND, boolean
+from tests.support.flags.sets import EVERY_KIND, boolean
 
 
 def problems(document: object, **options: bool) -> list[str]:

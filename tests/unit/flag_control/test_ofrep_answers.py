@@ -15,7 +15,7 @@ from services.flag_control.serving.access import Access
 from services.flag_control.serving.ofrep import MAX_BODY, Ofrep
 from services.flag_control.serving.store import FlagStore
 from services.flag_control.serving.usage import Usage
-from tests.support.flags import EVERY_KIND, boolean
+from tests.support.flags.sets import EVERY_KIND, boolean
 
 FLAGS = "/ofrep/v1/evaluate/flags"
 

@@ -10,7 +10,7 @@ from openfeature.exception import OpenFeatureError
 
 from services.flag_control.evaluation.bucketing import Bucketing, for_core
 from services.flag_control.evaluation.evaluator import Evaluator
-from tests.support.flags import boolean
+from tests.support.flags.sets import boolean
 
 HASHED = {"cat": ["salt", {"var": "targetingKey"}]}
 RULES = {

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from penstock.cli.plans.gates import app
 from services.gate_evaluation.judge import Count, ExplicitHistogram, ExponentialHistogram, Gauge, MeasureError, Ratio
 from tests.bench.protocol import Program
-from tests.support.judging import histogram
+from tests.support.judge.judging import histogram
 
 METRICS = [
     {"name": "error_rate", "kind": "ratio", "bad": "up", "tolerance": {"relative": 0.1, "absolute": 0.0005},

@@ -6,7 +6,7 @@ import pytest
 from services.gate_evaluation.judge import History, Judge, JudgeSpec, Ratio, Window
 from services.gate_evaluation.judge.noise.bursts import Bursts
 from services.gate_evaluation.judge.noise.dispersion import Dispersion, Residual
-from tests.support.judging import ERRORS, P50, calm, cohort, history
+from tests.support.judge.judging import ERRORS, P50, calm, cohort, history
 
 EFFECTS = np.array([0.1, 0.3, 0.7, 1.1, 1.6])
 

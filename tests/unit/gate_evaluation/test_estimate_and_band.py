@@ -7,7 +7,7 @@ from penstock.wording.verdicts import explain_gate
 from services.gate_evaluation.judge import GateKind, GateSpec, GateVerdict, History, Judge, JudgeSpec, Window
 from services.gate_evaluation.judge.series.cohort_tails import SoFar
 from services.gate_evaluation.judge.series.histograms import Frame
-from tests.support.judging import FOUR, calm, histogram, history
+from tests.support.judge.judging import FOUR, calm, histogram, history
 
 MEAN = GateSpec("mean", "latency", GateKind.MEAN)
 GATES = (*FOUR, MEAN)

@@ -12,9 +12,9 @@ from penstock.plan import doubts_about, load_plan, notes_on
 from services.gate_evaluation.judge import Authority, GateKind, GateSpec
 from services.gate_evaluation.judge.gates.burn_rate import BurnComparison
 from services.gate_evaluation.judge_spec import judge_spec
+from tests.support.deciders.slice import deploy, pipeline
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
-from tests.support.slice import deploy, pipeline
-from tests.support.windows import moment, window
 
 _percent = st.integers(0, 120)
 _margins = st.builds("{{relative: {}%}}".format, _percent)

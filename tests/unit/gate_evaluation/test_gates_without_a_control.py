@@ -28,7 +28,7 @@ from services.gate_evaluation.judge.gates.burn_rate import PAIRS, bounds, certai
 from services.gate_evaluation.judge.gates.slo import above, edges_around
 from services.gate_evaluation.judge.series.forecast import DAY, FEWEST, POINT_S, Past
 from services.gate_evaluation.judge.series.service_series import of_service, value_of
-from tests.support.judging import cohort, histogram
+from tests.support.judge.judging import cohort, histogram
 
 P95 = GateSpec("fast", "latency", GateKind.SLO, q=0.95, slo_max=100.0)
 RATE = GateSpec("goal", "errors", GateKind.SLO, slo_max=0.01)

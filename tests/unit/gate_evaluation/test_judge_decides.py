@@ -22,7 +22,7 @@ from services.gate_evaluation.judge import (
     Word,
 )
 from services.gate_evaluation.judge.decision.rule import Bake, Standing, decide
-from tests.support.judging import ERRORS, FOUR, P99, calm, cohort, errors_gate, history, judged, window
+from tests.support.judge.judging import ERRORS, FOUR, P99, calm, cohort, errors_gate, history, judged, window
 
 CALM = window(5, 1000, 95, 19_000)
 BAD = window(40, 1000, 95, 19_000)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.gate_evaluation.judge import GateKind, GateSpec, Gauge, History, Judge, JudgeSpec, Window
 from services.gate_evaluation.judge.evidence.e_processes import Bank, Form, Row
 from services.gate_evaluation.judge.series.histograms import coarsened
-from tests.support.judging import ERRORS, FOUR, P99, calm, cohort, errors_gate, histogram, history, judged, window
+from tests.support.judge.judging import ERRORS, FOUR, P99, calm, cohort, errors_gate, histogram, history, judged, window
 
 SPEC = JudgeSpec((errors_gate(),), min_bake=10, max_bake=10, window_requests=2000)
 

@@ -28,7 +28,7 @@ from services.gate_evaluation.judge.gates.own_history import betting
 from services.gate_evaluation.judge.gates.slo import above
 from services.gate_evaluation.judge.series.rolling_counts import Spans
 from services.gate_evaluation.judge.series.service_series import value_of
-from tests.support.judging import P50, P99, calm, cohort, histogram, history
+from tests.support.judge.judging import P50, P99, calm, cohort, histogram, history
 
 BOUNDS = (5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 1000.0)
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from penstock.events import Cohort, NoDataReason, RolloutEvent, RolloutHeld
+from tests.support.judge.telling import HALVES, rolled_out, told
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
-from tests.support.telling import HALVES, rolled_out, told
-from tests.support.windows import moment, window
 
 Told = Callable[[int], dict[str, Any]]
 

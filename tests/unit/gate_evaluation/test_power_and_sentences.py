@@ -7,7 +7,7 @@ from penstock.events import Doubt
 from penstock.wording.verdicts import explain_gate, explain_verdict
 from services.gate_evaluation.judge import Authority, GateKind, GateSpec, History, Judge, JudgeSpec, Window, Word
 from services.gate_evaluation.power import Help, power, rendered
-from tests.support.judging import FOUR, cohort, errors_gate, window
+from tests.support.judge.judging import FOUR, cohort, errors_gate, window
 
 SPEC = JudgeSpec(FOUR)
 

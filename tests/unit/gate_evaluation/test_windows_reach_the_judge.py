@@ -10,9 +10,9 @@ from penstock.plan import load_plan
 from penstock.wording.verdicts import explain_gate
 from services.gate_evaluation.judge import Window
 from services.gate_evaluation.windows import admitted, is_late, judge_window
+from tests.support.judge.telling import HALVES, judged, rolled_out, told
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
-from tests.support.telling import HALVES, judged, rolled_out, told
-from tests.support.windows import moment, window
 
 BY_REQUEST = SHORT.replace("windows:", "cohorts: {assigned_by: request}\nwindows:", 1)
 BY_VERSION = SHORT.replace("windows:", "cohorts: {by: service_version}\nwindows:", 1)

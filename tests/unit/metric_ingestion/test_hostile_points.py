@@ -9,9 +9,9 @@ from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.windows.closing import adopted, settled, steps
 from services.metric_ingestion.windows.target import TargetState
-from tests.support.ingestion import watched
-from tests.support.metric_target import PLAN as ALL_KINDS
-from tests.support.otlp import DURATION, SECOND, Export, Text, request, variant
+from tests.support.metrics.ingestion import watched
+from tests.support.metrics.otlp import DURATION, SECOND, Export, Text, request, variant
+from tests.support.metrics.target import PLAN as ALL_KINDS
 from tests.support.plans import TARGET
 
 AT = 1_800_000_000 * SECOND

@@ -13,8 +13,8 @@ from services.metric_ingestion.partitions.owner import Append, Owner
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.windows.frames import encode
-from tests.support.ingestion import requests_of, watched
-from tests.support.otlp import CUMULATIVE, SECOND, Export, request, variant
+from tests.support.metrics.ingestion import requests_of, watched
+from tests.support.metrics.otlp import CUMULATIVE, SECOND, Export, request, variant
 from tests.support.plans import SHORT, TARGET
 
 BEGAN = 1_800_000_000 * SECOND

@@ -8,8 +8,8 @@ from services.metric_ingestion.doors.otlp_messages import parse
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selection, Selector
 from services.metric_ingestion.windows.frames import Frame, Role, decode, encode
-from tests.support.ingestion import watched
-from tests.support.otlp import CUMULATIVE, RESOURCE, SECOND, Export, request, variant
+from tests.support.metrics.ingestion import watched
+from tests.support.metrics.otlp import CUMULATIVE, RESOURCE, SECOND, Export, request, variant
 from tests.support.plans import SHORT, TARGET
 
 AT = 1_800_000_000 * SECOND

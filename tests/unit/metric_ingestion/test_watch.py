@@ -15,7 +15,7 @@ from penstock.events import (
 )
 from penstock.plan import hash_of
 from services.metric_ingestion.selection.watch import Watch
-from tests.support.ingestion import plan_registered
+from tests.support.metrics.ingestion import plan_registered
 from tests.support.plans import SHORT, TARGET
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)

@@ -5,8 +5,8 @@ import msgspec
 from penstock.events import Cohort, Doubt, Ratio
 from services.metric_ingestion.windows.sources import Source
 from services.metric_ingestion.windows.target import TargetState
-from tests.support.metric_target import PLAN, Target
-from tests.support.otlp import CUMULATIVE, Export, variant
+from tests.support.metrics.otlp import CUMULATIVE, Export, variant
+from tests.support.metrics.target import PLAN, Target
 
 COUNTED_APART = PLAN.replace('bad: {http.response.status_code: "5*"}', "bad_metric: failures")
 VERSIONED = PLAN.replace("windows: {length: 1s}", "cohorts: {by: service_version}\nwindows: {length: 10s}")

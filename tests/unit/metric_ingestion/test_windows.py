@@ -19,8 +19,8 @@ from penstock.events import (
 from penstock.plan import load_plan
 from services.metric_ingestion.windows.closing import adopted, settled
 from services.metric_ingestion.windows.target import TargetState
-from tests.support.metric_target import LATENESS, PLAN, Target, totals
-from tests.support.otlp import CUMULATIVE, SECOND, Export, variant
+from tests.support.metrics.otlp import CUMULATIVE, SECOND, Export, variant
+from tests.support.metrics.target import LATENESS, PLAN, Target, totals
 
 
 def test_a_window_closes_once_its_only_source_has_reported_past_its_end() -> None:

@@ -27,8 +27,8 @@ from services.notification.records import record_of
 from services.notification.schedule import HORIZON, PAUSES, SPREAD, pause_after
 from services.notification.subscriber_queue import MOST_WAITING, WORKERS, Lane
 from tests.support.builders import an
+from tests.support.metrics.windows import moment
 from tests.support.plans import SHORT
-from tests.support.windows import moment
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 PLACE = Position("rollouts", 3, 17)

@@ -5,8 +5,8 @@ from penstock.events import Event, RollbackCompleted, RollbackStarted
 from services.rollback_execution.decide import decide
 from services.rollback_execution.skipped_events import still_due
 from tests.support.builders import an
+from tests.support.deciders.rollbacks import announced, started
 from tests.support.plans import SHORT, TARGET
-from tests.support.rollbacks import announced, started
 
 
 def after(*events: Event) -> Document:

@@ -23,8 +23,7 @@ from penstock.events import (
 )
 from services.rollback_execution.errands import errand_of
 from tests.support.builders import an
-from tests.support.plans import SHORT
-from tests.support.rollbacks import (
+from tests.support.deciders.rollbacks import (
     ROLLOUT,
     STARTED,
     TARGET,
@@ -38,7 +37,8 @@ from tests.support.rollbacks import (
     types,
     zeroed,
 )
-from tests.support.windows import moment
+from tests.support.metrics.windows import moment
+from tests.support.plans import SHORT
 
 ALL_WELL = [
     "step.started",

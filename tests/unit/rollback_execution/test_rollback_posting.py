@@ -12,9 +12,9 @@ from penstock.subscribers import Subscriber, Subscribers
 from penstock.webhooks import verify
 from services.rollback_execution.posting import post
 from services.rollback_execution.steps.webhook import message_id, pause_after
+from tests.support.deciders.rollbacks import STARTED, TARGET, WITH_HOOK, Story, before, started, zeroed
+from tests.support.metrics.windows import moment
 from tests.support.receiver import SECRET
-from tests.support.rollbacks import STARTED, TARGET, WITH_HOOK, Story, before, started, zeroed
-from tests.support.windows import moment
 
 KNOWN = Subscribers([Subscriber(name="ci", secrets=(SECRET,))])
 

@@ -9,9 +9,9 @@ from services.rollback_execution.needs import needs_of
 from services.rollback_execution.readings import LEVELS, nearest_level, readings_of, requests
 from services.rollback_execution.recovery import REFRESH, SLOTS, Look, look, sample
 from services.rollback_execution.state import Reading, Reference, State
+from tests.support.deciders.rollbacks import WITH_HOOK, closed
+from tests.support.metrics.windows import histogram, moment
 from tests.support.plans import SHORT
-from tests.support.rollbacks import WITH_HOOK, closed
-from tests.support.windows import histogram, moment
 
 
 @pytest.mark.parametrize(

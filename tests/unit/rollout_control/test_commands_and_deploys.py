@@ -34,8 +34,8 @@ from penstock.events import (
     to_json,
 )
 from services.rollout_control.decide import decide
+from tests.support.metrics.windows import moment
 from tests.support.plans import SHORT, TARGET, with_approval, with_soak
-from tests.support.windows import moment
 
 
 class Desk:

@@ -5,8 +5,8 @@ from penstock.ids import rollout_id
 from services.rollout_control.decide import decide
 from services.rollout_control.skipped_events import still_due
 from tests.support.builders import an
+from tests.support.deciders.slice import deploy
 from tests.support.plans import TARGET
-from tests.support.slice import deploy
 
 ROLLOUT = rollout_id("/ci", "deploy-1")
 EXECUTED = an(RollbackExecuted, target=TARGET, rollout=ROLLOUT)

@@ -9,9 +9,9 @@ from penstock.events import Event, GateVerdict, RolloutEvent, StageJudged, Word
 from penstock.events.verdicts import Direction, NoDataReason, Side
 from penstock.plan import load_plan
 from services.rollout_control.bounded import bounded
+from tests.support.deciders.slice import deploy, pipeline
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
-from tests.support.slice import deploy, pipeline
-from tests.support.windows import moment, window
 
 PLAN = SHORT.replace("exposure: 25%,", "exposure: 25%, on_inconclusive: promote_if_bounded,").replace(
     "pass_margin: {relative: 100%, absolute: 8pp}\n",

@@ -11,7 +11,7 @@ from penstock.events import Event, HoldRequested, to_json
 from penstock.events.cloudevents import to_kafka
 from services.runtime.decider.partition import Hooks, PartitionWorker
 from services.runtime.process.service import Parked
-from tests.support.windows import moment
+from tests.support.metrics.windows import moment
 from tests.unit.chain.world import reading
 
 ONE, TWO = "test/one/flag", "test/two/flag"

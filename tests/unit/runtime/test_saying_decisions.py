@@ -18,7 +18,7 @@ from penstock.topics import log_of
 from services.runtime.kafka import republisher
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.republisher import Republisher
-from tests.support.windows import moment
+from tests.support.metrics.windows import moment
 
 
 class Brokers(Appender):

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import numpy as np
 
 from penstock.events import GateVerdict, PlanSubmitted, StageJudged
-from tests.support.metric_target import Target
-from tests.support.otlp import DURATION, variant
+from tests.support.deciders.slice import deploy, pipeline
+from tests.support.metrics.otlp import DURATION, variant
+from tests.support.metrics.target import Target
+from tests.support.metrics.windows import histogram
 from tests.support.plans import TARGET
-from tests.support.slice import deploy, pipeline
-from tests.support.windows import histogram
 
 HEAD = """\
 version: 1

@@ -3,9 +3,9 @@
 from penstock.events import DeployAnnounced, Release
 from services.gate_evaluation.decide import decide as judge
 from services.rollout_control.decide import decide as control
-from tests.support.pipeline import Node, Pipeline
+from tests.support.deciders.pipeline import Node, Pipeline
+from tests.support.metrics.windows import moment
 from tests.support.plans import SHORT, TARGET
-from tests.support.windows import moment
 
 
 def pipeline(*more: Node) -> Pipeline:

@@ -1,4 +1,4 @@
-"""The command reference, made from the commands themselves: `python -m tests.support.cli_reference > docs/cli.md`."""
+"""The command reference, made from the commands: `python -m tests.support.docs.cli_reference > docs/cli.md`."""
 
 import inspect
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ under stress.
 - Settings: [settings.md](settings.md). Errors say what, why and the next command.
 
 This page is made from the commands and held against them by a test;
-`python -m tests.support.cli_reference > docs/cli.md` makes it anew.
+`python -m tests.support.docs.cli_reference > docs/cli.md` makes it anew.
 """
 
 

@@ -14,7 +14,7 @@ from services.console.http_api.event_stream import Hub
 from services.console.http_api.security import Door
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
-from tests.support.story import NOW
+from tests.support.console.story import NOW
 
 ROLES = {
     "ci": ("publisher",),

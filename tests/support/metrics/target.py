@@ -7,8 +7,8 @@ from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.windows.closing import adopted, settled, steps
 from services.metric_ingestion.windows.target import TargetState
-from tests.support.ingestion import watched
-from tests.support.otlp import RESOURCE, SECOND, Export, request, variant
+from tests.support.metrics.ingestion import watched
+from tests.support.metrics.otlp import RESOURCE, SECOND, Export, request, variant
 from tests.support.plans import TARGET
 
 LATENESS = 2 * SECOND

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.events import Cohort, StageJudged, WindowClosed
-from tests.support.pipeline import Pipeline
+from tests.support.deciders.pipeline import Pipeline
+from tests.support.deciders.slice import deploy, pipeline
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
-from tests.support.slice import deploy, pipeline
-from tests.support.windows import moment, window
 
 HALVES = {Cohort.A: 150.0, Cohort.B: 150.0}
 Told = Callable[[int], dict[str, Any]]

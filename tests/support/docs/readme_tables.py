@@ -1,4 +1,4 @@
-"""Parts of README.md and the index of decisions, made from the tree by `python -m tests.support.readme_tables`."""
+"""Parts of README.md and the index of decisions, made from the tree by `python -m tests.support.docs.readme_tables`."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from penstock.events import BY_TYPE
 from penstock.events.timers import TimerFired
 from penstock.topics import TOPICS, Kind, Topic, carriers_of
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "README.md"
 PLAN = ROOT / "deploy" / "plans" / "checkout.yaml"
 
@@ -17,7 +17,7 @@ INDEX_HEAD = """\
 # Decisions
 
 Short, dated, each with what was rejected and why. A decision that is overturned keeps its record, which then names the
-one that took its place. This index is made by `python -m tests.support.readme_tables`.
+one that took its place. This index is made by `python -m tests.support.docs.readme_tables`.
 """
 
 _KINDS = {Kind.LOG: "private log", Kind.FRAMES: "private"}

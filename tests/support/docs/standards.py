@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "shared" / "standards"
+FOLDER = Path(__file__).parents[4] / "shared" / "standards"
 
 
 def standard(path: str) -> Path:

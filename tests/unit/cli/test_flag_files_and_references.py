@@ -11,7 +11,7 @@ from penstock.errors import InvalidError
 from services.flag_control.flag.definitions import parse_definition
 from services.flag_control.flag.exposure import flag_document
 from services.flag_control.flag.state import FlagState
-from tests.support.flags import EVERY_KIND, boolean, written
+from tests.support.flags.sets import EVERY_KIND, boolean, written
 
 
 def test_an_imported_flag_is_served_as_it_was_until_a_rollout_takes_it_over(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from penstock.partitioner import partition_of
 from penstock.settings import Settings, variable_of
 from services.runtime.kafka.connection import connection, named
 from services.runtime.kafka.reader import Heard, PublicReader
-from tests.support.logs import Others
+from tests.support.deciders.logs import Others
+from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT
 from tests.support.stack import eventually
-from tests.support.windows import moment, window
 
 DECIDERS = ("gate_evaluation", "rollout_control", "flag_control", "rollback_execution")
 QUIET = 6

@@ -26,8 +26,8 @@ from services.rollback_execution.decide import decide
 from services.rollback_execution.errands import errand_of, report
 from services.rollback_execution.state import State, load
 from tests.support.builders import an
+from tests.support.metrics.windows import moment
 from tests.support.plans import SHORT, TARGET
-from tests.support.windows import moment
 
 ROLLOUT = "ro-000000000001"
 STARTED = "rollback-started-1"
