@@ -47,6 +47,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "mypy": ("mypy",),
     "basedpyright": ("basedpyright",),
     "lint-imports": ("lint-imports",),
+    "deptry": ("deptry", "shared", "services", "deploy"),
 }
 
 Parts = Annotated[
