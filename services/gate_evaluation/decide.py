@@ -112,7 +112,7 @@ def _on_window_closed(state: TargetState, window: WindowClosed, verdicts: list[S
 
 def _belongs(rollout: RolloutState, window: WindowClosed) -> bool:
     """Whether the window lies after the present stage (or its resumption) began; the one that it cuts is left out."""
-    return rollout.entered_at is not None and window.start >= datetime.fromisoformat(rollout.entered_at)
+    return rollout.entered_at is not None and window.began_after(datetime.fromisoformat(rollout.entered_at))
 
 
 def _learn(state: TargetState, measured: Window) -> TargetState:

@@ -128,7 +128,11 @@ class Writes:
 
 def accepted_deploy(deploy: DeployAnnounced) -> dict[str, Any]:
     """Return what is answered for a deploy: its id, its target, and the rollout that it starts."""
-    return {"id": deploy.id, "target": deploy.target, "rollout": ids.rollout_id(deploy.source, deploy.id)}
+    return {
+        "id": deploy.id,
+        "target": deploy.target,
+        "rollout": ids.rollout_id(deploy.source, deploy.id, deploy.target),
+    }
 
 
 def key_of(request: Request) -> str | None:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import MessageSizeTooLargeError
@@ -15,6 +15,7 @@ from penstock.chain.participant import OBSERVATION, TICK, Proposal
 from penstock.errors import CorruptError, InvalidError
 from penstock.events import Event, from_json
 from penstock.events.cloudevents import from_kafka
+from services.runtime.kafka.messages import received
 from services.runtime.process.service import Parked
 
 log = logging.getLogger(__name__)
@@ -79,16 +80,16 @@ class PartitionWorker:
         if fold is not None:
             item = _decided_in(source, fold, record.offset, value, headers)
             if item is not None:
-                self._hear(item)
+                self._hear(item, record)
             elif record.offset in fold.foreign:
                 self.hooks.foreign(record)
             return
         try:
             event = from_kafka(value, record.headers)
         except InvalidError as error:
-            self._hear(Item(source, record.offset, "", (), error=str(error), raw=value))
+            self._hear(Item(source, record.offset, "", (), error=str(error), raw=value), record)
             return
-        self._hear(Item(source, record.offset, event.target, (event,), headers=_text(headers)))
+        self._hear(Item(source, record.offset, event.target, (event,), headers=_text(headers)), record)
 
     def begin(self, still_due: StillDue | None) -> None:
         """Decide from now on, first what is still due of what an earlier version passed."""
@@ -171,7 +172,8 @@ class PartitionWorker:
         if len(self._trace) > 1000:
             self._trace.pop(next(iter(self._trace)))
 
-    def _hear(self, item: Item) -> None:
+    def _hear(self, item: Item, record: ConsumerRecord) -> None:
+        item = replace(item, events=tuple(received(event, record) for event in item.events))
         self.hooks.heard(item)
         self.participant.hear(item)
 

@@ -1,5 +1,6 @@
 """What ingestion measures: one event a target and interval, with every cohort and metric together."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -141,6 +142,16 @@ class WindowClosed(Event):
     halves: Halves | None = None
     doubts: dict[str, Doubt] = Field(default_factory=dict)
     closed_by: Closing | None = None
+
+    def began_after(self, moment: datetime) -> bool:
+        """Whether all of the interval lies after a moment of Penstock's clock.
+
+        Its start is as the sources stamp their points. Where their clocks are ahead, the time at which it was received
+        tells: it cannot have begun later than its own length before that.
+        """
+        if self.received is not None and self.received - (self.end - self.start) < moment:
+            return False
+        return self.start >= moment
 
 
 class WindowsRefused(Event):
