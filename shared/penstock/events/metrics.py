@@ -144,14 +144,12 @@ class WindowClosed(Event):
     closed_by: Closing | None = None
 
     def began_after(self, moment: datetime) -> bool:
-        """Whether all of the interval lies after a moment of Penstock's clock.
+        """Return whether the interval lies after a moment of Penstock's clock.
 
-        Its start is as the sources stamp their points. Where their clocks are ahead, the time at which it was received
-        tells: it cannot have begun later than its own length before that.
+        Its start is as the sources stamp their points, and their clocks may be ahead: what was received before that
+        moment lies before it, whatever its start.
         """
-        if self.received is not None and self.received - (self.end - self.start) < moment:
-            return False
-        return self.start >= moment
+        return self.start >= moment and (self.received is None or self.received >= moment)
 
 
 class WindowsRefused(Event):
