@@ -178,12 +178,12 @@ class RollbackStarted(RolloutEvent):
     """The release is taken back: exposure is zero from this record on.
 
     Attributes:
-        stage: where it was; exposure: what it had.
+        stage: where it was, absent before the first stage; exposure: what it had.
         version: what is taken back; began_at: when the first stage was entered.
     """
 
     type: Literal["rollback.started"] = "rollback.started"
-    stage: str | None
+    stage: str | None = None
     exposure: float
     version: str
     began_at: Moment | None = None
