@@ -87,7 +87,7 @@ class QuantileComparison:
         return self.gate.pass_at.relative or 0.2
 
     def bind(self, processes: EProcesses, rows: list[tuple[int, GateRow]]) -> None:
-        """Remember where this gate's rows and cells lie among the e-processes (they are contiguous, F first, then P)."""
+        """Remember where this gate's rows and cells lie (they are contiguous, F first, then P)."""
         self._first = rows[0][0]
         self._rows = slice(self._first, rows[-1][0] + 1)
         self._pass = next(i for i, part in rows if part.role is Role.P)

@@ -77,7 +77,7 @@ class SloComparison:
         self.fail_margin = margin
 
     def anchor(self) -> list[float]:
-        """Return nothing: the budget places the rows."""
+        """Return an empty anchor: the budget alone places the rows."""
         return []
 
     def rows(self, context: Context, anchor: Sequence[float]) -> list[GateRow]:
