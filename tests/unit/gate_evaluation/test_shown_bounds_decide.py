@@ -66,7 +66,7 @@ def runs(seed: int, sensitivity: Sensitivity = Sensitivity.TOLERANCE) -> Iterato
     rng = np.random.default_rng(seed)
     past = History(GATES)
     for _ in range(int(rng.choice([0, 5, 40]))):
-        past.learn(Window(a=cohort(rng, 1500, 1.0), b=cohort(rng, 1500, 1.0)))
+        past.update(Window(a=cohort(rng, 1500, 1.0), b=cohort(rng, 1500, 1.0)))
     spec = JudgeSpec(GATES, min_bake=20, max_bake=WINDOWS, splits=(0.2,), sensitivity=sensitivity)
     judge = Judge.start(spec, past)
     first, second = rng.choice([0.7, 1.0, 1.0, 1.05, 1.3, 2.0, 6.0], size=2)

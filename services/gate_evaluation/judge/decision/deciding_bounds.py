@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.gates.layout import GateLayout
 from services.gate_evaluation.judge.spec import Direction
 from services.gate_evaluation.judge.verdict import Deciding
