@@ -1,6 +1,7 @@
 """A release is announced: which plan it takes, what it replaces, or why it may not start."""
 
 from penstock import __version__, ids
+from penstock.access import Verb, normalized
 from penstock.errors import PlanError, Problem
 from penstock.events import (
     DeployAnnounced,
@@ -10,12 +11,14 @@ from penstock.events import (
     PlanRegistered,
     RolloutAnnounced,
     RolloutSuperseded,
-    StageOutline,
     Why,
 )
 from penstock.plan import Plan, hash_of, load_plan
 from penstock.rollout import Phase, evolve
+from services.rollout_control.admission import barred_of, may_plan, outlines, plan_refusal
 from services.rollout_control.draft import RolloutDraft
+
+_MOST_EDITORS = 50
 
 
 def on_deploy_announced(draft: RolloutDraft, event: DeployAnnounced) -> None:
@@ -34,6 +37,13 @@ def on_deploy_announced(draft: RolloutDraft, event: DeployAnnounced) -> None:
     except PlanError as error:
         _refuse(draft, event, "plan", str(error))
         return
+    refusal = plan_refusal(draft.state, event, plan)
+    if refusal is not None:
+        _refuse(draft, event, *refusal)
+        return
+    if not may_plan(event):
+        # One that differs in comments only is the registered one: what was registered is what is recorded.
+        text = draft.state.plans.get(plan.name, text)
     _start(draft, event, text, plan)
 
 
@@ -46,6 +56,8 @@ def _key_of(event: DeployAnnounced) -> str:
 
 def _refusal(draft: RolloutDraft, event: DeployAnnounced) -> tuple[str, str] | None:
     version = event.release.version
+    if event.actor is not None and event.grants is not None and Verb.ANNOUNCE not in event.grants:
+        return "not_announcer", f"{event.actor} may not announce releases of {event.target}"
     if version in draft.state.quarantined:
         rolled_back = draft.state.quarantined[version]
         return "quarantined", (
@@ -53,10 +65,7 @@ def _refusal(draft: RolloutDraft, event: DeployAnnounced) -> tuple[str, str] | N
             f"penstock quarantine lift {event.target} {version}"
         )
     if draft.is_in(Phase.ROLLING_BACK):
-        return (
-            "rolling_back",
-            f"{draft.rollout.id} is being rolled back; announce the release again after that",
-        )
+        return "rolling_back", f"{draft.rollout.id} is being rolled back; announce the release again after that"
     if draft.state.rollout is not None and draft.rollout.live and draft.rollout.version == version:
         return "already_running", f"{draft.rollout.id} is rolling out version {version} already"
     return None
@@ -94,8 +103,10 @@ def _start(draft: RolloutDraft, event: DeployAnnounced, text: str, plan: Plan) -
     rollout = ids.rollout_id(event.source, event.id, *((event.target,) if event.received is not None else ()))
     if draft.state.rollout is not None and draft.rollout.live:
         draft.transition(RolloutSuperseded, Ground(why=Why.NEWER_RELEASE), by=rollout)
-    if draft.state.plans.get(plan.name) != text:
+    registered = plan.name in draft.state.plans
+    if may_plan(event) and draft.state.plans.get(plan.name) != text:
         register(draft, text, plan)
+    vouched = registered or may_plan(event)
     announced = draft.add(
         RolloutAnnounced,
         rollout=rollout,
@@ -106,10 +117,9 @@ def _start(draft: RolloutDraft, event: DeployAnnounced, text: str, plan: Plan) -
         release=event.release,
         plan_name=plan.name,
         plan_text=text,
-        stages=tuple(
-            StageOutline(name=s.name, exposure=s.exposure, approvers=s.approval.roles if s.approval else ())
-            for s in plan.stages
-        ),
+        stages=outlines(plan, event, vouched),
+        barred=barred_of(draft.state, event, plan.name),
+        unvouched=None if vouched else True,
     )
     before = draft.state.rollout
     draft.put(rollout=evolve(before, announced), plan=text, timers={})
@@ -118,6 +128,10 @@ def _start(draft: RolloutDraft, event: DeployAnnounced, text: str, plan: Plan) -
 
 
 def register(draft: RolloutDraft, text: str, plan: Plan) -> None:
-    """Make this the target's plan of its name."""
+    """Make this the target's plan of its name; the register keeps who changed it."""
+    if draft.cause.actor is not None and draft.state.plans.get(plan.name) != text:
+        editors = draft.state.plan_editors
+        known = dict.fromkeys((*editors.get(plan.name, ()), normalized(draft.cause.actor)))
+        draft.put(plan_editors={**editors, plan.name: tuple(known)[-_MOST_EDITORS:]})
     draft.add(PlanRegistered, name=plan.name, plan_hash=hash_of(text), plan_text=text)
     draft.put(plans={**draft.state.plans, plan.name: text})

@@ -96,6 +96,8 @@ class Player:
             time=self.simulation.now + timedelta(seconds=offset),
             release=Release(service="shop", version=str(number), author="alice"),
             plan_text=PLANS[plan],
+            actor="ci",
+            grants=("announce", "plan"),
         )
         self.simulation.publish("deploys", event)
 
@@ -159,8 +161,8 @@ def test_whatever_happens_every_reader_reads_it_and_every_id_names_one_fact(step
     assert pairs or not facts
     assert all(first == again for first, again in pairs), "a fact got another id when it was decided again"
     for node in simulation.pipeline.nodes.values():
-        assert node.participant.fold.parked == {}
-    document = simulation.pipeline.nodes["rollout_control"].participant.fold.documents.get(TARGET, {})
+        assert node.replica.fold.parked == {}
+    document = simulation.pipeline.nodes["rollout_control"].replica.fold.documents.get(TARGET, {})
     for book in simulation.console.books():
         assert book.damage is None
     if "rollout" in document:

@@ -12,11 +12,11 @@ from penstock.events import HoldRequested, Request, ResumeRequested, RolloutHeld
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from services.rollout_control.app import build
-from services.runtime.decider.snapshots import newest_generations
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, named
 from services.runtime.kafka.reader import Heard
 from services.runtime.kafka.republisher import Republisher
+from services.runtime.kafka.snapshots import newest_generations
 from services.runtime.kafka.subscriber import PositionedSubscriber
 from services.runtime.process.service import Parked, system_clock
 from tests.support.deciders.logs import dead_letters, others

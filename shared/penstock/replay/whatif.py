@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 
 from penstock import ids
 from penstock.chain import Decide, Document
-from penstock.chain.participant import OBSERVATION, TICK
+from penstock.chain.replica import OBSERVATION, TICK
 from penstock.errors import PermanentError
 from penstock.events import DeployAnnounced, Event, TimerFired, to_json
 from penstock.replay.history import DECIDED_BY, History, Step, events_of, fold_history, select

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import penstock
-from penstock.chain import Decide, Fold, Item, Participant, Record, digest_of, encode, genesis
-from penstock.chain.participant import OBSERVATION, TICK
+from penstock.chain import Decide, Fold, Item, Record, Replica, digest_of, encode, genesis
 from penstock.chain.record import digest
+from penstock.chain.replica import OBSERVATION, TICK
 from penstock.events import Event, from_json, to_json
 
 
@@ -21,7 +21,7 @@ class Node:
     decide: Decide
     plain: tuple[str, ...]
     chained: tuple[str, ...]
-    participant: Participant = field(init=False)
+    replica: Replica = field(init=False)
     folds: dict[str, Fold] = field(init=False)
     read: dict[str, int] = field(init=False)
 
@@ -30,11 +30,11 @@ class Node:
 
     def restart(self, log: list[bytes] | None) -> None:
         """Begin anew, from the log alone."""
-        self.participant = Participant(Fold(genesis("c", self.log, 0)), self.decide, penstock.__version__)
+        self.replica = Replica(Fold(genesis("c", self.log, 0)), self.decide, penstock.__version__)
         for offset, value in enumerate(log or []):
-            self.participant.observe(offset, value)
-        self.participant.rewind()
-        cursor = self.participant.fold.cursor
+            self.replica.accept(offset, value)
+        self.replica.resync()
+        cursor = self.replica.fold.cursor
         self.read = {source: cursor[source].next if source in cursor else 0 for source in (*self.plain, *self.chained)}
         self.folds = {}
         for source in self.chained:
@@ -81,11 +81,11 @@ class Pipeline:
 
     def tick(self, name: str, event: Event) -> None:
         """Let a node hear a timer."""
-        self.nodes[name].participant.hear(Item(TICK, -1, event.target, (event.received_at(event.time),)))
+        self.nodes[name].replica.receive(Item(TICK, -1, event.target, (event.received_at(event.time),)))
 
     def observe(self, name: str, event: Event) -> None:
         """Let a node hear something that its copy saw."""
-        self.nodes[name].participant.hear(Item(OBSERVATION, -1, event.target, (event,)))
+        self.nodes[name].replica.receive(Item(OBSERVATION, -1, event.target, (event,)))
 
     def settle(self, rng: random.Random | None = None, crash: float = 0.0) -> None:
         """Deliver until nothing is left, in order or (with `rng`) in any order, crashing nodes with a probability."""
@@ -113,18 +113,18 @@ class Pipeline:
             accepted = node.folds[source].offer(offset, self.logs[source][offset])
             if accepted is not None and accepted.record is not None and accepted.record.events:
                 events = tuple(self._received(source, offset, from_json(d)) for d in accepted.record.events)
-                node.participant.hear(Item(source, offset, accepted.target, events, accepted.digest))
+                node.replica.receive(Item(source, offset, accepted.target, events, accepted.digest))
         else:
             event = self._received(source, offset, self.topics[source][offset])
-            node.participant.hear(Item(source, offset, event.target, (event,)))
+            node.replica.receive(Item(source, offset, event.target, (event,)))
 
     def _decide(self, node: Node) -> bool:
-        proposals = node.participant.propose()
+        proposals = node.replica.propose()
         log = self.logs[node.log]
         for proposal in proposals:
             self._stamp(node.log, len(log))
             log.append(proposal.value)
-            accepted = node.participant.observe(len(log) - 1, proposal.value)
+            accepted = node.replica.accept(len(log) - 1, proposal.value)
             assert accepted is not None
             assert accepted.record is not None
             self.said.extend(from_json(document) for document in accepted.record.events)

@@ -67,7 +67,7 @@ class Simulation:
 
     def fire(self) -> None:
         """Fire the timers that are due now, until none is left that does."""
-        while any([self._fire(name) for name in self.pipeline.nodes]):
+        while sum(self._fire(name) for name in self.pipeline.nodes):
             self.settle()
 
     def settle(self) -> None:
@@ -78,7 +78,7 @@ class Simulation:
             if not self._claim():
                 break
         for name, node in self.pipeline.nodes.items():
-            for target, document in node.participant.fold.documents.items():
+            for target, document in node.replica.fold.documents.items():
                 self._timers[name].note(target, document)
 
     def counts(self) -> dict[str, int]:
@@ -93,7 +93,7 @@ class Simulation:
 
     def _claim(self) -> bool:
         did = False
-        for target, document in self.pipeline.nodes[EXECUTION].participant.fold.documents.items():
+        for target, document in self.pipeline.nodes[EXECUTION].replica.fold.documents.items():
             state = load(document)
             errand = errand_of(state, "rollback-0")
             if errand is None or state.running is None:

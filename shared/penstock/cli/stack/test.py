@@ -24,6 +24,7 @@ PARTS: dict[str, str] = {
     "unit": "the pure core, no network",
     "contract": "examples, schema, topics, settings, the deployment files",
     "flows": "all services in memory",
+    "security": "attacks, a script per door",
     "replay": "recorded rollouts, decided again",
     "kafka": "the real broker, with kills",
     "clients": "what users run against us",

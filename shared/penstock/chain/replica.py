@@ -1,5 +1,5 @@
-"""One copy of a decider on one partition, without I/O: it hears inputs, proposes records ahead of the log, and
-folds the log. Whatever is lost, repeated or decided elsewhere first, it re-decides from the accepted head."""
+"""One replica of a decider on one partition, without I/O: it receives inputs, proposes records ahead of the log, and
+folds the log. Whatever is lost, repeated or decided elsewhere first, it decides again from the accepted head."""
 
 import base64
 from collections import deque
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from penstock.chain.document import Document, diff, digest_of
 from penstock.chain.fold import Accepted, Fold
-from penstock.chain.record import LARGEST, Cursor, Input, Position, Record, digest, encode
+from penstock.chain.record import LARGEST, Cursor, Input, Position, Record, encode
+from penstock.chain.writer import ChainWriter, Proposal
 from penstock.errors import PermanentError
 from penstock.events import Event, to_json
 from penstock.events.base import rfc3339
@@ -24,7 +25,7 @@ _PARKED = "the target is parked behind a record that this version cannot read"
 
 @dataclass(frozen=True)
 class Item:
-    """One input as it was heard.
+    """One input as it was received.
 
     Attributes:
         source: topic name; `tick` or `observation` for inputs of the copy itself.
@@ -66,18 +67,12 @@ Decide = Callable[[str, Document, Event], Decision]
 """(target, state document, event) -> decision. Pure: no clock, no randomness, no I/O."""
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A record to append, with the input behind it (None for one that only moves the cursor)."""
-
-    target: str
-    value: bytes
-    digest: str
-    item: Item | None
+Write = Proposal[Item | None]
+"""A record to append and the input behind it; None for one that only moves the cursor."""
 
 
-class Participant:
-    """A copy of a decider on one partition.
+class Replica:
+    """A replica of a decider on one partition.
 
     Attributes:
         fold: the accepted log; `fold.documents` is the state that counts.
@@ -89,8 +84,7 @@ class Participant:
         self._code = code
         self._pending: deque[Item] = deque()
         self._taken: deque[Item] = deque()
-        self._flight: deque[Proposal] = deque()
-        self._head = fold.head
+        self._writer: ChainWriter[Item | None] = ChainWriter(fold)
         self._cursor: Cursor = dict(fold.cursor)
         self._ahead: dict[str, Document] = {}
         self._skipped = 0
@@ -99,19 +93,19 @@ class Participant:
     @property
     def in_flight(self) -> int:
         """Records proposed and not yet seen in the log."""
-        return len(self._flight)
+        return self._writer.in_flight
 
     @property
     def waiting(self) -> int:
-        """Inputs heard and not yet decided."""
+        """Inputs received and not yet decided."""
         return len(self._pending)
 
-    def hear(self, item: Item) -> None:
-        """Take an input, unless the accepted log covers it already."""
+    def receive(self, item: Item) -> None:
+        """Queue an input, unless the accepted log covers it already."""
         if not _covered(item, self.fold.cursor):
             self._pending.append(item)
 
-    def propose(self, limit: int = 64, mark: bool = False) -> list[Proposal]:
+    def propose(self, limit: int = 64, mark: bool = False) -> list[Write]:
         """Decide waiting inputs ahead of their acknowledgement; return the records to append, in order.
 
         Args:
@@ -119,7 +113,7 @@ class Participant:
             mark: record the cursor even if only few inputs have changed nothing since it was recorded last.
         """
         proposals = []
-        while self._pending and len(self._flight) < limit:
+        while self._pending and self.in_flight < limit:
             item = self._pending[0]
             covered = _covered(item, self._cursor)
             proposal = self._propose(item) if not covered else None
@@ -130,40 +124,39 @@ class Participant:
             if proposal is not None:
                 proposals.append(proposal)
                 self._taken.append(item)
-            elif item.offset != _UNPOSITIONED or self._flight:
+            elif item.offset != _UNPOSITIONED or self.in_flight:
                 self._taken.append(item)
-        if self._skipped >= (1 if mark else _SKIPS_BEFORE_CURSOR_RECORD) and not self._flight:
-            proposals.append(self._launch(Record(self._head, dict(self._cursor), "", code=self._code)))
+        if self._skipped >= (1 if mark else _SKIPS_BEFORE_CURSOR_RECORD) and not self.in_flight:
+            proposals.append(self._launch(Record(self._writer.head, dict(self._cursor), "", code=self._code)))
         return proposals
 
-    def observe(self, offset: int, value: bytes) -> Accepted | None:
+    def accept(self, offset: int, value: bytes) -> Accepted | None:
         """Fold one record of the log; return it if it counts."""
-        accepted = self.fold.offer(offset, value)
-        mine = bool(self._flight) and self._flight[0].digest == digest(value)
+        accepted, mine = self._writer.accept(offset, value)
         if accepted is None:
-            if mine:
-                self.rewind()
+            if mine is not None:
+                self.resync()
             return None
-        if mine:
-            self._settle(self._flight.popleft())
+        if mine is not None:
+            self._forget(mine.origin)
         else:
-            self.rewind()
+            self.resync()
         self._drop_covered()
         return accepted
 
-    def bound(self, size: int) -> None:
-        """Take note that the brokers refuse a record of so many bytes: its input is passed with that as its reason."""
-        self._largest = max(_SMALLEST_LIMIT, min(self._largest, size - 1))
+    def limit_size(self, refused: int) -> None:
+        """Propose only records below a size in bytes that the brokers refused; an input that takes more is passed."""
+        self._largest = max(_SMALLEST_LIMIT, min(self._largest, refused - 1))
 
-    def rewind(self) -> None:
-        """Forget what was decided ahead of the log: an append failed, or another copy was first."""
+    def resync(self) -> None:
+        """Forget what was decided ahead of the log: an append failed, or another replica was first."""
         self._pending = deque((*self._taken, *self._pending))
         self._taken.clear()
-        self._flight.clear()
+        self._writer.resync()
         self._ahead.clear()
-        self._head, self._cursor, self._skipped = self.fold.head, dict(self.fold.cursor), 0
+        self._cursor, self._skipped = dict(self.fold.cursor), 0
 
-    def _propose(self, item: Item) -> Proposal | None:
+    def _propose(self, item: Item) -> Write | None:
         before = self._ahead.get(item.target, self.fold.documents.get(item.target, {}))
         parked = item.target in self.fold.parked
         if parked and item.source == TICK:
@@ -175,7 +168,7 @@ class Participant:
             self._skipped += item.offset != _UNPOSITIONED
             return None
         record = Record(
-            prev=self._head,
+            prev=self._writer.head,
             cursor=dict(self._cursor),
             target=item.target,
             inputs=(Input(item.source, item.offset, _recorded(item), _received(item)),),
@@ -220,22 +213,19 @@ class Participant:
             error=f"{record.error[:_MOST_REASON]}; {error}" if record.error else error,
         )
 
-    def _launch(self, record: Record, item: Item | None = None, after: Document | None = None) -> Proposal:
+    def _launch(self, record: Record, item: Item | None = None, after: Document | None = None) -> Write:
         value = encode(record)
         if item is not None and len(value) > self._largest:
-            record, after = self._left_out(record, item, len(value)), None
-            value = encode(record)
+            value, after = encode(self._left_out(record, item, len(value))), None
         if item is not None and after is not None:
             self._ahead[item.target] = after
-        proposal = Proposal(record.target, value, digest(value), item)
-        self._head, self._skipped = proposal.digest, 0
-        self._flight.append(proposal)
-        return proposal
+        self._skipped = 0
+        return self._writer.propose(record.target, value, item)
 
-    def _settle(self, proposal: Proposal) -> None:
-        if proposal.item is not None and proposal.item.offset == _UNPOSITIONED:
-            self._taken = deque(item for item in self._taken if item is not proposal.item)
-        if not self._flight:
+    def _forget(self, settled: Item | None) -> None:
+        if settled is not None and settled.offset == _UNPOSITIONED:
+            self._taken = deque(item for item in self._taken if item is not settled)
+        if not self.in_flight:
             self._ahead.clear()
             self._taken = deque(item for item in self._taken if item.offset != _UNPOSITIONED)
 
