@@ -14,7 +14,6 @@ TO_BE_SPLIT = {
     ".",
     "services/console/templates/parts",
     "shared/penstock",
-    "shared/penstock/events/examples",
 }
 PRODUCT = ("shared/penstock", "services", "deploy/demo")
 FILES_IN_A_FOLDER = 15
