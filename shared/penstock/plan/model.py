@@ -1,4 +1,4 @@
-"""A plan: through which audiences and exposures a release moves, what guards it, who approves, how it is taken back."""
+"""A plan: its audiences and exposures, what guards a release, who approves it, and how it is rolled back."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -173,7 +173,7 @@ class Recovery(Strict):
 
 
 class Rollback(Strict):
-    """How the release is taken back.
+    """How the release is rolled back.
 
     Attributes:
         containment: seconds until every connected flag client must have been sent the safe version.

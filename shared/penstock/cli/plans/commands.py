@@ -76,7 +76,7 @@ def lint(
 @app.command()
 def register(
     file: File,
-    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it stands in the record.")] = "registered",
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it is kept in the record.")] = "registered",
     json: Json = False,
 ) -> None:
     """Register a plan for its target: deploys may name it, and its metrics are watched from here on."""
@@ -114,7 +114,7 @@ def power(
     json: Json = False,
     jsonl: Jsonl = False,
 ) -> None:
-    """Say which effect each gate can see within its bake, and what would help."""
+    """Show the smallest regression each gate can detect at your traffic, and how to detect smaller ones."""
     text = text_of(file)
     load_plan(text, str(file))
     rows = power_of(text, traffic, errors, history)
