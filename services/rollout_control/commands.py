@@ -109,7 +109,7 @@ def _approve(course: Course, request: ApprovalGranted) -> None:
 
 def _plan(course: Course, request: PlanSubmitted) -> None:
     try:
-        plan = load_plan(request.plan_text)
+        plan = load_plan(request.plan_text, new=True)
     except PlanError as error:
         _refuse(course, request, "invalid", str(error))
         return

@@ -153,4 +153,4 @@ def plan_in(body: bytes) -> tuple[str, Plan]:
         text = body.decode()
     except UnicodeDecodeError:
         raise PlanError("plan", [Problem("", "is not UTF-8")]) from None
-    return text, load_plan(text)
+    return text, load_plan(text, new=True)
