@@ -19,19 +19,23 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         rollout: the present or last rollout; plan: exact text of its plan.
         plans: exact text of each registered plan by name.
+        plan_editors: identities, normalized, that changed a plan since others last approved a release under it.
         deploys: rollout by `source id` of the deploy events heard, oldest first.
         commands: ids of the commands heard lately.
         quarantined: rollout that was taken back, by version.
         timers: due times, RFC 3339, by name.
+        decided: how many events were decided for the target, since versions count them; ids are told apart by it.
     """
 
     rollout: RolloutState | None = None
     plan: str = ""
     plans: dict[str, str] = {}
+    plan_editors: dict[str, tuple[str, ...]] = {}
     deploys: dict[str, str] = {}
     commands: tuple[str, ...] = ()
     quarantined: dict[str, str] = {}
     timers: dict[str, str] = {}
+    decided: int = 0
 
     def with_deploy(self, key: str, rollout: str) -> "TargetState":
         """Return the state that remembers a deploy event; the oldest are forgotten."""

@@ -56,7 +56,7 @@ class Writes:
             try:
                 if isinstance(event, InvalidError):
                     raise event
-                deploy = deploy_of(event, self._projection, who.identity)
+                deploy = deploy_of(event, self._projection, who)
             except InvalidError as error:
                 # parse_http has put the place into the problems that it found itself.
                 prefix = f"{place}." if len(received) > 1 and not isinstance(event, InvalidError) else ""
@@ -128,7 +128,11 @@ class Writes:
 
 def accepted_deploy(deploy: DeployAnnounced) -> dict[str, Any]:
     """Return what is answered for a deploy: its id, its target, and the rollout that it starts."""
-    return {"id": deploy.id, "target": deploy.target, "rollout": ids.rollout_id(deploy.source, deploy.id)}
+    return {
+        "id": deploy.id,
+        "target": deploy.target,
+        "rollout": ids.rollout_id(deploy.source, deploy.id, deploy.target),
+    }
 
 
 def key_of(request: Request) -> str | None:

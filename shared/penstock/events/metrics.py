@@ -1,5 +1,6 @@
 """What ingestion measures: one event a target and interval, with every cohort and metric together."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -169,6 +170,14 @@ class WindowClosed(Event):
     doubts: dict[str, Doubt] = Field(default_factory=dict)
     closed_by: Closing | None = None
     unattributed: dict[str, Unattributed] = Field(default_factory=dict)
+
+    def began_after(self, moment: datetime) -> bool:
+        """Return whether the interval lies after a moment of Penstock's clock.
+
+        Its start is as the sources stamp their points, and their clocks may be ahead: what was received before that
+        moment lies before it, whatever its start.
+        """
+        return self.start >= moment and (self.received is None or self.received >= moment)
 
 
 class WindowsRefused(Event):
