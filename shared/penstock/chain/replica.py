@@ -12,6 +12,7 @@ from penstock.chain.record import LARGEST, Cursor, Input, Position, Record, enco
 from penstock.chain.writer import ChainWriter, Proposal
 from penstock.errors import PermanentError
 from penstock.events import Event, to_json
+from penstock.events.base import rfc3339
 
 TICK = "tick"
 OBSERVATION = "observation"
@@ -170,12 +171,12 @@ class Replica:
             prev=self._writer.head,
             cursor=dict(self._cursor),
             target=item.target,
-            inputs=(Input(item.source, item.offset, _recorded(item)),),
+            inputs=(Input(item.source, item.offset, _recorded(item), _received(item)),),
             events=tuple(to_json(event) for event in events),
             patch=patch,
             # Of a parked target this version knows no state: the next one may hold another than stood here before.
             state=digest_of(after) if item.target and not parked else "",
-            time=to_json(item.events[-1])["time"] if item.events else "",
+            time=rfc3339(item.events[-1].at) if item.events else "",
             plan=plan,
             code=self._code,
             error=error,
@@ -238,6 +239,11 @@ def _recorded(item: Item) -> tuple[Document, ...]:
     if item.error:
         return ({"raw": base64.b64encode(item.raw).decode()},)
     return tuple(to_json(event) for event in item.events)
+
+
+def _received(item: Item) -> str:
+    received = item.events[-1].received if item.events else None
+    return rfc3339(received) if received is not None else ""
 
 
 def _covered(item: Item, cursor: Cursor) -> bool:

@@ -164,7 +164,7 @@ def _plan(plan: str | None) -> tuple[str | None, Plan | None]:
         text = Path(plan).read_text()
     except OSError as error:
         raise typer.BadParameter(f"{plan}: {error.strerror}", param_hint="--plan") from None
-    return text, load_plan(text, plan)
+    return text, load_plan(text, plan, new=True)
 
 
 def _target(plan: Plan | None, environment: str | None, service: str | None, flag: str | None) -> Target:

@@ -1,4 +1,4 @@
-"""A decision in the making: the target's state as it moves, and the facts that are said on the way."""
+"""Rollback execution's draft of a decision: the steps, timers and events that one input leads to."""
 
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from penstock import ids
+from penstock.chain.draft import Draft
 from penstock.events import (
     Event,
     RollbackEscalated,
@@ -20,24 +21,21 @@ from services.rollback_execution.steps.webhook import KIND as WEBHOOK
 
 SOURCE = "/penstock/rollback_execution"
 LEASE = 20.0
-"""Seconds without word from the executor of an attempt until another copy may take over; longer than a POST."""
+"""Seconds without an answer from the executor of an attempt until another copy may take over; longer than a POST."""
 
 E = TypeVar("E", bound=Event)
 
 
-class Course:
-    """Collects the facts that one cause leads to.
+class RollbackDraft(Draft[State]):
+    """Collects the events that one input leads to.
 
     Attributes:
-        state: the target after them; events: in order.
-        now: time of the facts: their cause's, but never before that of facts said earlier in this rollback.
+        now: time of the events: when the input was received, but never before earlier events of this rollback.
     """
 
-    def __init__(self, state: State, cause: Event) -> None:
-        self.state = state
-        self.cause = cause
-        self.events: list[Event] = []
-        self.now = max(state.running.at, cause.time) if state.running else cause.time
+    def __init__(self, target: str, state: State, cause: Event) -> None:
+        super().__init__(SOURCE, target, state, cause)
+        self.now = max(state.running.at, self.at) if state.running else self.at
 
     @property
     def run(self) -> Running:
@@ -50,10 +48,6 @@ class Course:
         """The present step; only asked for where there is one."""
         assert self.run.step is not None
         return self.run.step
-
-    def put(self, **changes: Any) -> None:
-        """Change the state."""
-        self.state = msgspec.structs.replace(self.state, **changes)
 
     def put_run(self, **changes: Any) -> None:
         """Change the rollback under way."""
@@ -73,19 +67,18 @@ class Course:
         """Disarm timers."""
         self.put(timers={name: due for name, due in self.state.timers.items() if name not in timers})
 
-    def say(self, fact: type[E], key: tuple[str | int, ...], cause: str, **fields: Any) -> E:
-        """Add a fact; its id depends on the rollback and `key` alone, so that deciding again names it the same."""
-        event = fact(
-            id=ids.derive(fact.model_fields["type"].default, self.run.id, *key),
-            source=SOURCE,
-            target=self.cause.target,
+    def report(self, kind: type[E], key: tuple[str | int, ...], cause: str, /, **fields: Any) -> E:
+        """Add an event of this rollback; its id depends on the rollback and `key` alone, whatever input led to it."""
+        name = kind.model_fields["type"].default
+        return self.add(
+            kind,
+            id=ids.derive(name, self.run.id, *key),
             time=self.now,
             rollout=self.run.rollout,
             cause=cause,
+            actor=None,
             **fields,
         )
-        self.events.append(event)
-        return event
 
     def start_attempt(self, executor: str) -> None:
         """Begin the next attempt at the present step, for this executor; its first one sets the deadline."""
@@ -98,7 +91,7 @@ class Course:
         place = {"step": step.name, "index": run.index, "attempt": attempt, "executor": executor}
         key, cause = (run.index, attempt), before.event or run.before
         if before.executor in {"", executor}:
-            said: Event = self.say(
+            reported: Event = self.report(
                 StepStarted,
                 key,
                 cause,
@@ -109,29 +102,29 @@ class Course:
                 version=run.version,
             )
         else:
-            said = self.say(StepTakenOver, key, cause, **place, former=before.executor)
-        self.put_doing(phase=Phase.RUNNING, attempt=attempt, executor=executor, deadline=deadline, event=said.id)
+            reported = self.report(StepTakenOver, key, cause, **place, former=before.executor)
+        self.put_doing(phase=Phase.RUNNING, attempt=attempt, executor=executor, deadline=deadline, event=reported.id)
 
     def complete_step(self, attempt: int, executor: str, cause: str, **detail: Any) -> None:
         """The present step has had its effect."""
         run = self.run
         place = {"step": self.step.name, "index": run.index, "attempt": attempt, "executor": executor}
-        self._next_step(self.say(StepCompleted, (run.index,), cause, **place, detail=detail))
+        self._next_step(self.report(StepCompleted, (run.index,), cause, **place, detail=detail))
 
     def fail_attempt(self, reason: str) -> None:
         """The present attempt failed; another may follow."""
         run = self.run
-        said = self.say(
+        reported = self.report(
             StepFailed, (run.index, run.doing.attempt), run.doing.event, **self._place(), reason=reason, final=False
         )
         self.disarm("lease")
-        self.put_doing(phase=Phase.WAITING, event=said.id)
+        self.put_doing(phase=Phase.WAITING, event=reported.id)
 
     def fail_step(self, reason: str) -> None:
         """The present step is given up: a person is called, and the next step begins, for it may still help."""
         run = self.run
         cause = run.doing.event or run.before
-        failed = self.say(StepFailed, (run.index, "final"), cause, **self._place(), reason=reason, final=True)
+        failed = self.report(StepFailed, (run.index, "final"), cause, **self._place(), reason=reason, final=True)
         self.escalate("step", f"Step {self.step.name} of the rollback failed: {reason}.", failed.id, self.step.name)
         self._next_step(failed)
 
@@ -140,12 +133,12 @@ class Course:
     ) -> None:
         """Call a person."""
         key = (what, self.run.index) if step else (what,)
-        self.say(RollbackEscalated, key, cause, what=what, step=step, reason=reason, to=self.run.needs.escalate_to)
+        self.report(RollbackEscalated, key, cause, what=what, step=step, reason=reason, to=self.run.needs.escalate_to)
 
     def execute(self, recovered: bool, cause: str) -> None:
         """Nothing is left to do."""
         seconds = self.run.contained if self.run.safe else None
-        self.say(RollbackExecuted, (), cause, contained_seconds=seconds, recovered=recovered)
+        self.report(RollbackExecuted, (), cause, contained_seconds=seconds, recovered=recovered)
         self.put(running=None, executed=self.run.id, live=False, timers={})
 
     def _place(self) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""A decision in the making: each event it adds moves the rollout at once, so that the next one sees where it stands."""
+"""Rollout control's draft of a decision: each event moves the rollout at once, so that the next follows its state."""
 
-from datetime import timedelta
-from typing import Any, TypeVar
-
-import msgspec
+from datetime import datetime, timedelta
+from typing import Any
 
 import penstock
-from penstock import ids
+from penstock.chain.draft import Draft
 from penstock.events import (
     ApprovalAwaited,
     Event,
@@ -28,20 +26,15 @@ from services.rollout_control.state import DEAD_MAN, TargetState, plan_of
 SOURCE = "/penstock/rollout_control"
 SOAK = "soak"
 
-E = TypeVar("E", bound=Event)
+_REARMED_AFTER = 1 / 8
+"""Share of the dead-man's time that passes before data arms it again: a record for every window would fill the log."""
 
 
-class Course:
-    """Collects the events that one cause leads to.
+class RolloutDraft(Draft[TargetState]):
+    """Collects the events that one input leads to."""
 
-    Attributes:
-        state: the target after them; events: in order.
-    """
-
-    def __init__(self, state: TargetState, cause: Event) -> None:
-        self.state = state
-        self.cause = cause
-        self.events: list[Event] = []
+    def __init__(self, target: str, state: TargetState, cause: Event) -> None:
+        super().__init__(SOURCE, target, state, cause, state.decided)
 
     @property
     def rollout(self) -> RolloutState:
@@ -60,25 +53,10 @@ class Course:
         index = self.rollout.index
         return self.plan.stages[index] if 0 <= index < len(self.plan.stages) else None
 
-    def say(self, kind: type[E], **fields: Any) -> E:
-        """Add an event with the envelope that its cause gives."""
-        name = kind.model_fields["type"].default
-        event = kind(
-            id=ids.derive(name, self.cause.id, self.cause.target, len(self.events)),
-            source=SOURCE,
-            target=self.cause.target,
-            time=self.cause.time,
-            cause=self.cause.id,
-            actor=self.cause.actor,
-            **fields,
-        )
-        self.events.append(event)
-        return event
-
-    def move(self, kind: type[RolloutEvent], ground: Ground, **fields: Any) -> None:
-        """Add a transition of the rollout and take it."""
+    def transition(self, kind: type[RolloutEvent], ground: Ground, **fields: Any) -> None:
+        """Add a transition of the rollout, and move the rollout by it."""
         before = self.rollout
-        event = self.say(
+        event = self.add(
             kind,
             rollout=before.id,
             sequence=before.sequence + 1,
@@ -89,10 +67,6 @@ class Course:
         )
         self.put(rollout=evolve(before, event))
 
-    def put(self, **changes: Any) -> None:
-        """Change the state beside the rollout."""
-        self.state = msgspec.structs.replace(self.state, **changes)
-
     def advance(self, ground: Ground) -> None:
         """Go on to what follows the present stage: its approval, itself, the soak, or the end."""
         index = self.rollout.index + 1
@@ -101,12 +75,13 @@ class Course:
             if stage.approvers:
                 why = Ground(why=Why.APPROVAL_REQUIRED)
                 count = stage.approvals or (planned.count if planned is not None else 1)
-                self.move(ApprovalAwaited, why, stage=stage.name, roles=stage.approvers, count=count)
+                self.transition(ApprovalAwaited, why, stage=stage.name, roles=stage.approvers, count=count)
+                self.guard_what_waits()
             else:
                 self.enter(index, ground)
         elif index == len(self.plan.stages) and self.plan.soak is not None:
             soak = self.plan.soak
-            self.move(
+            self.transition(
                 StageEntered,
                 ground,
                 stage=SOAK,
@@ -118,13 +93,13 @@ class Course:
             )
             self.watch_silence()
         else:
-            self.move(RolloutCompleted, ground)
+            self.transition(RolloutCompleted, ground)
             self.put(timers={})
 
     def enter(self, index: int, ground: Ground) -> None:
         """Enter a stage of the plan."""
         stage = self.plan.stages[index]
-        self.move(
+        self.transition(
             StageEntered,
             ground,
             stage=stage.name,
@@ -137,24 +112,46 @@ class Course:
         self.watch_silence()
 
     def watch_silence(self) -> None:
-        """Arm the dead-man timer from the cause's time on."""
-        due = self.cause.time + timedelta(seconds=self.plan.dead_man.after)
+        """Arm the dead-man timer anew: the stage was entered or resumed."""
+        self._arm_dead_man(self._dead_man_due)
+
+    def telemetry_seen(self) -> None:
+        """Let the dead-man timer wait again, where it is armed: a gate was measured."""
+        armed = self.state.timers.get(DEAD_MAN)
+        if armed is None:
+            return
+        gained = self._dead_man_due - datetime.fromisoformat(armed)
+        # Records of versions that armed it with every verdict are decided again as they were.
+        least = self.plan.dead_man.after * _REARMED_AFTER if self.cause.received is not None else 0.0
+        if gained > timedelta(seconds=least):
+            self._arm_dead_man(self._dead_man_due)
+
+    def guard_what_waits(self) -> None:
+        """Keep the dead-man timer while the rollout waits, if it can still do something: roll the release back."""
+        if self.plan.dead_man.action != "rollback" or not self.rollout.exposure:
+            self.put(timers={})
+
+    @property
+    def _dead_man_due(self) -> datetime:
+        return self.at + timedelta(seconds=self.plan.dead_man.after)
+
+    def _arm_dead_man(self, due: datetime) -> None:
         self.put(timers={DEAD_MAN: due.isoformat()})
 
     def pass_stage(self, ground: Ground, override: bool = False) -> None:
-        """End the present stage well and go on."""
-        self.move(StagePassed, ground, stage=self.rollout.stage, override=override)
+        """Pass the present stage and go on."""
+        self.transition(StagePassed, ground, stage=self.rollout.stage, override=override)
         self.advance(ground)
 
     def hold(self, ground: Ground, to: tuple[str, ...] = ()) -> None:
         """Stay at the present exposure; `to` are called."""
-        self.move(RolloutHeld, ground, stage=self.rollout.stage or self.rollout.awaited or "", to=to)
-        self.put(timers={})
+        self.transition(RolloutHeld, ground, stage=self.rollout.stage or self.rollout.awaited or "", to=to)
+        self.guard_what_waits()
 
     def roll_back(self, ground: Ground) -> None:
-        """Take the release back and quarantine its version."""
+        """Roll the release back and quarantine its version."""
         before = self.rollout
-        self.move(
+        self.transition(
             RollbackStarted,
             ground,
             stage=before.stage,
@@ -162,7 +159,7 @@ class Course:
             version=before.version,
             began_at=before.began_at,
         )
-        self.move(VersionQuarantined, Ground(why=Why.QUARANTINED), version=before.version)
+        self.transition(VersionQuarantined, Ground(why=Why.QUARANTINED), version=before.version)
         self.put(quarantined={**self.state.quarantined, before.version: before.id}, timers={})
 
     def is_in(self, *phases: Phase) -> bool:
