@@ -22,9 +22,10 @@ from penstock.errors import (
     TransientError,
     UnauthorizedError,
 )
-from penstock.events import FlagRequest, KillRequested, from_json, problems_of
+from penstock.events import FlagRequest, KillRequested, from_json
 from penstock.targets import parse_target
 from penstock.tokens import Identity, Role, Tokens
+from penstock.wording.problems import problems_of
 from services.flag_control.fallback.peers import FLAGS_PATH, PEER_PATH, peer_key
 
 _MAX_BODY = 256 * 1024

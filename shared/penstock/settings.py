@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from penstock.errors import Problem, SettingsError
+from penstock.wording.problems import problems_of
 
 PREFIX = "PENSTOCK_"
 
@@ -115,8 +116,8 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         problems += [
-            Problem(variable_of(str(entry["loc"][0])) if entry["loc"] else "", entry["msg"])
-            for entry in error.errors(include_url=False, include_input=False)
+            Problem(variable_of(problem.where.split(".")[0]) if problem.where else "", problem.what)
+            for problem in problems_of(error)
         ]
         raise SettingsError("settings", problems) from None
     if problems:

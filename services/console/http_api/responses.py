@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.errors import InvalidError, NotFoundError, PenstockError, Problem, TransientError, UnauthorizedError
-from penstock.events import problems_of
+from penstock.wording.problems import problems_of
 from services.console.http_api.security import ForbiddenError, TooLargeError
 
 M = TypeVar("M", bound=BaseModel)
