@@ -1,4 +1,4 @@
-"""What gate evaluation remembers of a target: its rollout, the evidence, what past windows taught, and what waits."""
+"""State of a target: its rollout, the judge's state, the history, and the windows that are parked."""
 
 import base64
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""From the judge's verdict to the event that carries it."""
+"""Translates the judge's verdict into the event `stage.judged`."""
 
 import math
 from typing import Any

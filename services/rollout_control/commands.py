@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from penstock.access import normalized, same_person
 from penstock.errors import PlanError
 from penstock.events import (
     ApprovalGranted,
@@ -20,7 +21,7 @@ from penstock.events import (
     Why,
 )
 from penstock.plan import load_plan
-from penstock.rollout import Phase
+from penstock.rollout import Phase, RolloutState
 from penstock.tokens import Role
 from services.rollout_control.course import Course
 from services.rollout_control.deploys import register
@@ -91,20 +92,33 @@ def _promote(course: Course, request: PromotionRequested) -> None:
 
 def _approve(course: Course, request: ApprovalGranted) -> None:
     rollout = course.rollout
-    stage = course.plan.stages[rollout.index + 1]
-    approvers = stage.approval.roles if stage.approval is not None else ()
+    stage = rollout.stages[rollout.index + 1]
+    approvers = stage.approvers
     if Role.ADMIN not in request.roles and not set(approvers) & set(request.roles):
         _refuse(course, request, "not_approver", f"stage {stage.name} is approved by: {', '.join(approvers)}")
-    elif request.actor is None or request.actor == rollout.author:
-        detail = "who asked for the release may not approve it; ask another person"
+    elif request.actor is None or _is_barred(rollout, request.actor):
+        detail = "who announced or wrote the release, or changed its plan, may not approve it; ask another person"
         _refuse(course, request, "author_may_not_approve", detail)
-    elif request.actor in rollout.approved_by:
+    elif any(same_person(request.actor, known) for known in rollout.approved_by):
         _refuse(course, request, "not_allowed", f"{request.actor} has approved already; another person must")
     else:
         ground = Ground(why=Why.APPROVED, text=request.reason)
         course.move(StageApproved, ground, stage=stage.name, missing=rollout.missing - 1)
         if course.rollout.missing == 0:
+            _forget_editors(course)
             course.enter(rollout.index + 1, ground)
+
+
+def _is_barred(rollout: RolloutState, actor: str) -> bool:
+    return same_person(actor, rollout.author) or normalized(actor) in rollout.barred
+
+
+def _forget_editors(course: Course) -> None:
+    """The plan in force has now been approved by people who did not change it."""
+    name = course.rollout.plan_name
+    if name in course.state.plan_editors and course.state.plans.get(name) == course.state.plan:
+        left = {known: editors for known, editors in course.state.plan_editors.items() if known != name}
+        course.put(plan_editors=left)
 
 
 def _plan(course: Course, request: PlanSubmitted) -> None:
@@ -120,7 +134,7 @@ def _plan(course: Course, request: PlanSubmitted) -> None:
 
 
 def _lift(course: Course, request: LiftRequested) -> None:
-    lifters = plan_of(course.state.plan).rollback.quarantine_lifters if course.state.plan else (Role.RELEASE_MANAGER,)
+    lifters = _lifters(course)
     if request.version not in course.state.quarantined:
         known = ", ".join(course.state.quarantined) or "none"
         _refuse(course, request, "not_allowed", f"version {request.version} is not quarantined; quarantined: {known}")
@@ -130,6 +144,13 @@ def _lift(course: Course, request: LiftRequested) -> None:
         course.say(QuarantineLifted, version=request.version, reason=request.reason)
         left = {v: r for v, r in course.state.quarantined.items() if v != request.version}
         course.put(quarantined=left)
+
+
+def _lifters(course: Course) -> tuple[str, ...]:
+    rollout = course.state.rollout
+    if rollout is None or rollout.unvouched or not course.state.plan:
+        return (Role.RELEASE_MANAGER,)
+    return plan_of(course.state.plan).rollback.quarantine_lifters
 
 
 def _why_not(course: Course, request: Request) -> str:

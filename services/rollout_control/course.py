@@ -97,11 +97,11 @@ class Course:
         """Go on to what follows the present stage: its approval, itself, the soak, or the end."""
         index = self.rollout.index + 1
         if index < len(self.plan.stages):
-            approval = self.plan.stages[index].approval
-            if approval is not None:
+            stage, planned = self.rollout.stages[index], self.plan.stages[index].approval
+            if stage.approvers:
                 why = Ground(why=Why.APPROVAL_REQUIRED)
-                name = self.plan.stages[index].name
-                self.move(ApprovalAwaited, why, stage=name, roles=approval.roles, count=approval.count)
+                count = stage.approvals or (planned.count if planned is not None else 1)
+                self.move(ApprovalAwaited, why, stage=stage.name, roles=stage.approvers, count=count)
             else:
                 self.enter(index, ground)
         elif index == len(self.plan.stages) and self.plan.soak is not None:

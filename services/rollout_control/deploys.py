@@ -1,6 +1,7 @@
 """A release is announced: which plan it takes, what it replaces, or why it may not start."""
 
 from penstock import __version__, ids
+from penstock.access import Verb, normalized
 from penstock.errors import PlanError, Problem
 from penstock.events import (
     DeployAnnounced,
@@ -10,12 +11,14 @@ from penstock.events import (
     PlanRegistered,
     RolloutAnnounced,
     RolloutSuperseded,
-    StageOutline,
     Why,
 )
 from penstock.plan import Plan, hash_of, load_plan
 from penstock.rollout import Phase, evolve
+from services.rollout_control.admission import barred_of, may_plan, outlines, plan_refusal
 from services.rollout_control.course import Course
+
+_MOST_EDITORS = 50
 
 
 def on_deploy_announced(course: Course, event: DeployAnnounced) -> None:
@@ -34,11 +37,20 @@ def on_deploy_announced(course: Course, event: DeployAnnounced) -> None:
     except PlanError as error:
         _refuse(course, event, "plan", str(error))
         return
+    refusal = plan_refusal(course.state, event, plan)
+    if refusal is not None:
+        _refuse(course, event, *refusal)
+        return
+    if not may_plan(event):
+        # One that differs in comments only is the registered one: what was registered is what is recorded.
+        text = course.state.plans.get(plan.name, text)
     _start(course, event, text, plan)
 
 
 def _refusal(course: Course, event: DeployAnnounced) -> tuple[str, str] | None:
     version = event.release.version
+    if event.actor is not None and event.grants is not None and Verb.ANNOUNCE not in event.grants:
+        return "not_announcer", f"{event.actor} may not announce releases of {event.target}"
     if version in course.state.quarantined:
         taken_back = course.state.quarantined[version]
         return "quarantined", (
@@ -84,8 +96,10 @@ def _start(course: Course, event: DeployAnnounced, text: str, plan: Plan) -> Non
     rollout = ids.rollout_id(event.source, event.id)
     if course.state.rollout is not None and course.rollout.live:
         course.move(RolloutSuperseded, Ground(why=Why.NEWER_RELEASE), by=rollout)
-    if course.state.plans.get(plan.name) != text:
+    registered = plan.name in course.state.plans
+    if may_plan(event) and course.state.plans.get(plan.name) != text:
         register(course, text, plan)
+    vouched = registered or may_plan(event)
     announced = course.say(
         RolloutAnnounced,
         rollout=rollout,
@@ -96,10 +110,9 @@ def _start(course: Course, event: DeployAnnounced, text: str, plan: Plan) -> Non
         release=event.release,
         plan_name=plan.name,
         plan_text=text,
-        stages=tuple(
-            StageOutline(name=s.name, exposure=s.exposure, approvers=s.approval.roles if s.approval else ())
-            for s in plan.stages
-        ),
+        stages=outlines(plan, event, vouched),
+        barred=barred_of(course.state, event, plan.name),
+        unvouched=None if vouched else True,
     )
     before = course.state.rollout
     course.put(rollout=evolve(before, announced), plan=text, timers={})
@@ -108,6 +121,10 @@ def _start(course: Course, event: DeployAnnounced, text: str, plan: Plan) -> Non
 
 
 def register(course: Course, text: str, plan: Plan) -> None:
-    """Make this the target's plan of its name."""
+    """Make this the target's plan of its name; the register keeps who changed it."""
+    if course.cause.actor is not None and course.state.plans.get(plan.name) != text:
+        editors = course.state.plan_editors
+        known = dict.fromkeys((*editors.get(plan.name, ()), normalized(course.cause.actor)))
+        course.put(plan_editors={**editors, plan.name: tuple(known)[-_MOST_EDITORS:]})
     course.say(PlanRegistered, name=plan.name, plan_hash=hash_of(text), plan_text=text)
     course.put(plans={**course.state.plans, plan.name: text})

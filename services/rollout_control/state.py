@@ -19,6 +19,7 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         rollout: the present or last rollout; plan: exact text of its plan.
         plans: exact text of each registered plan by name.
+        plan_editors: identities, normalized, that changed a plan since others last approved a release under it.
         deploys: rollout by `source id` of the deploy events heard, oldest first.
         commands: ids of the commands heard lately.
         quarantined: rollout that was taken back, by version.
@@ -28,6 +29,7 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
     rollout: RolloutState | None = None
     plan: str = ""
     plans: dict[str, str] = {}
+    plan_editors: dict[str, tuple[str, ...]] = {}
     deploys: dict[str, str] = {}
     commands: tuple[str, ...] = ()
     quarantined: dict[str, str] = {}

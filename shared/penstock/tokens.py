@@ -16,6 +16,7 @@ class Role(StrEnum):
     """Roles with a meaning of their own; plans may name further ones for approvals."""
 
     PUBLISHER = "publisher"
+    METRICS = "metrics"
     OPERATOR = "operator"
     RELEASE_MANAGER = "release-manager"
     PLANNER = "planner"

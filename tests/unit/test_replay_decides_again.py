@@ -41,7 +41,8 @@ def deploy(plan: str = SHORT) -> DeployAnnounced:
         plan_name=None,
         rollout=None,
         cause=None,
-        actor=None,
+        actor="ci",
+        grants=("announce", "plan"),
     )
 
 

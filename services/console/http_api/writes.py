@@ -60,7 +60,7 @@ class Writes:
             try:
                 if isinstance(event, InvalidError):
                     raise event
-                deploy = deploy_of(event, self._projection, who.identity)
+                deploy = deploy_of(event, self._projection, who)
             except InvalidError as error:
                 # parse_http has put the place into the problems that it found itself.
                 prefix = f"{place}." if len(received) > 1 and not isinstance(event, InvalidError) else ""

@@ -3,18 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+from penstock.access import grants_of
 from penstock.errors import InvalidError, PlanError, Problem
 from penstock.events import DeployAnnounced
 from penstock.events.cdevents.deployed import from_deployed
 from penstock.events.cloudevents import CloudEvent
 from penstock.plan import load_plan
+from penstock.tokens import Identity
 from services.console.read_models.projection import Projection
 
 _TEXT = "customData.penstock.planText"
 
 
-def deploy_of(received: CloudEvent, known: Projection, actor: str | None) -> DeployAnnounced:
+def deploy_of(received: CloudEvent, known: Projection, who: Identity | None) -> DeployAnnounced:
     """Return the deploy that somebody's event announces, with a plan that exists for its target.
+
+    Args:
+        who: the authenticated sender; None where the door authenticates nobody.
 
     Raises:
         InvalidError: with every problem found.
@@ -23,14 +28,15 @@ def deploy_of(received: CloudEvent, known: Projection, actor: str | None) -> Dep
     problems += _plan_text_problems(received.data)
     deploy: DeployAnnounced | None = None
     try:
-        deploy = from_deployed(received.data, known.flags, actor)
+        deploy = from_deployed(received.data, known.flags, who.identity if who is not None else None)
     except InvalidError as error:
         problems += error.problems
     if deploy is not None:
         problems += _plan_problems(deploy, known)
     if problems or deploy is None:
         raise InvalidError("event", problems)
-    return deploy
+    grants = grants_of(who, deploy.target) if who is not None else ()
+    return deploy.model_copy(update={"grants": grants})
 
 
 def _contradictions(received: CloudEvent) -> Sequence[Problem]:

@@ -1,4 +1,4 @@
-"""What the judge says after a window: a word, whether it stands, and every number behind it, as values and as JSON."""
+"""The verdict on a window: a word, whether it is final, and every number behind it, as values and as JSON."""
 
 from enum import StrEnum
 from typing import Any

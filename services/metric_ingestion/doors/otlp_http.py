@@ -118,8 +118,8 @@ class Door:
             identity = self._tokens.identify(headers.get("authorization"))
         except UnauthorizedError as error:
             raise _Refusal(401, _UNAUTHENTICATED, str(error)) from None
-        if not identity.has(Role.PUBLISHER):
-            raise _Refusal(403, _DENIED, f"{identity.identity} may not publish metrics: it takes the role publisher")
+        if not identity.has(Role.METRICS):
+            raise _Refusal(403, _DENIED, f"{identity.identity} may not publish metrics: it takes the role metrics")
 
 
 def _select(selector: Selector, body: bytes, json: bool, received: int, trace: str) -> Selection:

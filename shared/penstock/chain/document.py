@@ -47,8 +47,10 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> Document:
 
 
 def _same(old: Any, new: Any) -> bool:
-    # 1 == 1.0 == True in Python, but their JSON differs, and the state hash is taken over JSON.
-    return type(old) is type(new) and old == new and (not isinstance(new, list) or canonical(old) == canonical(new))
+    """Whether both are the same JSON: to Python 1 == 1.0 == True and -0.0 == 0.0, and a tuple never equals a list."""
+    if isinstance(new, str) or isinstance(old, str):
+        return type(old) is type(new) and bool(old == new)
+    return canonical(old) == canonical(new)
 
 
 def merge(document: Mapping[str, Any], patch: Mapping[str, Any]) -> Document:

@@ -39,6 +39,9 @@ class DeployAnnounced(Event):
         plan_name: name of a plan registered for the target; None with `plan_text` None: the target's only plan.
         plan_text: an embedded plan, its exact YAML.
         origin: the CDEvent type and version that carried it in.
+        grants: what the announcing identity may do for this target (`announce`, `plan`), as the console found it when
+            the release was announced; empty without an identity, None in records of older versions: nothing granted.
+        verified_author: author by a claim that the identity provider signed; `release.author` is free text.
     """
 
     type: Literal["deploy.announced"] = "deploy.announced"
@@ -46,3 +49,5 @@ class DeployAnnounced(Event):
     plan_name: str | None = None
     plan_text: str | None = None
     origin: str | None = None
+    grants: tuple[str, ...] | None = None
+    verified_author: str | None = None

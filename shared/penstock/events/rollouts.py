@@ -49,11 +49,16 @@ class Ground(Value):
 
 
 class StageOutline(Value):
-    """A stage as the record needs it without the plan: its name, its exposure (0 to 1), who must approve it."""
+    """A stage as the record needs it without the plan: its name, its exposure (0 to 1), who must approve it.
+
+    Attributes:
+        approvers: roles, of the plan or by policy; approvals: how many people, absent: as the plan has it.
+    """
 
     name: str
     exposure: float = Field(ge=0, le=1)
     approvers: tuple[str, ...] = ()
+    approvals: int | None = Field(default=None, ge=1)
 
 
 class RolloutEvent(Event):
@@ -75,13 +80,21 @@ class RolloutEvent(Event):
 
 
 class RolloutAnnounced(RolloutEvent):
-    """A release will move through this plan on this target. `plan_text` is the plan's exact text."""
+    """A release will move through this plan on this target.
+
+    Attributes:
+        plan_text: the plan's exact text.
+        barred: identities, normalized, that may not approve: the announcer, the authors, who changed the plan.
+        unvouched: nobody who may plan for the target has registered or embedded the plan, so its roles do not count.
+    """
 
     type: Literal["rollout.announced"] = "rollout.announced"
     release: Release
     plan_name: str
     plan_text: str
     stages: tuple[StageOutline, ...]
+    barred: tuple[str, ...] | None = None
+    unvouched: bool | None = None
 
 
 class ApprovalAwaited(RolloutEvent):
@@ -165,12 +178,12 @@ class RollbackStarted(RolloutEvent):
     """The release is taken back: exposure is zero from this record on.
 
     Attributes:
-        stage: where it was; exposure: what it had.
+        stage: where it was, absent before the first stage; exposure: what it had.
         version: what is taken back; began_at: when the first stage was entered.
     """
 
     type: Literal["rollback.started"] = "rollback.started"
-    stage: str | None
+    stage: str | None = None
     exposure: float
     version: str
     began_at: Moment | None = None

@@ -111,12 +111,16 @@ def _announced(state: RolloutState | None, event: RolloutAnnounced) -> RolloutSt
         author=event.release.author or event.actor,
         plan_name=event.plan_name,
         plan_hash=event.plan_hash,
-        stages=tuple(StageState(stage.name, stage.exposure, stage.approvers) for stage in event.stages),
+        stages=tuple(
+            StageState(stage.name, stage.exposure, stage.approvers, stage.approvals or 0) for stage in event.stages
+        ),
         phase=Phase.ANNOUNCED,
         sequence=1,
         announced_at=time,
         updated_at=time,
         why=why_of(event.ground),
+        barred=event.barred or (),
+        unvouched=bool(event.unvouched),
     )
 
 

@@ -29,11 +29,12 @@ ENDED = frozenset({Phase.ROLLED_BACK, Phase.COMPLETED, Phase.SUPERSEDED})
 
 
 class StageState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A stage of the rollout: its name, exposure (0 to 1), and roles that must approve it."""
+    """A stage of the rollout: its name, exposure (0 to 1), roles that must approve it, by how many (0: as planned)."""
 
     name: str
     exposure: float
     approvers: tuple[str, ...] = ()
+    approvals: int = 0
 
 
 class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -50,6 +51,7 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         resumes_to: phase that a held rollout goes back to.
         rollback: id of the event that started the rollback; recovered: None until it is known.
         why: ground of the last transition.
+        barred: identities, normalized, that may not approve; unvouched: the plan's own roles do not count.
     """
 
     id: str
@@ -82,6 +84,8 @@ class RolloutState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     quarantined: bool = False
     superseded_by: str | None = None
     why: str = ""
+    barred: tuple[str, ...] = ()
+    unvouched: bool = False
 
     @property
     def live(self) -> bool:

@@ -112,7 +112,7 @@ def _text(found: IngestBench) -> Group:
 def _service(on: Ground, token: str) -> Iterator[tuple[int, Child]]:
     (port,) = free_ports(1)
     tokens = on.folder / "tokens.yaml"
-    tokens.write_text(f"tokens: [{{sha256: {digest_of(token)}, identity: bench, roles: [publisher]}}]\n")
+    tokens.write_text(f"tokens: [{{sha256: {digest_of(token)}, identity: bench, roles: [metrics]}}]\n")
     service = on.child("metric_ingestion", sys.executable, "-P", "-m", "services", "metric_ingestion")
     try:
         service.start(on.environment(OTLP_PORT=port, TOKENS=tokens))

@@ -52,6 +52,8 @@ def deploy_of(target: str, now: datetime) -> DeployAnnounced:
         time=now,
         release=Release(service="bench", version="1"),
         plan_text=plan_of(target),
+        actor="bench",
+        grants=("announce", "plan"),
     )
 
 

@@ -67,6 +67,8 @@ class History:
             time=moment(QUIET),
             release=Release(service="shop", version="2", author="alice"),
             plan_text=self.plan,
+            actor="ci",
+            grants=("announce", "plan"),
         )
 
     def window(self, number: int) -> WindowClosed:

@@ -32,4 +32,6 @@ def deploy(plan: str | None = SHORT, version: str = "2", number: int = 1, second
         time=moment(second),
         release=Release(service="shop", version=version, author="alice"),
         plan_text=plan,
+        actor="ci",
+        grants=("announce", "plan"),
     )

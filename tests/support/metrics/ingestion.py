@@ -28,7 +28,7 @@ TOKEN = "a-token-of-the-tests"
 HEADERS = {"authorization": f"Bearer {TOKEN}", "content-type": "application/x-protobuf"}
 
 
-def tokens_file(folder: Path, roles: Sequence[str] = ("publisher",)) -> Path:
+def tokens_file(folder: Path, roles: Sequence[str] = ("metrics",)) -> Path:
     """Return a tokens file that knows TOKEN."""
     path = folder / "tokens.yaml"
     path.write_text(f"tokens: [{{sha256: {digest_of(TOKEN)}, identity: tests, roles: [{', '.join(roles)}]}}]\n")

@@ -1,6 +1,7 @@
 """Looking at rollouts."""
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -12,6 +13,8 @@ from penstock.client import Client
 from penstock.errors import NotFoundError, UnavailableError
 from tests.support.console.fake import FakeConsole, view
 from tests.unit.cli.conftest import Run
+
+HALF = [{"name": "canary"}, {"name": "half"}]
 
 
 def test_list_prints_one_line_a_rollout_with_a_word_beside_the_icon(run: Run, console: FakeConsole) -> None:
@@ -70,7 +73,7 @@ def test_an_id_that_is_a_path_is_never_sent(run: Run, console: FakeConsole) -> N
         ([view(phase="held")], [], Exits.HELD),
         ([view(phase="superseded")], [], Exits.SUPERSEDED),
         ([view(phase="held")], ["--for", "held"], Exits.REACHED),
-        ([view(), view(stage="half")], ["--for", "stage:half"], Exits.REACHED),
+        ([view(stages=HALF), view(stage="half", stages=HALF)], ["--for", "stage:half"], Exits.REACHED),
         ([view(phase="rolling_back"), view(phase="rolled_back")], ["--for", "rolled-back"], Exits.REACHED),
         ([view(phase="completed")], ["--for", "rolled-back"], Exits.INTERNAL),
         ([view()], ["--timeout", "0"], Exits.TIMEOUT),
@@ -97,9 +100,27 @@ def test_wait_tells_a_rollback_by_the_gates_from_one_by_a_person(
 
 def test_wait_appends_one_line_a_change_and_none_for_what_stays(run: Run, console: FakeConsole) -> None:
     same = view()
-    console.views = [same, same, view(judged=4), view(phase="completed", sequence=9)]
+    more = [view(judged=count, word=word) for count, word in ((4, "inconclusive"), (5, "no_data"), (6, "inconclusive"))]
+    console.views = [same, same, *more, view(phase="completed", sequence=9)]
     said = run("rollouts", "wait", "ro-0123456789ab", "--every", "0.1")
-    assert len(said.out.splitlines()) == 3
+    assert len(said.out.splitlines()) == 2, "a bake of a day has thousands of windows; a log has no line for each"
+
+
+def test_a_line_carries_the_present_time_and_a_heartbeat_says_how_far_the_bake_is(
+    run: Run, console: FakeConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.cli.rollouts.commands._HEARTBEAT", 0.0)
+    console.views = [view(), view(judged=4), view(phase="completed", sequence=9)]
+    said = run("rollouts", "wait", "ro-0123456789ab", "--every", "0.1")
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    assert all(line.startswith(today) for line in said.out.splitlines())
+    assert "4 of" in said.err
+
+
+def test_a_stage_that_the_rollout_does_not_have_is_refused_instead_of_awaited(run: Run, console: FakeConsole) -> None:
+    said = run("rollouts", "wait", "ro-0123456789ab", "--for", "stage:nope", "--timeout", "5")
+    assert said.code == Exits.USAGE
+    assert "no stage 'nope'" in said.err
 
 
 def test_wait_refuses_a_goal_that_there_is_not(run: Run, console: FakeConsole) -> None:
@@ -154,7 +175,7 @@ def test_show_watch_off_a_terminal_appends_a_line_a_change_until_the_rollout_has
 ) -> None:
     console.views = [view(), view(), view(judged=4), view(phase="rolling_back", sequence=5), view(phase="completed")]
     said = run("rollouts", "show", "ro-0123456789ab", "--watch", "--every", "0.1")
-    assert (said.code, len(said.out.splitlines())) == (0, 4)
+    assert (said.code, len(said.out.splitlines())) == (0, 3)
     assert "\x1b" not in said.out
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from penstock.wording.verdicts import explain_gate
 from services.gate_evaluation.judge import GateKind, GateSpec, GateVerdict, History, Judge, JudgeSpec, Window
-from services.gate_evaluation.judge.series.cohort_tails import SoFar
+from services.gate_evaluation.judge.series.cohort_tails import CohortTails
 from services.gate_evaluation.judge.series.histograms import Frame
 from tests.support.judge.judging import FOUR, calm, histogram, history
 
@@ -109,7 +109,7 @@ def test_a_rollout_begins_without_the_estimate_of_the_one_before() -> None:
 def test_tails_so_far_follow_the_cells_when_they_move() -> None:
     rng = np.random.default_rng(1)
     frame, at_once = Frame(), Frame()
-    so_far = SoFar(frame)
+    rollout_tails = CohortTails(frame)
     drawn = [
         histogram(rng.lognormal(4.0, 0.3, size=500), 5),
         histogram(rng.lognormal(4.0, 2.0, size=500), 5),  # wider than the cells so far
@@ -118,11 +118,11 @@ def test_tails_so_far_follow_the_cells_when_they_move() -> None:
     ]
     for each in drawn:
         cells = frame.place(each)
-        so_far.add(np.stack([frame.tails(cells)] * 2))
+        rollout_tails.add(np.stack([frame.tails(cells)] * 2))
     for each in drawn:
         at_once.place(each)
     summed = sum(at_once.place(each) for each in drawn)
     for q in (0.1, 0.5, 0.9, 0.99):
-        whole = so_far.quantiles(q)[1]
+        whole = rollout_tails.quantiles(q)[1]
         assert whole is not None
         assert whole[0] == pytest.approx(at_once.quantile(at_once.tails(summed), q))

@@ -78,7 +78,7 @@ def test_an_own_history_says_how_much_past_it_wants_and_what_the_exposure_hides(
     taught = History((OWN,), 300.0)
     rng = np.random.default_rng(5)
     for _ in range(300):
-        taught.learn(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
+        taught.update(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
     spec = JudgeSpec((OWN,), window_seconds=300.0)
     (unknown,), (known,), (half,) = (
         power(spec, 10, split, {}, past) for split, past in ((1.0, None), (1.0, taught), (0.5, taught))
@@ -123,7 +123,7 @@ def past(spread: float) -> History:
     found = History(FOUR)
     for _ in range(80):
         a, b = (cohort(float(rng.poisson(2000 * np.exp(spread * rng.normal()))), 100_000.0) for _ in range(2))
-        found.learn(Window(a=a, b=b))
+        found.update(Window(a=a, b=b))
     return found
 
 

@@ -64,7 +64,7 @@ class Desk:
 
 def deploy(version: str = "2", number: int = 1, **fields: Any) -> DeployAnnounced:
     release = Release(service="shop", version=version, author="alice")
-    given = {"plan_text": SHORT, "release": release} | fields
+    given = {"plan_text": SHORT, "release": release, "actor": "ci", "grants": ("announce", "plan")} | fields
     return DeployAnnounced(id=f"d{number}", source="/ci", target=TARGET, time=moment(), **given)
 
 

@@ -1,4 +1,4 @@
-"""Where a rollout stands, counted in windows."""
+"""Counters of a rollout, in windows."""
 
 from dataclasses import dataclass
 from typing import Any

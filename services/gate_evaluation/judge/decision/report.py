@@ -4,9 +4,9 @@ import math
 
 import msgspec
 
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.decision.rule import Bake, Standing, breached
 from services.gate_evaluation.judge.evidence.gate_rows import crossing
-from services.gate_evaluation.judge.evidence.mixtures import Floats
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
 from services.gate_evaluation.judge.gates.layout import GateLayout
 from services.gate_evaluation.judge.spec import Authority, GateKind, GateSpec
@@ -29,7 +29,7 @@ class GateView(msgspec.Struct, frozen=True):
 
 
 def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, alpha_pass: float) -> GateVerdict:
-    """Return the gate's verdict; `log_e` holds the log evidence of every row of the bank."""
+    """Return the gate's verdict; `log_e` holds the log evidence of every row."""
     gate, standing, seen = view.gate, view.standing, view.description
     recent = relative = _relative(seen.canary, seen.baseline)
     canary, baseline = seen.canary, seen.baseline

@@ -9,8 +9,10 @@ from penstock.cli.client import connect
 from penstock.cli.exits import Exits
 from penstock.cli.output import Json, Jsonl, Output, dumps, plain, table
 from penstock.cli.plans.power import power_of, power_table, warnings_of
+from penstock.cli.plans.scaffold import first_plan
 from penstock.errors import InvalidError, PlanError, Problem
 from penstock.plan import doubts_about, json_schema, load_plan, notes_on
+from penstock.targets import parse_target
 
 app = typer.Typer(no_args_is_help=True, help="Lint, register, list plans; their schema and power.")
 
@@ -25,6 +27,19 @@ Past = Annotated[
     ),
 ]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A plan file.")]
+
+
+@app.command()
+def init(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="environment/service/flag.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Short windows, wide margins: a try of some minutes.")] = False,
+) -> None:
+    """Print a first plan for a target, with a comment at every choice: `plans init TARGET > plan.yaml`."""
+    try:
+        text = first_plan(parse_target(target), quick)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    typer.echo(text, nl=False)
 
 
 @app.command()

@@ -59,7 +59,7 @@ def _learned(plan: Plan, spec: Any, path: Path) -> Any:
     target = f"{plan.target.environment}/{plan.target.service}/{plan.target.flag}"
     for event in _windows_in(path):
         if event.target == target:
-            learned.learn(windows.judge_window(plan, event))
+            learned.update(windows.judge_window(plan, event))
     if not learned.windows:
         raise InvalidError(f"history {path}", [Problem("", f"holds no window of {target} with both halves, a and b")])
     return learned

@@ -121,7 +121,7 @@ def answered(answer: Mapping[str, Any], out: Output, look: str) -> None:
         out.result(answer, lambda: f"accepted, not yet recorded; look again: {look}")
         return
     event = answer["event"]
-    view = f"\n{views.line(answer['rollout'])}" if answer.get("rollout") else ""
+    view = f"\n{views.line(answer['rollout'], views.changed_at(answer['rollout']))}" if answer.get("rollout") else ""
     out.result(answer, lambda: plain(f"{event['type']}  {event['id']}") + view)
 
 
@@ -135,5 +135,5 @@ def refused_exit(out: Output) -> Iterator[None]:
             out.result({"error": "refused", "refusal": error.refusal, "rollout": error.rollout}, lambda: "")
         complain(error)
         if error.rollout:
-            out.progress(f"it stands now: {views.line(error.rollout)}")
+            out.progress(f"it is now: {views.line(error.rollout, views.changed_at(error.rollout))}")
         raise typer.Exit(_BY_REFUSAL.get(str(error.refusal.get("reason")), Exits.USAGE)) from None

@@ -61,15 +61,30 @@ def rollout_page(view: View) -> RenderableType:
     return Group(*parts)
 
 
-def line(view: View) -> str:
-    """One appended line, for where the output is no terminal."""
-    parts = [clock(view.get("updated_at")), view["id"], marked(view["phase"]).plain, str(view.get("stage") or "-")]
+def line(view: View, now: str) -> str:
+    """One appended line, for where the output is no terminal; `now` is the time that it carries."""
+    parts = [now, view["id"], marked(view["phase"]).plain, str(view.get("stage") or "-")]
     parts += [percent(view.get("exposure")), f"#{view['sequence']}"]
     if view.get("judged") is not None:
         parts.append(f"{view['judged']}/{view.get('bake_min') or '?'} windows")
     if view.get("word"):
         parts.append(marked(view["word"]).plain)
     return plain("  ".join(parts) + (f"  {view['sentence']}" if view.get("sentence") else ""))
+
+
+def changed_at(view: View) -> str:
+    """Return when the rollout last changed."""
+    return clock(view.get("updated_at"))
+
+
+def progress(view: View) -> str:
+    """Return the phase, and how much of the bake is evaluated, in a few words."""
+    phase = str(view["phase"]).replace("_", " ")
+    judged, least, most = view.get("judged"), view.get("bake_min"), view.get("bake_max")
+    if judged is None or not most:
+        return phase
+    bake = f"{judged} of {least}" if least and judged < least else f"{judged} of at most {most}"
+    return f"{phase} in {view.get('stage') or '-'}, {bake} windows"
 
 
 def awaited(view: View) -> str:

@@ -24,6 +24,7 @@ PARTS: dict[str, str] = {
     "unit": "the pure core, no network",
     "contract": "examples, schema, topics, settings, the deployment files",
     "flows": "all services in memory",
+    "security": "attacks, a script per door",
     "replay": "recorded rollouts, decided again",
     "kafka": "the real broker, with kills",
     "clients": "what users run against us",
@@ -47,6 +48,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "mypy": ("mypy",),
     "basedpyright": ("basedpyright",),
     "lint-imports": ("lint-imports",),
+    "deptry": ("deptry", "shared", "services", "deploy"),
 }
 
 Parts = Annotated[
