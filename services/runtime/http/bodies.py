@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from penstock.depth import too_deep, unwritable
-from penstock.errors import InvalidError, PermanentError, Problem
+from penstock.errors import InvalidError, PermanentError, Problem, UnavailableError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -25,11 +25,53 @@ class GoneError(Exception):
     """The client left before its request was whole."""
 
 
-async def read_body(receive: Receive, most: int) -> bytes:
+class Lease:
+    """The bytes of one request; see `Budget`."""
+
+    def __init__(self, budget: "Budget") -> None:
+        self._budget = budget
+        self._held = 0
+
+    def add(self, size: int) -> None:
+        """Count bytes that have arrived.
+
+        Raises:
+            UnavailableError: all requests together hold too many.
+        """
+        if self._budget.held + size > self._budget.most:
+            raise UnavailableError("too many large requests are under way; try again in a moment")
+        self._held += size
+        self._budget.held += size
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.held -= self._held
+
+
+class Budget:
+    """Bytes that the bodies of all requests of a door may take at once.
+
+    Attributes:
+        held: by the requests under way.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.held = 0
+
+    def lease(self) -> Lease:
+        """Return the context manager that counts one request's bytes."""
+        return Lease(self)
+
+
+async def read_body(receive: Receive, most: int, lease: Lease | None = None) -> bytes:
     """Return the body of an ASGI request.
 
     Raises:
         TooLargeError: longer than `most` bytes.
+        UnavailableError: beyond the budget of the lease.
         GoneError: the client disconnected.
     """
     chunks: list[bytes] = []
@@ -42,6 +84,8 @@ async def read_body(receive: Receive, most: int) -> bytes:
         size += len(chunk)
         if size > most:
             raise TooLargeError(f"the body is longer than {most} bytes")
+        if lease is not None:
+            lease.add(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body"):
             return b"".join(chunks) if len(chunks) > 1 else chunk
