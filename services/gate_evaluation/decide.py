@@ -130,7 +130,7 @@ def _on_window_closed(run: _Run, state: TargetState, window: WindowClosed) -> Ta
 
 def _belongs(rollout: RolloutState, window: WindowClosed) -> bool:
     """Whether the window starts after the present stage began or resumed; one that contains that time is left out."""
-    return rollout.entered_at is not None and window.start >= datetime.fromisoformat(rollout.entered_at)
+    return rollout.entered_at is not None and window.began_after(datetime.fromisoformat(rollout.entered_at))
 
 
 def _update_history(state: TargetState, measured: Window) -> TargetState:

@@ -133,7 +133,11 @@ class Writes:
 
 def accepted_deploy(deploy: DeployAnnounced) -> dict[str, Any]:
     """Return what is answered for a deploy: its id, its target, and the rollout that it starts."""
-    return {"id": deploy.id, "target": deploy.target, "rollout": ids.rollout_id(deploy.source, deploy.id)}
+    return {
+        "id": deploy.id,
+        "target": deploy.target,
+        "rollout": ids.rollout_id(deploy.source, deploy.id, deploy.target),
+    }
 
 
 def key_of(request: Request) -> str | None:
@@ -158,4 +162,4 @@ def plan_in(body: bytes) -> tuple[str, Plan]:
         text = body.decode()
     except UnicodeDecodeError:
         raise PlanError("plan", [Problem("", "is not UTF-8")]) from None
-    return text, load_plan(text)
+    return text, load_plan(text, new=True)

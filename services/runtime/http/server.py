@@ -18,6 +18,7 @@ from services.runtime.http.admission import Admission
 from services.runtime.http.guard import GuardedProtocol
 from services.runtime.http.limits import Limits
 from services.runtime.process.service import Parked
+from services.runtime.process.tasks import begin
 
 _GRACE_S = 3
 
@@ -85,7 +86,7 @@ class HttpServer:
         )
         self._server = uvicorn.Server(config)
         # The process's entry point owns the signals; uvicorn must not take them.
-        self._task = asyncio.create_task(self._server._serve([listener]))
+        self._task = begin(self._server._serve([listener]))
         while not self._server.started:
             if self._task.done():
                 await self._task

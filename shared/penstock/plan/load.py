@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from penstock.errors import PlanError, Problem
 from penstock.events import problems_of
+from penstock.plan.impossible import impossible_selectors
 from penstock.plan.model import Plan
 
 Path = tuple[str, ...]
@@ -43,12 +44,14 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_plan(text: str, subject: str = "plan") -> Plan:
+def load_plan(text: str, subject: str = "plan", *, new: bool = False) -> Plan:
     """Return the plan of this YAML text.
 
     Args:
         text: the exact text.
         subject: name of the file or request, for the error's first line.
+        new: the plan comes in now. What earlier versions let in and cannot work is refused, too; plans that are
+            recorded load without it.
 
     Raises:
         PlanError: with every problem found, in the order of the lines.
@@ -72,6 +75,8 @@ def load_plan(text: str, subject: str = "plan") -> Plan:
     except ValidationError as error:
         problems += [_located(problem, lines) for problem in problems_of(error)]
     problems += [_located(problem, lines) for problem in _crossings(data)]
+    if new and plan is not None:
+        problems += [_located(problem, lines) for problem in impossible_selectors(plan.gates)]
     if problems or plan is None:
         raise PlanError(subject, _listed(sorted(problems, key=lambda problem: problem.line or 0)))
     return plan

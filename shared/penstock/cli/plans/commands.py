@@ -59,7 +59,7 @@ def lint(
     findings: list[dict[str, Any]] = []
     for file in files:
         try:
-            plan = load_plan(text_of(file), str(file))
+            plan = load_plan(text_of(file), str(file), new=True)
         except PlanError as error:
             findings += [_finding(file, "problem", problem) for problem in error.problems]
             continue
@@ -76,12 +76,12 @@ def lint(
 @app.command()
 def register(
     file: File,
-    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it stands in the record.")] = "registered",
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it is kept in the record.")] = "registered",
     json: Json = False,
 ) -> None:
     """Register a plan for its target: deploys may name it, and its metrics are watched from here on."""
     text = text_of(file)
-    load_plan(text, str(file))
+    load_plan(text, str(file), new=True)
     with connect() as client:
         answer = client.register_plan(text, reason)
     event = answer.get("event", {})
@@ -114,9 +114,9 @@ def power(
     json: Json = False,
     jsonl: Jsonl = False,
 ) -> None:
-    """Say which effect each gate can see within its bake, and what would help."""
+    """Show the smallest regression each gate can detect at your traffic, and how to detect smaller ones."""
     text = text_of(file)
-    load_plan(text, str(file))
+    load_plan(text, str(file), new=True)
     rows = power_of(text, traffic, errors, history)
     Output(json, jsonl).rows("power", rows, lambda: power_table(rows))
 
