@@ -18,6 +18,15 @@ Path = tuple[str, ...]
 Lines = dict[Path, int]
 
 MOST_CHARACTERS = 200_000
+MOST_TOKENS = 30_000
+MOST_PROBLEMS = 200
+_MOST_TEXT = 500
+MOST_LEVELS = 32
+"""PyYAML takes quadratic time in the depth of flow collections, and Python's recursion ends at a thousand."""
+
+_FLOW = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
+_OPEN = (yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken, *_FLOW)
+_CLOSE = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 
 class _Loader(yaml.SafeLoader):
@@ -57,6 +66,11 @@ def load_plan(text: str, subject: str = "plan", *, new: bool = False) -> Plan:
         data = _Loader("").construct_document(node)
     except yaml.YAMLError as error:
         raise _unreadable(subject, error) from None
+    except (ValueError, OverflowError) as error:
+        # A date that the calendar lacks, a number of five thousand digits.
+        raise PlanError(subject, [Problem("", f"holds a value that cannot be read: {error}")]) from None
+    if not isinstance(data, dict):
+        raise PlanError(subject, [Problem("", "a plan is a mapping; start with `version: 1`", 1)])
     try:
         plan = Plan.model_validate(data)
     except ValidationError as error:
@@ -65,7 +79,7 @@ def load_plan(text: str, subject: str = "plan", *, new: bool = False) -> Plan:
     if new and plan is not None:
         problems += [_located(problem, lines) for problem in impossible_selectors(plan.gates)]
     if problems or plan is None:
-        raise PlanError(subject, sorted(problems, key=lambda problem: problem.line or 0))
+        raise PlanError(subject, _listed(sorted(problems, key=lambda problem: problem.line or 0)))
     return plan
 
 
@@ -77,22 +91,45 @@ def _known_keys() -> tuple[str, ...]:
     return tuple(sorted({name for part in parts for name in part.get("properties", {})}))
 
 
+def _listed(problems: list[Problem]) -> list[Problem]:
+    """Return the problems as far as anybody reads them: what is refused must not grow by being refused."""
+    shown = [Problem(_cut(one.where), _cut(one.what), one.line) for one in problems[:MOST_PROBLEMS]]
+    more = len(problems) - MOST_PROBLEMS
+    return [*shown, Problem("", f"and {more} more problems")] if more > 0 else shown
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} ..."
+
+
 def _compose(text: str, subject: str) -> yaml.MappingNode:
     if len(text) > MOST_CHARACTERS:
         raise PlanError(subject, [Problem("", f"is longer than {MOST_CHARACTERS} characters")])
     try:
-        for token in yaml.scan(text, Loader=_Loader):
-            if isinstance(token, yaml.AliasToken):
-                # A few nested aliases expand to gigabytes, and one can name itself.
-                raise PlanError(
-                    subject, [Problem("", "plans take no aliases; write it out", token.start_mark.line + 1)]
-                )
+        if (problem := _unbounded(text)) is not None:
+            raise PlanError(subject, [problem])
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise _unreadable(subject, error) from None
     if not isinstance(node, yaml.MappingNode):
         raise PlanError(subject, [Problem("", "a plan is a mapping; start with `version: 1`", 1)])
     return node
+
+
+def _unbounded(text: str) -> Problem | None:
+    """Return what makes a text too costly to read, found while it is still cheap to stop."""
+    levels = 0
+    for count, token in enumerate(yaml.scan(text, Loader=_Loader)):
+        line = token.start_mark.line + 1
+        levels += isinstance(token, _OPEN) - isinstance(token, _CLOSE)
+        if levels > MOST_LEVELS:
+            return Problem("", f"is nested deeper than {MOST_LEVELS} levels", line)
+        if count > MOST_TOKENS:
+            return Problem("", f"has more than {MOST_TOKENS} words and marks", line)
+        if isinstance(token, yaml.AliasToken):
+            # A few nested aliases expand to gigabytes, and one can name itself.
+            return Problem("", "plans take no aliases; write it out", line)
+    return None
 
 
 def _unreadable(subject: str, error: yaml.YAMLError) -> PlanError:
@@ -148,8 +185,8 @@ def _stage(stage: dict[str, Any], where: str, gates: dict[str, Any], names: set[
     names.add(name)
     for gate in map(str, _list(stage.get("gates"))):
         if gate not in gates:
-            known = ", ".join(sorted(map(str, gates))) or "none"
-            yield Problem(f"{where}.gates", f"there is no gate {gate!r}; there are: {known}")
+            known = ", ".join(sorted(str(name)[:100] for name in gates)[:20]) or "none"
+            yield Problem(f"{where}.gates", f"there is no gate {str(gate)[:100]!r}; there are: {known}")
         elif _only_advises(gates[gate]):
             yield Problem(f"{where}.gates", f"{gate!r} only advises: no stage can wait for it to pass")
     judged = list(map(str, _list(stage.get("gates")))) or list(gates)
