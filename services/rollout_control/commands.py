@@ -123,7 +123,7 @@ def _forget_editors(draft: RolloutDraft) -> None:
 
 def _plan(draft: RolloutDraft, request: PlanSubmitted) -> None:
     try:
-        plan = load_plan(request.plan_text)
+        plan = load_plan(request.plan_text, new=True)
     except PlanError as error:
         _refuse(draft, request, "invalid", str(error))
         return

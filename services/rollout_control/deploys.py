@@ -88,7 +88,7 @@ def _plan(draft: RolloutDraft, event: DeployAnnounced) -> tuple[str, Plan]:
         text = next(iter(plans.values()))
     else:
         raise _missing(event, "the event names no plan, and there is not exactly one for the target", plans)
-    plan = load_plan(text)
+    plan = load_plan(text, new=True)
     if plan.target.key != event.target:
         raise _missing(event, f"the plan is for {plan.target.key}", plans)
     return text, plan

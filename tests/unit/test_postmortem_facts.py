@@ -140,7 +140,7 @@ def test_a_subscriber_that_heard_at_last_is_told_apart_from_one_that_never_did(r
     assert [(told.subscriber, told.attempts, told.heard) for told in facts.told] == [("chat", 2, True)]
     never = [entry for entry in record if entry.event.type != "delivery.succeeded"]
     assert [told.heard for told in postmortem(ROLLOUT, never).told] == [False]
-    assert "did not hear" in markdown(postmortem(ROLLOUT, never))
+    assert "not delivered" in markdown(postmortem(ROLLOUT, never))
 
 
 def test_people_are_their_roles_unless_names_are_asked_for(record: list[Said]) -> None:

@@ -42,6 +42,7 @@ class NoDataReason(StrEnum):
     METRIC_NEVER_SEEN = "metric_never_seen"
     TOO_FEW_SAMPLES = "too_few_samples"
     LATE_DATA = "late_data"
+    UNATTRIBUTED = "unattributed"
 
 
 class Side(Value):

@@ -21,7 +21,7 @@ if sys.platform == "linux":
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        # The parent went before prctl: its death will not be told any more.
+        # The parent went before prctl: its death will not be reported any more.
         sys.exit(1)
 for number in (signal.SIGPIPE, signal.SIGXFSZ):
     # Python ignores these, and what is ignored stays ignored in the command.

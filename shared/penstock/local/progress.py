@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 
 class Narrator:
-    """Says on stderr what happens; `quiet` says nothing but warnings."""
+    """Reports progress on stderr; `quiet` prints only warnings."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet

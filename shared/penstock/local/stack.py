@@ -90,7 +90,7 @@ class LocalStack:
         """Start everything; return when all services are ready, with the addresses.
 
         Raises:
-            UnavailableError: something is missing, taken or does not start; says what to do.
+            UnavailableError: something is missing, taken or does not start; names the next step.
         """
         root = tree_root()
         if root is None:

@@ -149,8 +149,8 @@ def _detection(started: RollbackStarted | None) -> Detection | None:
 
 def _outcome(own: Sequence[Said]) -> str:
     words = {
-        "rollback.completed": "taken back",
-        "rollback.started": "being taken back",
+        "rollback.completed": "rolled back",
+        "rollback.started": "being rolled back",
         "rollout.superseded": "superseded",
         "rollout.completed": "promoted to everyone",
         "rollout.held": "held",

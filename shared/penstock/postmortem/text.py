@@ -162,7 +162,7 @@ def _told(facts: Postmortem) -> str:
 
 
 def _heard(heard: bool) -> str:
-    return "heard" if heard else "did not hear"
+    return "delivered" if heard else "not delivered"
 
 
 def _who(moment: Moment, names: bool) -> str:

@@ -63,7 +63,7 @@ def run_tests(
     keyword: Annotated[str | None, typer.Option("-k", help="Only tests whose names match, as in pytest.")] = None,
     fail_on_skip: Annotated[bool, typer.Option(help="A skipped test fails the run; so with CI=true.")] = False,
 ) -> None:
-    """Run the checks and tests; say what was skipped for want of what. Exits 1 when something failed."""
+    """Run the checks and tests, and report what was skipped and why. Exits 1 when something failed."""
     wanted = parts or [LINT, *PARTS]
     unknown = [part for part in wanted if part != LINT and part not in PARTS]
     if unknown:
