@@ -201,6 +201,6 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    # What others wrote must not end a table, start a heading, or carry HTML into whoever renders this.
+    # What others wrote must not end a table, start a heading, or carry HTML into the page that renders it.
     safe = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("|", "\\|")
