@@ -1,17 +1,16 @@
 """`python -m services [--after-kafka] [NAME...]`: all services in one process, or the named ones."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
 
 from penstock.errors import PenstockError
 from penstock.settings import Settings, load_settings
+from services.runtime.kafka.waiting import wait_for_broker
 from services.runtime.process.open_files import raise_open_files
 from services.runtime.process.process import NAMES, load, run
 
@@ -41,11 +40,11 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     load(names)
     if beside:
-        await_kafka(settings.kafka, time.monotonic() + _KAFKA_STARTS_S)
+        wait_for_broker(settings.kafka, time.monotonic() + _KAFKA_STARTS_S)
     raise_open_files()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    for name in ("aiokafka", "services.runtime.kafka.connection"):
+    for name in ("aiokafka", "services.runtime.kafka.waiting", "services.runtime.process.process"):
         logging.getLogger(name).addFilter(Seldom(time.monotonic))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -53,16 +52,6 @@ def main(arguments: list[str]) -> int:
     except PenstockError as error:
         print(error, file=sys.stderr)
         return 1
-
-
-def await_kafka(bootstrap: str, deadline: float) -> None:
-    """Return once a broker of the list accepts connections, at the latest at `deadline` (time.monotonic)."""
-    while time.monotonic() < deadline:
-        for address in bootstrap.split(","):
-            host, _, port = address.rpartition(":")
-            with contextlib.suppress(OSError, ValueError), socket.create_connection((host.strip("[]"), int(port)), 1.0):
-                return
-        time.sleep(0.02)
 
 
 class Seldom(logging.Filter):

@@ -57,13 +57,13 @@ class Generator:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send each feature's traffic until `stop`."""
-        arrivals = [asyncio.create_task(self._arrivals(feature, stop)) for feature in FEATURES]
-        await asyncio.gather(*arrivals)
-        await asyncio.gather(*self._open)
+        async with asyncio.TaskGroup() as group:
+            for feature in FEATURES:
+                group.create_task(self._arrivals(feature, group, stop))
         for _, writer in chain.from_iterable(self._idle.values()):
             writer.close()
 
-    async def _arrivals(self, feature: Feature, stop: asyncio.Event) -> None:
+    async def _arrivals(self, feature: Feature, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while not stop.is_set():
@@ -74,7 +74,7 @@ class Generator:
             if len(self._open) >= _MOST_OPEN:
                 self._say(feature, user, "", 0, 0.0)
                 continue
-            task = asyncio.create_task(self._visit(feature, user, port))
+            task = group.create_task(self._visit(feature, user, port))
             self._open.add(task)
             task.add_done_callback(self._open.discard)
 

@@ -24,7 +24,7 @@ from services.console.flag_control_client import FlagControl
 from services.console.http_api.event_stream import Hub
 from services.console.http_api.openapi import openapi_route
 from services.console.http_api.reads import Reads
-from services.console.http_api.responses import on_error
+from services.console.http_api.responses import on_error, on_gone
 from services.console.http_api.security import Door, SecurityHeaders
 from services.console.http_api.session_key import session_key
 from services.console.http_api.startup_gate import NotYet
@@ -34,20 +34,20 @@ from services.console.pages.routes import Pages
 from services.console.pages.site import static_files
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
+from services.runtime.http.bodies import GoneError
+from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
-from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named, retry_until_available
+from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named
 from services.runtime.kafka.dead_letters import dead_letter
 from services.runtime.kafka.positions import first_and_end_offsets
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.kafka.subscriber import PositionedSubscriber
 from services.runtime.process.service import Clock, Service
+from services.runtime.process.tasks import Tasks
 
 NAME = "console"
-_PATIENCE_S = 60.0
 _PUBLISH_S = 10.0
-_MOST_CONNECTIONS = 2_000
-"""Open requests and streams beyond which new ones are answered 503: a flood must not take the intake's memory."""
 _EVIDENCE = ("metric-windows", "gate-verdicts")
 _EVIDENCE_TAIL = 2_000
 """Records of each partition of evidence that are read at the start; 400 days of them would take hours."""
@@ -73,10 +73,9 @@ class Console:
         self._letter_reader: PositionedSubscriber | None = None
         bury = partial(dead_letter, self._appender, NAME)
         self._intake = IntakeTopic(settings, self._projection, self.publish, bury)
-        self._opening: asyncio.Task[None] | None = None
+        self._tasks = Tasks(NAME)
         self._open = False
-        options = {"limit_concurrency": _MOST_CONNECTIONS}
-        self._server = HttpServer(self._application(), settings.host, settings.console_port, **options)
+        self._server = HttpServer(self._application(), settings.host, settings.console_port, Limits())
 
     @property
     def port(self) -> int:
@@ -85,19 +84,17 @@ class Console:
 
     async def start(self) -> None:
         """Connect, hear what there is, and serve; the intake opens once everything recorded is known."""
-        await retry_until_available(partial(ensure_topics, self._settings), _PATIENCE_S)
+        await ensure_topics(self._settings)
         await self._appender.start()
         self._reader = await self._new_reader()
         await self._reader.start()
         await self._follow_letters()
         await self._server.start()
-        self._opening = asyncio.create_task(self._open_intake())
+        self._tasks.spawn(self._open_intake())
 
     async def stop(self) -> None:
         """Take nothing more, end the streams, disconnect."""
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
+        await self._tasks.stop()
         self._hub.close()
         await self._intake.stop()
         await self._server.stop()
@@ -116,11 +113,9 @@ class Console:
 
     def alive(self) -> bool:
         """Whether all loops move."""
-        opening = self._opening
-        failed = opening is not None and opening.done() and not opening.cancelled() and opening.exception() is not None
         letters = self._letter_reader is None or self._letter_reader.alive()
         reader = self._reader is None or self._reader.alive()
-        return not failed and letters and reader and self._appender.alive() and self._server.alive()
+        return self._tasks.alive() and letters and reader and self._appender.alive() and self._server.alive()
 
     def _caught_up(self) -> bool:
         return self._reader is not None and self._reader.caught_up()
@@ -214,7 +209,7 @@ def application(
             static_files(),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(NotYet, caught_up=caught_up)],
-        exception_handlers={PenstockError: on_error},
+        exception_handlers={PenstockError: on_error, GoneError: on_gone},
     )
 
 

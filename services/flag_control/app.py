@@ -41,6 +41,7 @@ from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
 from services.runtime.process.instance import instance_folder
 from services.runtime.process.service import Clock, Parked, Service
+from services.runtime.process.tasks import Tasks
 
 NAME = "flag_control"
 _ROLLOUT_LOG = "rollout-log"
@@ -82,7 +83,7 @@ class FlagControl:
         self._telemetry = Telemetry.of(NAME, settings)
         self._view = RedisView(settings.redis, self._flag_of) if settings.redis else None
         self._heard: dict[str, float] = {}
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending = Tasks("flag_control, sending its reports,")
 
     @property
     def ofrep_port(self) -> int:
@@ -120,8 +121,7 @@ class FlagControl:
         await self._http.stop()
         await self._meanwhile.stop()
         await self._log.stop()
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=1)
+        await self._sending.stop(patience=1)
         await self._reports.stop()
         await self._keeper.stop()
         await self._appender.stop()
@@ -136,7 +136,8 @@ class FlagControl:
 
     def alive(self) -> bool:
         """Whether its loops move."""
-        return self._log.alive() and self._http.alive()
+        parts = (self._log, self._http, self._sending, self._reports, self._keeper, self._meanwhile)
+        return all(part.alive() for part in parts) and (self._view is None or self._view.alive())
 
     def _shell(self) -> DeciderShell:
         if self._restored:
@@ -148,7 +149,7 @@ class FlagControl:
             decide,
             plain=("commands",),
             chained=(_ROLLOUT_LOG,),
-            heard=self._on_heard,
+            received=self._on_received,
             accepted=self._on_accepted,
             restored=self._on_restored,
             still_due=still_due,
@@ -174,7 +175,7 @@ class FlagControl:
         )
         return http_server(ofrep, settings.host, settings.ofrep_port)
 
-    def _on_heard(self, item: Item) -> None:
+    def _on_received(self, item: Item) -> None:
         """Lower at once: the rollback is accepted in its own log, and needs no second opinion."""
         for event in item.events:
             if isinstance(event, EXPOSING):
@@ -227,9 +228,7 @@ class FlagControl:
     def _report(self, event: FlagServed) -> None:
         if event.elapsed_ms is not None and event.served == event.streams:
             self._telemetry.elapsed("decision -> clients served", event.elapsed_ms / 1000)
-        task = asyncio.create_task(self._send(event))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        self._sending.spawn(self._send(event))
 
     async def _send(self, event: FlagServed) -> None:
         key, value, headers = to_kafka(event)

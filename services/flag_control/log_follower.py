@@ -4,27 +4,26 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from aiokafka.errors import KafkaError
-
 from penstock.chain import Document
-from penstock.errors import UnavailableError
 from penstock.events import Event
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from services.runtime.decider.shell import DeciderShell
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import ensure_topics
+from services.runtime.kafka.waiting import stop_what_started, until_available
 from services.runtime.process.service import Parked
+from services.runtime.process.tasks import begin
 
 _AWAY_AFTER_SECONDS = 2.0
-_AGAIN_SECONDS = 1.0
-_AWAY = (UnavailableError, KafkaError, OSError)
 
 log = logging.getLogger(__name__)
 
 
 class FlagLog:
-    """The decider's shell, begun anew until it stands; from then on it looks after itself."""
+    """The decider's shell, started again until Kafka is there."""
+
+    name = "flag_control's log"
 
     def __init__(
         self, settings: Settings, make: Callable[[], DeciderShell], appender: Appender, followed: Callable[[], None]
@@ -37,7 +36,7 @@ class FlagLog:
         self._shell = make()
         self._task: asyncio.Task[None] | None = None
         self._away = asyncio.Event()
-        self._said = ""
+        self._reason = ""
 
     async def start(self) -> bool:
         """Return True once the log is followed, False as soon as Kafka proves to be away: then it goes on trying.
@@ -45,8 +44,8 @@ class FlagLog:
         Raises:
             CorruptError: the log was damaged; waiting for Kafka would not help.
         """
-        self._task = asyncio.create_task(self._run())
-        away = asyncio.create_task(self._away.wait())
+        self._task = begin(self._run())
+        away = begin(self._away.wait())
         await asyncio.wait({self._task, away}, return_when=asyncio.FIRST_COMPLETED)
         away.cancel()
         if not self._task.done():
@@ -89,40 +88,25 @@ class FlagLog:
         return position is not None and position.next > offset
 
     async def _run(self) -> None:
-        while not await self._attempt():  # noqa: ASYNC110 - nothing tells that Kafka is back; it has to be asked
-            await asyncio.sleep(_AGAIN_SECONDS)
+        await until_available(self._attempt, self._replace)
         self._followed()
 
-    async def _attempt(self) -> bool:
+    async def _attempt(self) -> None:
         slow = asyncio.get_running_loop().call_later(_AWAY_AFTER_SECONDS, self._away.set)
         try:
-            # Asked here first: the shell's own patience ends, and with it the service.
+            # Asked here first: the attempt is slow only as long as no broker answers, not while a long log is read.
             await ensure_topics(self._settings)
-        except _AWAY as error:
-            self._lost(error)
-            return False
         finally:
             slow.cancel()
-        try:
-            await self._appender.start()
-            await self._shell.start()
-        except _AWAY as error:
-            self._lost(error)
-            await self._anew()
-            return False
-        return True
+        await self._appender.start()
+        await self._shell.start()
 
-    def _lost(self, error: Exception) -> None:
+    async def _replace(self, reason: str) -> None:
         self._away.set()
-        if str(error) != self._said:
-            self._said = str(error)
-            log.warning("the flag log is not followed yet: %s", error or type(error).__name__)
-
-    async def _anew(self) -> None:
-        # A shell that began may have read half of the log: the next attempt reads from the start.
+        if reason != self._reason:
+            self._reason = reason
+            log.warning("the flag log is not followed yet: %s", reason)
+        # A shell that started may have read half of the log: the next attempt reads from the start.
         shell, self._shell = self._shell, self._make()
-        try:
-            await shell.stop()
-            await self._appender.stop()
-        except _AWAY as error:
-            log.warning("what was begun did not stop cleanly: %s", type(error).__name__)
+        await stop_what_started(shell)
+        await stop_what_started(self._appender)

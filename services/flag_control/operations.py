@@ -22,6 +22,7 @@ from services.flag_control.served_reports import Count, Reports
 from services.flag_control.serving.store import EVERYTHING, FlagStore
 from services.flag_control.serving.usage import Usage
 from services.runtime.process.service import Clock
+from services.runtime.process.tasks import begin
 
 _RECORD_SECONDS = 0.5
 _ANSWER_SECONDS = 3.0
@@ -209,7 +210,7 @@ class FlagControls:
 
     async def spooled(self, kill: KillRequested) -> bool:
         """Put a kill on disk; return False where the disk refuses it or takes too long: it is in force all the same."""
-        writing = asyncio.ensure_future(asyncio.to_thread(self._spool.add, kill))
+        writing = begin(asyncio.to_thread(self._spool.add, kill))
         try:
             await asyncio.wait_for(asyncio.shield(writing), _DISK_SECONDS)
         except (OSError, TimeoutError) as error:

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from penstock.chain import Document
+from services.runtime.process.tasks import Tasks
 
 KEY = "penstock:flag:"
 CHANNEL = "penstock:flags"
@@ -69,19 +70,21 @@ class RedisView:
         self._known: set[str] = set()
         self._ahead: dict[str, float] = {}
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks("flag_control, writing the Redis view,")
         self._away = False
 
     def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._run())
+        self._tasks.spawn(self._run(), lasting=True)
 
     async def stop(self) -> None:
         """Stop writing."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.stop()
         await self._redis.aclose()
+
+    def alive(self) -> bool:
+        """Whether it writes, or waits for Redis."""
+        return self._tasks.alive()
 
     def changed(self, *targets: str) -> None:
         """Take note of targets whose flag changed; returns at once."""

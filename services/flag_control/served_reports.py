@@ -15,6 +15,7 @@ from services.flag_control.flag.lifecycle import moment
 from services.flag_control.flag.state import FlagState
 from services.flag_control.serving.flagd_sync import Stream, Streams
 from services.runtime.process.service import Clock
+from services.runtime.process.tasks import Tasks
 
 PARTIAL_AFTER_SECONDS = 1.0
 RECONNECT_SECONDS = 5.0
@@ -65,7 +66,8 @@ class Reports:
         self._open: dict[str, _Open] = {}
         self._looking = False
         self._again: dict[str, FlagState] = {}
-        self._settling: asyncio.Task[None] | None = None
+        self._settling = False
+        self._tasks = Tasks("flag_control, reporting what is served,")
         self.on_disk: Callable[[str], bool] = lambda _: True
         streams.on_change = self.look_soon
 
@@ -87,15 +89,18 @@ class Reports:
         self._again = {
             target: flags[target] for target in sorted(recent, key=lambda target: recent[target], reverse=True)
         }
-        self._settling = asyncio.create_task(self._settle())
+        self._settling = True
+        self._tasks.spawn(self._settle())
 
     async def stop(self) -> None:
         """Say no more."""
-        if self._settling is not None:
-            self._settling.cancel()
-            await asyncio.gather(self._settling, return_exceptions=True)
+        await self._tasks.stop()
         for target in list(self._open):
             self._close(target)
+
+    def alive(self) -> bool:
+        """Whether nothing that it does in the background has failed."""
+        return self._tasks.alive()
 
     def count(self, target: str, version: int) -> Count:
         """Return how many streams read the flag, and how many were sent that version or a newer one."""
@@ -120,7 +125,7 @@ class Reports:
     async def _settle(self) -> None:
         # Whoever was connected before the restart may still have the old version, and is not counted yet.
         await asyncio.sleep(RECONNECT_SECONDS)
-        self._settling = None
+        self._settling = False
         for opened in list(self._open.values()):
             self._tell(opened)
         for number, target in enumerate(list(self._again), start=1):
@@ -137,7 +142,7 @@ class Reports:
 
     def _finish(self, opened: _Open) -> None:
         # Whoever hears of it takes the flag for safe, also through a crash: what the disk lacks is not said yet.
-        if self._settling is not None or not self.on_disk(opened.target):
+        if self._settling or not self.on_disk(opened.target):
             return
         count = self.count(opened.target, opened.state.version)
         if count.served >= count.streams:
@@ -145,7 +150,7 @@ class Reports:
             self._say(opened, count)
 
     def _partial(self, opened: _Open) -> None:
-        if self._settling is not None or self._open.get(opened.target) is not opened:
+        if self._settling or self._open.get(opened.target) is not opened:
             return
         if self.on_disk(opened.target):
             self._say(opened, self.count(opened.target, opened.state.version))

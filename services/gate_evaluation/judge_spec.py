@@ -1,4 +1,4 @@
-"""From the plan's words to the judge's: gates, budgets, bakes."""
+"""Translates a plan into the judge's specification: gates, budgets, bakes."""
 
 from dataclasses import replace
 from functools import lru_cache

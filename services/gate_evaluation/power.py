@@ -8,12 +8,12 @@ from enum import StrEnum
 import numpy as np
 
 from services.gate_evaluation.judge.evidence.mixtures import kl_inverse
-from services.gate_evaluation.judge.gates.burn_rate import PAIRS, BurnComparison
+from services.gate_evaluation.judge.gates.burn_rate import PAIRS, BurnRateMonitor
 from services.gate_evaluation.judge.gates.counts import CountsComparison, degradation
 from services.gate_evaluation.judge.gates.history import History
 from services.gate_evaluation.judge.gates.kinds import Comparison
-from services.gate_evaluation.judge.gates.own_history import OwnHistoryComparison
-from services.gate_evaluation.judge.noise.dispersion import doubt
+from services.gate_evaluation.judge.gates.own_history import OwnHistoryMonitor
+from services.gate_evaluation.judge.noise.dispersion import hidden_noise
 from services.gate_evaluation.judge.series.forecast import FEWEST, POINT_S
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, JudgeSpec, weights_of
 from services.gate_evaluation.power_uncontrolled import Sight, of_burn, of_own_history
@@ -100,10 +100,10 @@ def power(
     learned = history if history is not None else History(spec.gates, spec.window_seconds)
     requests = traffic_per_s * spec.window_seconds
     found = []
-    for gate, comparison in zip(spec.gates, learned.comparisons, strict=True):
-        if isinstance(comparison, BurnComparison):
+    for gate, comparison in zip(spec.gates, learned.evaluators, strict=True):
+        if isinstance(comparison, BurnRateMonitor):
             found.append(_burn_power(gate, of_burn(gate, spec, requests * split), spec, requests, split))
-        elif isinstance(comparison, OwnHistoryComparison):
+        elif isinstance(comparison, OwnHistoryMonitor):
             found.append(_past_power(gate, of_own_history(comparison, spec, split), spec))
         elif split < 1.0 or gate.kind is GateKind.SLO:
             rate, noise = _rate(gate, rates, comparison), _noise(gate, comparison, learned)
@@ -141,11 +141,11 @@ def _past_power(gate: GateSpec, sight: Sight, spec: JudgeSpec) -> GatePower:
 
 
 def _noise(gate: GateSpec, comparison: Comparison, learned: History) -> _Noise:
-    # A mean has two lanes; the count of its tail, the second, is what its power is reckoned by.
-    lane = comparison.index + (gate.kind is GateKind.MEAN)
-    fail, passing = learned.dispersion.tau2[:, lane].tolist()
-    unsure, plausible = float(learned.unsure[0, lane]), float(learned.dispersion.plausible[lane])
-    return _Noise(fail, passing, unsure, plausible, float(learned.dispersion.windows[lane]))
+    # A mean has two channels; the count of its tail, the second, is what its power is reckoned by.
+    channel = comparison.index + (gate.kind is GateKind.MEAN)
+    fail, passing = learned.dispersion.tau2[:, channel].tolist()
+    unsure, plausible = float(learned.unsure[0, channel]), float(learned.dispersion.plausible[channel])
+    return _Noise(fail, passing, unsure, plausible, float(learned.dispersion.windows[channel]))
 
 
 def _gate_power(
@@ -181,7 +181,7 @@ def _doubt(gate: GateSpec, noise: _Noise, events: float, split: float) -> float:
     if gate.kind is GateKind.GAUGE:
         return 0.0
     shares = (noise.unsure, 4.0 * split * (1.0 - split), events * noise.fail, events * noise.plausible)
-    return float(doubt(*(np.array([share]) for share in shares))[0])
+    return float(hidden_noise(*(np.array([share]) for share in shares))[0])
 
 
 def _rate(gate: GateSpec, rates: Mapping[str, float], comparison: Comparison) -> float:
@@ -190,8 +190,8 @@ def _rate(gate: GateSpec, rates: Mapping[str, float], comparison: Comparison) ->
     if gate.kind is GateKind.SLO:
         return 1.0 - gate.q if gate.q is not None else gate.slo_max or _ERRORS_UNKNOWN
     known = _ERRORS_UNKNOWN
-    if isinstance(comparison, CountsComparison) and comparison.lane.seen >= 1:
-        known = comparison.lane.rate
+    if isinstance(comparison, CountsComparison) and comparison.rates.seen >= 1:
+        known = comparison.rates.rate
     return max(rates.get(gate.metric, known), 1e-9)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.gate_evaluation.judge.gates.burn_rate import PAIRS, Pair, certain_after, excess
-from services.gate_evaluation.judge.gates.own_history import OwnHistoryComparison
+from services.gate_evaluation.judge.gates.own_history import OwnHistoryMonitor
 from services.gate_evaluation.judge.series.forecast import FEWEST, POINT_S
 from services.gate_evaluation.judge.spec import GateSpec, JudgeSpec
 
@@ -72,9 +72,9 @@ def _least(enough: Callable[[float], bool], low: float, high: float) -> float | 
     return high
 
 
-def of_own_history(comparison: OwnHistoryComparison, spec: JudgeSpec, split: float) -> Sight:
+def of_own_history(comparison: OwnHistoryMonitor, spec: JudgeSpec, split: float) -> Sight:
     """Return the least step of the canary that, at its share of the service, is beyond all that was ever seen."""
-    scores = comparison.past.scores
+    scores = comparison.forecast.scores
     stray = max(scores) if len(scores) >= FEWEST else _STRAY
     visible = math.expm1(max(stray, 1e-9)) / split
     windows = math.ceil(_STEP_POINTS * POINT_S / spec.window_seconds)

@@ -1,4 +1,4 @@
-"""From a window event to what the judge reads, and how often a window may be left out though something was measured."""
+"""Translates window events into the judge's windows, and limits how many windows in a row may be left out."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -14,7 +14,7 @@ from penstock.telemetry import Telemetry, seconds_between
 from penstock.tokens import load_tokens
 from penstock.topics import log_of
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
-from services.metric_ingestion.doors.otlp_http import Door
+from services.metric_ingestion.doors.otlp_http import LIMITS, Door
 from services.metric_ingestion.doors.otlp_kafka import Intake
 from services.metric_ingestion.partitions.owner import FRAMES, Append
 from services.metric_ingestion.partitions.partitions import Partitions
@@ -24,9 +24,10 @@ from services.metric_ingestion.selection.registry import Registry
 from services.metric_ingestion.windows.closing import nanoseconds
 from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
-from services.runtime.kafka.connection import KafkaAwayError, ensure_topics, make_broker, named, retry_until_available
+from services.runtime.kafka.connection import KafkaAwayError, ensure_topics, make_broker, named
 from services.runtime.kafka.republisher import Republisher
 from services.runtime.process.service import Clock, Service
+from services.runtime.process.tasks import Tasks
 
 _TICK_S = 0.05
 _PATIENCE_S = 60.0
@@ -52,8 +53,8 @@ class MetricIngestion:
         self._broker: KafkaBroker | None = None
         self._partitions: Partitions | None = None
         self._pollers: list[GroupPoller] = []
-        self._ticker: asyncio.Task[None] | None = None
-        self._server = HttpServer(self._door(), settings.host, settings.otlp_port)
+        self._tasks = Tasks(NAME)
+        self._server = HttpServer(self._door(), settings.host, settings.otlp_port, LIMITS)
 
     @property
     def port(self) -> int:
@@ -62,7 +63,7 @@ class MetricIngestion:
 
     async def start(self) -> None:
         """Read the plans, restore what is ours, open the doors."""
-        cluster = await retry_until_available(lambda: ensure_topics(self._settings), _PATIENCE_S)
+        cluster = await ensure_topics(self._settings)
         await asyncio.gather(self._appender.start(), self._frames.start(), self._registry.start())
         await self._republisher.start()
         self._partitions = Partitions(
@@ -78,16 +79,14 @@ class MetricIngestion:
         self._pollers = [self._frames_poller(self._broker, self._partitions), self._otlp_poller(self._broker)]
         self._partitions.start(self._pollers[0])
         await self._broker.start()
-        self._ticker = asyncio.create_task(self._tick(self._partitions))
+        self._tasks.spawn(self._tick(self._partitions), lasting=True)
         await self._until_ready()
         await self._server.start()
 
     async def stop(self) -> None:
         """Close the doors, settle and keep what is in memory, disconnect."""
         await self._server.stop()
-        if self._ticker is not None:
-            self._ticker.cancel()
-            await asyncio.gather(self._ticker, return_exceptions=True)
+        await self._tasks.stop()
         if self._partitions is not None:
             await self._partitions.stop()
         if self._broker is not None:
@@ -109,10 +108,11 @@ class MetricIngestion:
             self._frames.alive,
             self._registry.alive,
             self._server.alive,
+            self._tasks.alive,
         ]
         checks += [poller.alive for poller in self._pollers]
         checks += [self._partitions.alive] if self._partitions is not None else []
-        return all(check() for check in checks) and (self._ticker is None or not self._ticker.done())
+        return all(check() for check in checks)
 
     def _now(self) -> int:
         return nanoseconds(self._clock())
@@ -163,7 +163,7 @@ class MetricIngestion:
             partitions.tick(self._now(), self._registry.watched)
 
     def _headers(self, append: Append) -> dict[str, bytes]:
-        parent = {"traceparent": append.trace} if append.trace else None
+        parent = {"traceparent": append.origin} if append.origin else None
         with self._telemetry.span("close window", parent, {"penstock.target": append.target}) as carrier:
             return {name: value.encode() for name, value in carrier.items()}
 

@@ -31,15 +31,15 @@ from services.notification.schedule import HORIZON
 from services.notification.subscriber_queue import Lane
 from services.runtime.decider.partition import TRACE_HEADERS
 from services.runtime.kafka.appender import Appender
-from services.runtime.kafka.connection import ensure_topics, named, retry_until_available
+from services.runtime.kafka.connection import ensure_topics, named
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.process.service import Clock, Service
+from services.runtime.process.tasks import Tasks
 
 NAME = "notification"
 DELIVERIES = "deliveries"
 HEARD = tuple(topic.name for topic in PUBLIC if topic.name != DELIVERIES)
 
-_PATIENCE_S = 60.0
 _COMMIT_S = 1.0
 _COMMIT_ALL_AFTER = 3600
 _LAST_COMMIT_S = 2.0
@@ -76,11 +76,12 @@ class Notification:
         self._telemetry = Telemetry.of(NAME, settings)
         self._topics = {named(settings, topic): topic for topic in HEARD}
         self._reader: PublicReader | None = None
-        self._committing: asyncio.Task[None] | None = None
+        self._tasks = Tasks(NAME)
+        self._following = False
 
     async def start(self) -> None:
         """Fold what was delivered, take up what is pending, follow from where it stood."""
-        await retry_until_available(lambda: ensure_topics(self._settings), _PATIENCE_S)
+        await ensure_topics(self._settings)
         await self._appender.start()
         now = self._clock()
         # Past the horizon nothing is pending; a day more covers attempts and downtime between them.
@@ -97,16 +98,15 @@ class Notification:
             self._lane(job.key[0]).offer(job)
         self._reader = PublicReader(self._settings, HEARD, self._on_event, starts, self._on_unreadable)
         await self._reader.start()
-        self._committing = asyncio.create_task(self._commit())
+        self._tasks.spawn(self._commit(), lasting=True)
+        self._following = True
 
     async def stop(self) -> None:
         """Stop; what has no outcome yet is told again after the next start."""
         if self._reader is not None:
             await self._reader.stop()
         await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
-        if self._committing is not None:
-            self._committing.cancel()
-            await asyncio.gather(self._committing, return_exceptions=True)
+        await self._tasks.stop()
         try:
             # Without a broker the client would look for one for ever; what is not committed is only heard again.
             async with asyncio.timeout(_LAST_COMMIT_S):
@@ -117,14 +117,14 @@ class Notification:
 
     def ready(self) -> bool:
         """Whether everything that stood in the topics at the start has been heard."""
-        return self._committing is not None and self._reader is not None and self._reader.caught_up()
+        return self._following and self._reader is not None and self._reader.caught_up()
 
     def alive(self) -> bool:
         """Whether its loops move."""
         return (
             (self._reader is None or self._reader.alive())
             and self._appender.alive()
-            and (self._committing is None or not self._committing.done())
+            and self._tasks.alive()
             and all(lane.alive() for lane in self._lanes.values())
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from services.notification.job import Job
+from services.runtime.process.tasks import Tasks
 
 WORKERS = 4
 MOST_WAITING = 1000
@@ -30,21 +31,20 @@ class Lane:
         self._order = itertools.count()
         self._wake = asyncio.Event()
         self._first = 0
-        self._workers: list[asyncio.Task[None]] = []
+        self._workers = Tasks("notification, delivering,")
 
     def start(self) -> None:
         """Begin to work."""
-        self._workers = [asyncio.create_task(self._run()) for _ in range(WORKERS)]
+        for _ in range(WORKERS):
+            self._workers.spawn(self._run(), lasting=True)
 
     async def stop(self) -> None:
         """Stop; what waits is on record and comes back at the next start."""
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._workers.stop()
 
     def alive(self) -> bool:
         """Whether its workers run."""
-        return not any(worker.done() for worker in self._workers)
+        return self._workers.alive()
 
     def is_full(self) -> bool:
         """Whether so many first attempts wait that a further one is not worth waiting for."""

@@ -1,6 +1,5 @@
 """Rollback execution at work: the decider's shell, and the claims and POSTs that the accepted state asks for."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 
@@ -16,6 +15,7 @@ from services.rollback_execution.skipped_events import still_due
 from services.rollback_execution.state import State, load
 from services.runtime.decider.shell import DeciderShell, Spec
 from services.runtime.process.service import Clock, Parked, Service
+from services.runtime.process.tasks import Tasks
 
 NAME = "rollback_execution"
 
@@ -32,7 +32,7 @@ class RollbackExecution:
         self._subscribers = load_subscribers(settings.subscribers)
         self._egress = Egress(allow_private=settings.allow_private_webhooks)
         self._errands: dict[str, Errand] = {}
-        self._posts: set[asyncio.Task[None]] = set()
+        self._posts = Tasks(f"{NAME}, posting,")
         self._shell = DeciderShell(
             Spec(
                 NAME,
@@ -53,9 +53,7 @@ class RollbackExecution:
 
     async def stop(self) -> None:
         """Stop; POSTs in hand are left to the next start, which repeats them."""
-        for task in self._posts:
-            task.cancel()
-        await asyncio.gather(*self._posts, return_exceptions=True)
+        await self._posts.stop()
         await self._shell.stop()
         await self._egress.close()
 
@@ -65,7 +63,7 @@ class RollbackExecution:
 
     def alive(self) -> bool:
         """Whether its loops move."""
-        return self._shell.alive()
+        return self._shell.alive() and self._posts.alive()
 
     def parked(self) -> Iterable[Parked]:
         """Return the targets that are held back."""
@@ -91,9 +89,7 @@ class RollbackExecution:
         if errand.what == "claim":
             self._shell.observe(report(target, run, self._executor, self._clock(), Saw.CLAIMED))
             return
-        task = asyncio.create_task(self._post(target, state))
-        self._posts.add(task)
-        task.add_done_callback(self._posts.discard)
+        self._posts.spawn(self._post(target, state))
 
     async def _post(self, target: str, state: State) -> None:
         run = state.running

@@ -11,9 +11,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from penstock.egress import host_and_port
 from penstock.errors import InvalidError, NotFoundError, Problem, RefusedError
-from penstock.events import Event, problems_of
+from penstock.events import Event
 from penstock.targets import Name
 from penstock.webhooks import key_of
+from penstock.wording.problems import problems_of
 
 
 def _many(value: Any) -> Any:

@@ -49,7 +49,7 @@ class World:
 
     def state(self) -> State:
         """What rollback execution holds of the target."""
-        return load(self.pipeline.nodes[NODE].participant.fold.documents.get(TARGET, {}))
+        return load(self.pipeline.nodes[NODE].replica.fold.documents.get(TARGET, {}))
 
     def fire(self, timer: str) -> None:
         """Let a timer of rollback execution come due."""

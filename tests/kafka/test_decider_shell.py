@@ -1,7 +1,7 @@
 """The decider's shell on a real broker: restarts, snapshots, two copies at once, and input that cannot be read."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
@@ -12,11 +12,11 @@ from penstock.events import HoldRequested, Request, ResumeRequested, RolloutHeld
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from services.rollout_control.app import build
-from services.runtime.decider.snapshots import newest_generations
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, named
 from services.runtime.kafka.reader import Heard
 from services.runtime.kafka.republisher import Republisher
+from services.runtime.kafka.snapshots import newest_generations
 from services.runtime.kafka.subscriber import PositionedSubscriber
 from services.runtime.process.service import Parked, system_clock
 from tests.support.deciders.logs import dead_letters, others
@@ -36,12 +36,9 @@ def command(number: int) -> Request:
     )
 
 
-AHEAD = moment(7200) - system_clock()
-
-
 def past_the_dead_man_timer() -> datetime:
-    """The present, two hours after the histories begin: the plan's dead-man timer is due after one."""
-    return system_clock() + AHEAD
+    """Two hours from now: the plan's dead-man timer is due one hour after the deploy was received."""
+    return system_clock() + timedelta(hours=2)
 
 
 def grounds(heard: list[Heard]) -> list[Why]:

@@ -34,7 +34,7 @@ async def test_a_process_of_several_services_outlasts_a_kafka_that_comes_after_i
         assert child.alive
     finally:
         processes.close()
-    assert "trying again: no Kafka at" in child.log.read_text()
+    assert "waits for Kafka and goes on once it answers: no Kafka at" in child.log.read_text()
 
 
 async def until(client: httpx.AsyncClient, condition: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from services.flag_control.fallback.last_good import Kept, LastGood
+from services.runtime.process.tasks import Tasks, begin
 
 _BATCH = 100
 _AGAIN_SECONDS = 1.0
@@ -32,23 +33,28 @@ class Keeper:
         self._writing: frozenset[str] = frozenset()
         self.on_written: Callable[[], None] = lambda: None
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._started = False
+        self._tasks = Tasks("flag_control, writing the last good flags,")
         self._failed = False
 
     def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._run())
+        self._started = True
+        self._tasks.spawn(self._run(), lasting=True)
 
     async def stop(self) -> None:
         """Write what is left, if the disk takes it, and stop."""
-        if self._task is None:
+        if not self._started:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await self._tasks.stop()
         while self._dirty:
             await self._write()
             if self._failed:
                 break
+
+    def alive(self) -> bool:
+        """Whether it writes, or tries the disk again."""
+        return self._tasks.alive()
 
     def changed(self, *targets: str) -> None:
         """Take note of targets whose flag changed; returns at once."""
@@ -74,7 +80,7 @@ class Keeper:
             del self._dirty[target]
         found = {target: self._kept(target) for target in batch}
         self._writing = frozenset(batch)
-        writing = asyncio.ensure_future(asyncio.to_thread(self._to_disk, found))
+        writing = begin(asyncio.to_thread(self._to_disk, found))
         try:
             await asyncio.shield(writing)
             self._failed = False

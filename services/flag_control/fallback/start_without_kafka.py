@@ -13,6 +13,7 @@ from services.flag_control.fallback.peer_flags import caught_up
 from services.flag_control.fallback.peers import Peers
 from services.flag_control.publisher import Publisher
 from services.runtime.process.service import Clock
+from services.runtime.process.tasks import Tasks
 
 ASK_SECONDS = 1.0
 
@@ -41,7 +42,7 @@ class Meanwhile:
         self._spool = spool
         self._clock = clock
         self._kept: dict[str, Kept] = {}
-        self._asking: asyncio.Task[None] | None = None
+        self._tasks = Tasks("flag_control, asking its peers,")
         self.stale: Stale | None = None
 
     async def begin(self, kept: Mapping[str, Kept]) -> None:
@@ -53,7 +54,7 @@ class Meanwhile:
         self._serve()
         if self.stale is None and self._publisher.holds:
             log.warning("Kafka is away and there are no last good flags: nothing is served until it or a peer is there")
-        self._asking = asyncio.create_task(self._keep_asking())
+        self._tasks.spawn(self._keep_asking())
 
     def end(self) -> None:
         """Leave it to the log."""
@@ -63,9 +64,11 @@ class Meanwhile:
 
     async def stop(self) -> None:
         """Ask no more."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
+        await self._tasks.stop()
+
+    def alive(self) -> bool:
+        """Whether asking goes on, or is over."""
+        return self._tasks.alive()
 
     def _serve(self) -> None:
         if not self._publisher.holds:

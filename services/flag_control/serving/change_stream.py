@@ -1,11 +1,10 @@
 """The OFREP event stream: says that answers may have changed, never what they are."""
 
-import asyncio
-
 import msgspec
 
 from services.flag_control.serving.http_responses import Receive, Send
 from services.flag_control.serving.store import FlagSet, Mailbox
+from services.runtime.process.tasks import begin
 
 HEARTBEAT_SECONDS = 15.0
 _START = {
@@ -23,7 +22,7 @@ async def stream_changes(mailbox: Mailbox, seen: str, receive: Receive, send: Se
     """Send `refetchEvaluation` whenever the set has another revision than the client has seen, until it leaves."""
     await send(dict(_START))
     await send(_chunk(b"retry: 1000\n\n"))
-    leaving = asyncio.ensure_future(_left(receive))
+    leaving = begin(_left(receive))
     leaving.add_done_callback(lambda _: mailbox.close())
     try:
         while not mailbox.closed:

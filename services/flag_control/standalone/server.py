@@ -23,6 +23,7 @@ from services.flag_control.serving.usage import Usage
 from services.flag_control.standalone.files import Files
 from services.runtime.http.server import HttpServer, health_app
 from services.runtime.process.open_files import raise_open_files
+from services.runtime.process.tasks import begin
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator
     await http.start()
     try:
         await sync.start()
-        following = asyncio.create_task(files.follow())
+        following = begin(files.follow())
         try:
             yield Served(store, usage, http, sync, following)
         finally:
@@ -113,7 +114,7 @@ async def _until_stopped(options: Options, say: Callable[[str], None]) -> None:
         say(f"OFREP        http://{host}:{served.http.port}")
         say(f"flagd sync   {host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
         say("Ctrl-C stops")
-        asked = asyncio.create_task(stopped.wait())
+        asked = begin(stopped.wait())
         await asyncio.wait({asked, served.following}, return_when=asyncio.FIRST_COMPLETED)
         if served.following.done():
             # To serve on without following the files would look well and be wrong.

@@ -1,11 +1,12 @@
-"""Arrays as JSON: base64 of little-endian float64, so that a restart continues from the very same bits."""
+"""Arrays of float64, and their form in JSON: base64 of little-endian bytes, so that a restart continues bit for bit."""
 
 import base64
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+Floats = NDArray[np.float64]
 
 
 def pack(array: Floats) -> dict[str, Any]:

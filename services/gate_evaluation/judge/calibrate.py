@@ -1,4 +1,4 @@
-"""What a target's A/A windows say about its gates: the noise learned, and what the judge makes of no change at all."""
+"""Estimates the noise of a target's gates from A/A windows, and judges one half of the fleet against the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,13 +38,13 @@ def calibrate(spec: JudgeSpec, windows: Sequence[Window]) -> Calibration:
     """
     history = History(spec.gates, spec.window_seconds)
     for window in windows:
-        history.learn(window)
+        history.update(window)
     noise = []
     for comparison in history.comparisons:
-        for lane in range(comparison.index, comparison.index + len(comparison.prior_sds)):
-            tau2 = float(history.dispersion.tau2[1, lane])
-            seen = float(history.dispersion.windows[lane])
-            noise.append(GateNoise(comparison.gate.name, seen, history.dispersion.variance(lane) ** 0.5, tau2**0.5))
+        for channel in range(comparison.index, comparison.index + len(comparison.prior_sds)):
+            tau2 = float(history.dispersion.tau2[1, channel])
+            seen = float(history.dispersion.windows[channel])
+            noise.append(GateNoise(comparison.gate.name, seen, history.dispersion.variance(channel) ** 0.5, tau2**0.5))
     word, log10, count = _replay(spec, windows)
     return Calibration(tuple(noise), word, log10, count)
 
@@ -53,7 +53,7 @@ def _replay(spec: JudgeSpec, windows: Sequence[Window]) -> tuple[str, float, int
     half = len(windows) // 2
     history = History(spec.gates, spec.window_seconds)
     for window in windows[:half]:
-        history.learn(window)
+        history.update(window)
     rest = windows[half:]
     least = max(len(rest), 1)
     judge = Judge.start(

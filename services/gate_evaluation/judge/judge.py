@@ -1,4 +1,4 @@
-"""The judge of one rollout: windows in, verdicts out, deterministic, with a state that travels as JSON."""
+"""The judge of one rollout: windows in, verdicts out; deterministic, with a state that is saved as JSON."""
 
 import math
 from dataclasses import asdict
@@ -8,17 +8,20 @@ import numpy as np
 from msgspec.structs import replace
 
 from penstock.errors import InvalidError, Problem
-from services.gate_evaluation.judge.arrays import pack, unpack
+from services.gate_evaluation.judge.arrays import Floats, pack, unpack
 from services.gate_evaluation.judge.decision.catastrophe import Catastrophe
+from services.gate_evaluation.judge.decision.outlook import Prediction, predicted
 from services.gate_evaluation.judge.decision.progress import Progress
 from services.gate_evaluation.judge.decision.report import GateView, gate_verdict
-from services.gate_evaluation.judge.decision.rule import Decision, Standing, decide
+from services.gate_evaluation.judge.decision.rule import Bake, Decision, Standing, breached, decide
 from services.gate_evaluation.judge.decision.standings import enough, gated, standings_of
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form
-from services.gate_evaluation.judge.evidence.mixtures import Floats, onset_weight
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form
+from services.gate_evaluation.judge.evidence.mixtures import onset_weight
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
 from services.gate_evaluation.judge.gates.history import History, load, without
+from services.gate_evaluation.judge.gates.kinds import MONITORS, WITH_EVENTS, Evaluator, Monitor
 from services.gate_evaluation.judge.gates.layout import Layout, Placing, lay, place
+from services.gate_evaluation.judge.gates.quantile import QuantileComparison
 from services.gate_evaluation.judge.measures import Cohort, Window
 from services.gate_evaluation.judge.noise.dispersion import Residual
 from services.gate_evaluation.judge.noise.traffic_split import LIMIT, SplitGuard
@@ -48,32 +51,34 @@ class Judge:
         self._weights = weights_of(spec)
         if spec.sensitivity is Sensitivity.ESTIMATE:
             for comparison in history.comparisons:
-                comparison.relax(Margin(0.0))
+                comparison.set_tolerance(Margin(0.0))
         self._placing = placing or place(spec, history)
         self._layout: Layout = lay(spec, history, self._weights, self._placing, interval=report)
-        self._bank: Bank = self._layout.bank
-        self._bank.tau2, self._bank.unsure = history.dispersion.tau2, history.unsure
-        self._bank.plausible = history.dispersion.plausible
-        self._guard(spec.splits[0])
+        self._processes: EProcesses = self._layout.processes
+        self._processes.tau2, self._processes.unsure = history.dispersion.tau2, history.unsure
+        self._processes.plausible = history.dispersion.plausible
+        self._set_burst_divisors(spec.splits[0])
         self._split = SplitGuard()
         self._catastrophe = Catastrophe(spec.gates)
         gates = len(spec.gates)
         self._progress = Progress(0, 0, 0, spec.min_bake, spec.max_bake, [0] * gates, [0.0] * gates)
 
-    def _guard(self, split: float) -> None:
+    def _set_burst_divisors(self, split: float) -> None:
         """Set the divisors that keep bursts of one cohort fair, for the traffic of a split."""
-        self._guarded = split
-        bank, bursts = self._bank, self._history.bursts
+        self._divisor_split = split
+        processes, bursts = self._processes, self._history.bursts
         shrunk = split * (1.0 - split)
-        for comparison, layout in zip(self._history.comparisons, self._layout.gates, strict=True):
+        for comparison, layout in zip(self._history.evaluators, self._layout.gates, strict=True):
+            if not isinstance(comparison, WITH_EVENTS):
+                continue
             volumes = comparison.volumes()
             for row, _ in layout.fail:
-                found = bank.rows[row]
+                found = processes.rows[row]
                 if found.form is Form.BINOMIAL and found.effects[0] > 0:
-                    events = shrunk * volumes[found.lane - comparison.index]
+                    events = shrunk * volumes[found.channel - comparison.index]
                     effects = np.array(found.effects)
-                    divisors = bursts.divisors(found.lane, events, effects, found.cap)
-                    bank.divisor[bank.elements_of(row)] = np.where(divisors > 1.0, divisors, 0.0)
+                    divisors = bursts.divisors(found.channel, events, effects, found.cap)
+                    processes.divisor[processes.elements_of(row)] = np.where(divisors > 1.0, divisors, 0.0)
 
     @classmethod
     def start(cls, spec: JudgeSpec, history: History | None = None, *, report: bool = True) -> "Judge":
@@ -86,7 +91,7 @@ class Judge:
         """
         seconds = spec.window_seconds
         memory = history.copy(spec.gates, seconds) if history is not None else History(spec.gates, seconds)
-        memory.begin()
+        memory.start_rollout()
         return cls(spec, memory, report=report)
 
     @property
@@ -106,8 +111,8 @@ class Judge:
         done.min_bake = done.min_bake if min_bake is None else min_bake
         done.max_bake = done.max_bake if max_bake is None else max_bake
         done.must_pass = must_pass
-        done.stage_judged, done.samples = 0, [0.0] * len(self.spec.gates)
-        self._bank.restart(self._layout.pass_rows)
+        done.stage_judged, done.samples, done.predictions = 0, [0.0] * len(self.spec.gates), {}
+        self._processes.restart(self._layout.pass_rows)
         self._split.restart()
 
     def extend(self, windows: int) -> None:
@@ -124,9 +129,9 @@ class Judge:
         """
         progress = self._progress
         progress.observed += 1
-        self._history.tick(window)
-        if split is not None and split != self._guarded and 0 < split < 1:
-            self._guard(split)
+        self._history.advance(window)
+        if split is not None and split != self._divisor_split and 0 < split < 1:
+            self._set_burst_divisors(split)
         warm = progress.observed <= self.spec.warmup_windows
         canary = without(window.canary or _EMPTY, window.resets)
         baseline = without(window.baseline or _EMPTY, window.resets)
@@ -138,31 +143,45 @@ class Judge:
             if split is not None and canary.requests is not None and baseline.requests is not None:
                 variance = self._history.split.variance
                 self._split.observe(canary.requests, baseline.requests, split, variance)
-        evidence = self._bank.evidence()
+        evidence = self._processes.evidence()
         fired = self._catastrophe.observe(canary, baseline) and not warm
         standings = standings_of(self.spec, self._weights, self._layout.gates, readings, evidence)
-        standings = self._fed(standings, last=last)
+        standings = self._mark_unmeasured(standings, last=last)
         decision = self._decide(standings, fired, warm=warm, last=last)
         self._absorb(window, canary, baseline, readings, judged=judged)
         verdict = self._verdict(window, decision, standings, readings, evidence, warm=warm)
         if window.a is not None and window.b is not None and not window.late:
-            self._history.compare(without(window.a, window.resets), without(window.b, window.resets))
-        self._bank.tau2, self._bank.unsure = self._history.dispersion.tau2, self._history.unsure
+            self._history.update_noise(without(window.a, window.resets), without(window.b, window.resets))
+        self._processes.tau2, self._processes.unsure = self._history.dispersion.tau2, self._history.unsure
         return verdict
 
     def _read(self, window: Window, canary: Cohort, baseline: Cohort) -> list[Reading]:
-        history, bank = self._history, self._bank
+        history, processes = self._history, self._processes
         history.seen |= canary.measures.keys() | baseline.measures.keys()
         for source in history.sources.values():
             load(source, canary, baseline)
-        bank.active[:] = 1.0
+        processes.active[:] = 1.0
         readings = []
-        for comparison in history.comparisons:
-            reading = Reading(NoData.LATE_DATA) if window.late else comparison.read(bank, canary, baseline)
-            if reading.no_data is not None and not window.late:
-                reading = Reading(self._why(reading.no_data, comparison.gate.metric, window), needs=reading.needs)
+        for evaluator in history.evaluators:
+            if window.late:
+                readings.append(Reading(NoData.LATE_DATA))
+                continue
+            if isinstance(evaluator, MONITORS):
+                reading = self._observe(evaluator, canary, baseline)
+            else:
+                reading = evaluator.read(processes, canary, baseline)
+            if reading.no_data is not None:
+                reading = Reading(self._why(reading.no_data, evaluator.gate.metric, window), needs=reading.needs)
             readings.append(reading)
         return readings
+
+    def _observe(self, monitor: Monitor, canary: Cohort, baseline: Cohort) -> Reading:
+        return monitor.observe(canary, baseline, self._history.span)
+
+    def _describe(self, evaluator: Evaluator) -> Description:
+        if isinstance(evaluator, MONITORS):
+            return evaluator.describe()
+        return evaluator.describe(self._processes)
 
     def _why(self, found: NoData, metric: str, window: Window) -> NoData:
         if metric in window.resets:
@@ -176,11 +195,11 @@ class Judge:
         return NoData.NO_TRAFFIC if idle and None not in both else found
 
     def _judge(self, readings: list[Reading], usable: list[bool]) -> None:
-        bank, progress = self._bank, self._progress
+        processes, progress = self._processes, self._progress
         for rows, ok in zip(self._layout.rows_of, usable, strict=True):
             if not ok:
-                bank.active[rows] = 0.0
-        bank.step(onset_weight(progress.judged, self.spec.onset_horizon))
+                processes.active[rows] = 0.0
+        processes.step(onset_weight(progress.judged, self.spec.onset_horizon))
         progress.judged += 1
         binding = [
             ok
@@ -192,7 +211,7 @@ class Judge:
             progress.missing[index] = 0 if usable[index] else progress.missing[index] + 1
             progress.samples[index] += reading.counts.get("canary_total", 0.0)
 
-    def _fed(self, standings: list[Standing], *, last: bool) -> list[Standing]:
+    def _mark_unmeasured(self, standings: list[Standing], *, last: bool) -> list[Standing]:
         """Return the standings, at the end of the bake without data where next to nothing was seen."""
         bake = self._progress.bake(last=last)
         if bake.judged < bake.most:
@@ -204,7 +223,7 @@ class Judge:
         progress, spec = self._progress, self.spec
         bake = progress.bake(last=last)
         if spec.sensitivity is Sensitivity.ESTIMATE:
-            seen = [comparison.describe(self._bank) for comparison in self._history.comparisons]
+            seen = [self._describe(evaluator) for evaluator in self._history.evaluators]
             standings = [gated(*each) for each in zip(standings, spec.gates, seen, strict=True)]
         decision = decide(
             standings, bake, alpha=spec.alpha, alpha_pass=spec.alpha_pass,
@@ -223,15 +242,18 @@ class Judge:
     ) -> None:
         history = self._history
         if not window.late:
-            for comparison, reading in zip(history.comparisons, readings, strict=True):
-                comparison.absorb(canary, baseline, judged=judged and reading.no_data is None)
+            read = {gate.name: reading for gate, reading in zip(self.spec.gates, readings, strict=True)}
+            for comparison in history.comparisons:
+                usable = read[comparison.gate.name].no_data is None
+                comparison.absorb(canary, baseline, judged=judged and usable)
             for source in history.sources.values():
                 source.absorb_baseline(judged=judged)
             if judged:
                 residuals: list[Residual | None] = []
-                for comparison, reading in zip(history.comparisons, readings, strict=True):
-                    residuals.extend(reading.residuals or (None,) * len(comparison.prior_sds))
-                history.dispersion.learn(residuals, rollout=True)
+                for comparison in history.comparisons:
+                    found = read[comparison.gate.name].residuals
+                    residuals.extend(found or (None,) * len(comparison.prior_sds))
+                history.dispersion.update(residuals, rollout=True)
 
     def _verdict(
         self, window: Window, decision: Decision, standings: list[Standing], readings: list[Reading],
@@ -258,18 +280,32 @@ class Judge:
         log_e = np.log(np.maximum(evidence, 1e-300)).tolist()
         spec, progress, bake = self.spec, self._progress, self._progress.bake()
         found = []
-        for at, comparison in enumerate(self._history.comparisons):
-            seen = comparison.describe(self._bank) if readings[at].no_data is None else Description()
+        for at, evaluator in enumerate(self._history.evaluators):
+            known = readings[at].no_data is None or breached(standings[at], spec.alpha)
+            seen = self._describe(evaluator) if known else Description()
+            nulls = evaluator.log_nulls() if isinstance(evaluator, QuantileComparison) else None
             view = GateView(
-                comparison.gate, standings[at], readings[at], seen, self._layout.gates[at],
-                comparison.log_nulls(), progress.missing[at],
+                evaluator.gate, standings[at], readings[at], seen, self._layout.gates[at], nulls, progress.missing[at],
+                spec.sensitivity is Sensitivity.ESTIMATE,
+                self._predict(evaluator.gate.name, standings[at], seen, bake),
             )  # fmt: skip
             found.append(gate_verdict(view, log_e, bake, spec.alpha, spec.alpha_pass))
         return tuple(found)
 
+    def _predict(self, name: str, standing: Standing, seen: Description, bake: Bake) -> Prediction | None:
+        spec, kept = self.spec, self._progress.predictions
+        before = Prediction(*kept[name]) if name in kept else None
+        if standing.no_data is not None:
+            return None
+        found = predicted(standing, seen, bake, spec.alpha, spec.alpha_pass, before)
+        kept.pop(name, None)
+        if found is not None:
+            kept[name] = list(found)
+        return found
+
     def to_doc(self) -> dict[str, Any]:
         """Return the whole state as JSON-able values (under 64 KB); `from_doc` continues bit for bit."""
-        bank = self._bank
+        processes = self._processes
         return {
             "version": JUDGE_VERSION,
             "gates": [gate.name for gate in self.spec.gates],
@@ -278,10 +314,10 @@ class Judge:
             "running": self._catastrophe.running,
             "split": pack(self._split.logs),
             "placing": asdict(self._placing),
-            "guarded": self._guarded,
-            "divisor": pack(bank.divisor),
-            "m": pack(bank.m),
-            "unspent": pack(bank.unspent),
+            "guarded": self._divisor_split,
+            "divisor": pack(processes.divisor),
+            "m": pack(processes.m),
+            "unspent": pack(processes.unspent),
         }
 
     @classmethod
@@ -296,11 +332,11 @@ class Judge:
         history = History.from_doc(spec.gates, doc["history"], spec.window_seconds)
         judge = cls(spec, history, Placing(**doc["placing"]), report=report)
         m, unspent = unpack(doc["m"]), unpack(doc["unspent"])
-        if m.shape != judge._bank.m.shape or unspent.shape != judge._bank.unspent.shape:
+        if m.shape != judge._processes.m.shape or unspent.shape != judge._processes.unspent.shape:
             raise InvalidError("judge state", [Problem("m", "the state belongs to another spec")])
-        judge._bank.m, judge._bank.unspent, judge._bank.divisor = m, unspent, unpack(doc["divisor"])
-        judge._bank.evidence()
-        judge._guarded = doc["guarded"]
+        judge._processes.m, judge._processes.unspent, judge._processes.divisor = m, unspent, unpack(doc["divisor"])
+        judge._processes.evidence()
+        judge._divisor_split = doc["guarded"]
         judge._split.restore(unpack(doc["split"]))
         judge._catastrophe.running = doc["running"]
         judge._progress = Progress.from_doc(doc["progress"])

@@ -1,4 +1,4 @@
-"""What one cohort measured in one window: aggregates only, checked here, so the engine never meets nonsense."""
+"""Measures of one cohort in one window: aggregates only, checked on construction, so that gates need not."""
 
 import math
 from collections.abc import Mapping, Sequence

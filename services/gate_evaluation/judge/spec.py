@@ -1,4 +1,4 @@
-"""What a gate asks and what a judge may spend: fixed when the rollout starts, before any of its windows is seen."""
+"""Specification of gates and budgets, fixed when the rollout starts, before any of its windows is read."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum

@@ -3,25 +3,26 @@
 import zlib
 from base64 import b64decode, b64encode
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
 from penstock.chain import (
     Accepted,
+    ChainWriter,
     Cursor,
     Document,
     Fold,
     Input,
     Position,
+    Proposal,
     Record,
     diff,
     digest_of,
     encode,
     merge,
 )
-from penstock.chain.participant import OBSERVATION, TICK
-from penstock.chain.record import digest
+from penstock.chain.replica import OBSERVATION, TICK
 from penstock.errors import AppendError
 from penstock.events import Closing, WindowClosed, to_json
 from services.metric_ingestion.selection.watch import Watched
@@ -32,14 +33,8 @@ from services.metric_ingestion.windows.target import TargetState
 FRAMES = "metric-frames"
 
 
-@dataclass(frozen=True)
-class Append:
-    """A record to append, and the trace that it belongs to (or empty)."""
-
-    target: str
-    value: bytes
-    digest: str
-    trace: str
+Append = Proposal[str]
+"""A record to append, and the trace that it belongs to (or empty)."""
 
 
 class Owner:
@@ -54,8 +49,7 @@ class Owner:
         self.position = position
         self.states: dict[str, TargetState] = {}
         self._code = code
-        self._head = fold.head
-        self._flight: deque[Append] = deque()
+        self._writer: ChainWriter[str] = ChainWriter(fold)
         self._recorded: deque[Accepted] = deque()
         self._skip: dict[str, int] = {}
         self._touched: set[str] = set()
@@ -63,7 +57,7 @@ class Owner:
     @property
     def in_flight(self) -> int:
         """Records proposed and not yet acknowledged."""
-        return len(self._flight)
+        return self._writer.in_flight
 
     @property
     def replaying(self) -> bool:
@@ -84,10 +78,10 @@ class Owner:
 
     def recorded(self, offset: int, value: bytes) -> Accepted | None:
         """Take one record of the log while restoring; return it if it counts."""
-        accepted = self.fold.offer(offset, value)
+        accepted, _ = self._writer.accept(offset, value)
         if accepted is not None:
             self._recorded.append(accepted)
-            self._head = self.fold.head
+            self._writer.resync()
         return accepted
 
     def begin(self, earliest: int) -> None:
@@ -123,7 +117,7 @@ class Owner:
 
     def overdue(self, lateness: int, now: int) -> bool:
         """Return whether the wall clock has made any window due; False while records are in flight or replayed."""
-        if self._flight or self._recorded:
+        if self.in_flight or self._recorded:
             return False
         return any(overdue(state, lateness, now) for state in self.states.values())
 
@@ -149,7 +143,7 @@ class Owner:
             for step in steps(state, target, lateness, now):
                 appends.append(self._record(target, before, step, self._cause(step)))
                 before = step.document
-                if len(self._flight) >= most:
+                if self.in_flight >= most:
                     return appends
             self._touched.discard(target)
         return appends
@@ -160,11 +154,10 @@ class Owner:
         Raises:
             AppendError: another copy has written between: it owns the partition, or did. Restore before going on.
         """
-        if offset != self.fold.next_offset or not self._flight or self._flight[0] is not append:
+        if offset != self.fold.next_offset:
             raise AppendError(f"another copy wrote to the log before offset {offset}")
-        self._flight.popleft()
-        accepted = self.fold.offer(offset, append.value)
-        if accepted is None:
+        accepted, mine = self._writer.accept(offset, append.value)
+        if accepted is None or mine is not append:
             raise AppendError(f"the record at offset {offset} does not chain to the head")
         return accepted
 
@@ -173,7 +166,7 @@ class Owner:
 
         Each target has its own frame position: should two copies ever mix one generation, each target is still whole.
         """
-        if self._flight or self._recorded or self.fold.parked:
+        if self.in_flight or self._recorded or self.fold.parked:
             return None
         kept = {target: {"at": self.position, "state": _pack(state)} for target, state in self.states.items()}
         return replace(self.fold, documents=kept, cursor=dict(self.fold.cursor), parked={})
@@ -181,7 +174,7 @@ class Owner:
     def _record(self, target: str, before: Document, step: Step, cause: Input) -> Append:
         value = encode(
             Record(
-                prev=self._head,
+                prev=self._writer.head,
                 cursor=self._cursor(),
                 target=target,
                 inputs=(cause,),
@@ -193,10 +186,7 @@ class Owner:
                 code=self._code,
             )
         )
-        append = Append(target, value, digest(value), step.trace)
-        self._head = append.digest
-        self._flight.append(append)
-        return append
+        return self._writer.propose(target, value, step.trace)
 
     def _cursor(self) -> Cursor:
         return {FRAMES: Position(self.position)}

@@ -9,24 +9,26 @@ from typing import Any
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from penstock.chain import Accepted
-from penstock.errors import AppendError, InvalidError, PermanentError, UnavailableError
+from penstock.chain import Accepted, Fold
+from penstock.errors import AppendError, InvalidError, UnavailableError
 from penstock.settings import Settings
 from penstock.topics import log_of
 from services.metric_ingestion.partitions.owner import FRAMES, Append, Owner
 from services.metric_ingestion.partitions.poller import GroupPoller
 from services.metric_ingestion.partitions.restore import NAME, restored
-from services.metric_ingestion.partitions.snapshot_policy import Keeper
 from services.metric_ingestion.selection.watch import Watched
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, named
 from services.runtime.kafka.dead_letters import dead_letter, foreign
 from services.runtime.kafka.positions import first_and_end_offsets
 from services.runtime.kafka.republisher import Republisher
+from services.runtime.kafka.snapshots import Snapshots
+from services.runtime.process.tasks import Tasks
 
 _AFTER_ERROR_S = 0.3
 _SLOW_S = 1.0
 _AT_ONCE = 20
+_FRAMES_BETWEEN_SNAPSHOTS = 20_000
 
 log = logging.getLogger(__name__)
 
@@ -63,20 +65,19 @@ class Partitions:
         self._lateness = round(settings.lateness * 1e9)
         self._owners: dict[int, Owner] = {}
         self._restoring: set[int] = set()
-        self._keeper = Keeper(settings, appender, republisher)
+        self._snapshots = Snapshots(appender, republisher, self._log)
+        self._snapshotted: dict[int, tuple[int, int]] = {}
         self._queue: asyncio.Queue[tuple[int, Owner, Append]] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._sender: asyncio.Task[None] | None = None
+        self._tasks = Tasks(f"{NAME}, appending windows,")
         self._patient_until = 0.0
         self._confirming = False
         self.assigned_once = False
-        self.failure: BaseException | None = None
         self.poller: GroupPoller | None = None
 
     def start(self, poller: GroupPoller) -> None:
         """Begin to append; `poller` brings the frames."""
         self.poller = poller
-        self._sender = asyncio.create_task(self._send())
+        self._tasks.spawn(self._send(), lasting=True)
 
     async def stop(self) -> None:
         """Let what is in flight settle, keep a snapshot of everything, end."""
@@ -86,10 +87,8 @@ class Partitions:
             await asyncio.sleep(0.02)
         # A copy of them: what is being restored may come to it meanwhile.
         for partition, owner in list(self._owners.items()):
-            await self._keeper.keep(partition, owner)
-        for task in (*self._tasks, *((self._sender,) if self._sender else ())):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *((self._sender,) if self._sender else ()), return_exceptions=True)
+            await self._snapshot(partition, owner)
+        await self._tasks.stop()
 
     def ready(self) -> bool:
         """Whether every partition that is ours has been restored."""
@@ -97,8 +96,8 @@ class Partitions:
         return self.assigned_once and not self._restoring and not replaying
 
     def alive(self) -> bool:
-        """Whether what appends is running, and nothing could not be restored."""
-        return self.failure is None and (self._sender is None or not self._sender.done())
+        """Whether appending, restoring and everything else in the background goes on."""
+        return self._tasks.alive()
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Take partitions over."""
@@ -107,7 +106,7 @@ class Partitions:
         self.assigned_once = True
         if new:
             self._restoring |= new
-            self._spawn(self._restore(new))
+            self._tasks.spawn(self._restore(new))
 
     def revoke(self, partitions: Iterable[int]) -> None:
         """Give partitions up; what was in flight is the next owner's to read."""
@@ -131,7 +130,7 @@ class Partitions:
             try:
                 owner.take(record.offset, record.value or b"", (record.key or b"").decode(errors="replace"))
             except InvalidError as error:
-                self._spawn(dead_letter(self._appender, NAME, record, str(error)))
+                self._tasks.spawn(dead_letter(self._appender, NAME, record, str(error)))
         for partition, owner in touched.items():
             self._propose(partition, owner, owner.decide(self._lateness, None))
 
@@ -143,13 +142,13 @@ class Partitions:
                 self._propose(partition, owner, owner.adopt(plan, now))
             if owner.overdue(self._lateness, now):
                 due[partition] = owner
-            if self._keeper.is_due(partition, owner):
-                self._spawn(self._keeper.keep(partition, owner))
+            if self._snapshot_is_due(partition, owner):
+                self._tasks.spawn(self._snapshot(partition, owner))
         if self._struggles():
             self._patient_until = asyncio.get_running_loop().time() + self._settings.lateness
         if due and not self._confirming and asyncio.get_running_loop().time() >= self._patient_until:
             self._confirming = True
-            self._spawn(self._close_by_clock(due, now))
+            self._tasks.spawn(self._close_by_clock(due, now))
 
     async def _close_by_clock(self, due: Mapping[int, Owner], now: int) -> None:
         # Only when Kafka, asked after the windows' end, holds no frame that is unread here: while it is away, the
@@ -187,9 +186,15 @@ class Partitions:
             except AppendError as error:
                 self._lose(partition, owner, error)
                 continue
-            future.add_done_callback(partial(self._settle, partition, owner, append, headers))
+            future.add_done_callback(partial(self._on_appended, partition, owner, append, headers))
 
-    def _settle(
+    def _on_appended(
+        self, partition: int, owner: Owner, append: Append, headers: Headers, future: "asyncio.Future[Any]"
+    ) -> None:
+        with self._tasks.guard():
+            self._acknowledge(partition, owner, append, headers, future)
+
+    def _acknowledge(
         self, partition: int, owner: Owner, append: Append, headers: Headers, future: "asyncio.Future[Any]"
     ) -> None:
         if self._owners.get(partition) is not owner:
@@ -211,7 +216,7 @@ class Partitions:
             log.warning("%s-%d is restored: %s", self._log.name, partition, error or "an append was cancelled")
             self._restoring.add(partition)
             self._drop({partition})
-            self._spawn(self._restore({partition}))
+            self._tasks.spawn(self._restore({partition}))
 
     def _drop(self, partitions: set[int]) -> None:
         for partition in partitions:
@@ -223,10 +228,6 @@ class Partitions:
                 owners, numbers = await restored(
                     self._settings, self._cluster, partitions, self._republisher.offer, self._bury_foreign
                 )
-            except PermanentError as error:
-                log.exception("%s cannot be restored", self._log.name)
-                self.failure = error
-                return
             except (KafkaError, UnavailableError, OSError) as error:
                 log.warning("restoring waits: %s", type(error).__name__)
                 await asyncio.sleep(_AFTER_ERROR_S)
@@ -234,7 +235,8 @@ class Partitions:
             for partition, owner in owners.items():
                 if self.poller is not None and self.poller.resume(partition, owner.position):
                     self._owners[partition] = owner
-                    self._keeper.began(partition, owner, numbers[partition])
+                    self._snapshots.continue_after(partition, numbers[partition])
+                    self._snapshotted[partition] = (owner.fold.next_offset, owner.position)
             self._restoring -= partitions
             return
 
@@ -251,7 +253,16 @@ class Partitions:
         if self.poller is not None:
             self.poller.resume(partition, owner.position)
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _snapshot_is_due(self, partition: int, owner: Owner) -> bool:
+        records, position = self._snapshotted[partition]
+        enough = owner.fold.next_offset - records >= self._settings.snapshot_every
+        return enough or owner.position - position >= _FRAMES_BETWEEN_SNAPSHOTS
+
+    async def _snapshot(self, partition: int, owner: Owner) -> None:
+        def current() -> Fold | None:
+            fold = owner.snapshot()
+            if fold is not None:
+                self._snapshotted[partition] = (owner.fold.next_offset, owner.position)
+            return fold
+
+        await self._snapshots.write(partition, current)

@@ -9,9 +9,9 @@ from penstock.chain import Accepted, Fold, genesis
 from penstock.settings import Settings
 from penstock.topics import log_of
 from services.metric_ingestion.partitions.owner import FRAMES, Owner
-from services.runtime.decider.snapshots import newest_generations
 from services.runtime.kafka.connection import connection, named, read_span
 from services.runtime.kafka.positions import first_and_end_offsets
+from services.runtime.kafka.snapshots import newest_generations
 
 NAME = "metric_ingestion"
 

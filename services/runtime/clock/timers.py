@@ -62,4 +62,4 @@ class Timers:
             time=due,
             timer=name,
             due=due,
-        )
+        ).received_at(due)

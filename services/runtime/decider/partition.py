@@ -1,77 +1,78 @@
-"""One partition of a decider at work: inputs in, records out, the log folded; between two awaits is one step."""
+"""One partition of a decider: reads its inputs, proposes records, folds its log; each call is one atomic step."""
 
 import asyncio
 import base64
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from penstock.chain import Accepted, Document, Fold, Item, Participant, Record, decode
-from penstock.chain.participant import OBSERVATION, TICK, Proposal
+from penstock.chain import Accepted, Document, Fold, Item, Record, Replica, decode
+from penstock.chain.replica import OBSERVATION, TICK, Write
 from penstock.errors import CorruptError, InvalidError
 from penstock.events import Event, from_json
 from penstock.events.cloudevents import from_kafka
+from services.runtime.kafka.messages import received
 from services.runtime.process.service import Parked
 
 log = logging.getLogger(__name__)
 
 StillDue = Callable[[Document, Sequence[Event]], Iterable[Event]]
-"""(document, late events of its target) -> those of them that must be taken all the same."""
+"""(document, skipped events of its target) -> those of them that must still be decided."""
 
 TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 
 @dataclass
 class Hooks:
-    """What the worker tells its shell.
+    """What the worker calls its shell for.
 
     Attributes:
-        propose: append these records in order; the futures' outcomes come back through `settle`.
+        propose: append these records in order; the futures' outcomes come back through `on_appended`.
         accepted: a record counts (its trace headers with it).
-        heard: an input arrived, before it is decided.
-        foreign: a record of a log was passed that no Penstock wrote.
+        received: an input arrived, before it is decided.
+        foreign: a record of a log was skipped that no Penstock wrote.
     """
 
-    propose: Callable[[list[Proposal]], None]
+    propose: Callable[[list[Write]], None]
     accepted: Callable[[Accepted, Mapping[str, bytes]], None]
-    heard: Callable[[Item], None]
+    received: Callable[[Item], None]
     foreign: Callable[[ConsumerRecord], None] = lambda _: None
 
 
 @dataclass
 class PartitionWorker:
-    """A decider's copy on one partition.
+    """A decider's replica on one partition.
 
     Attributes:
-        log: name in Kafka of the own log; chained: fold by name of each chained input; the rest is plain.
+        log: name in Kafka of the own log; chained: fold by name of each chained input; the other inputs are plain.
         table: name in the table by name in Kafka, the own log's too.
-        missed: targets by chained input with the first record that was passed because it could not be read.
-        late: events by target that an earlier version passed like that, and that can be read now; in order.
+        unreadable: targets by chained input with the offset of the first record that could not be read.
+        skipped: events by target that an earlier version could not read and this one can; in order.
     """
 
     log: str
-    participant: Participant
+    replica: Replica
     chained: dict[str, Fold]
     table: Mapping[str, str]
     hooks: Hooks
     deciding: bool = False
-    missed: dict[str, dict[str, int]] = field(default_factory=dict)
-    late: dict[str, list[Event]] = field(default_factory=dict)
+    unreadable: dict[str, dict[str, int]] = field(default_factory=dict)
+    skipped: dict[str, list[Event]] = field(default_factory=dict)
     _early: dict[int, bytes] = field(default_factory=dict)
     _trace: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
 
-    def take(self, record: ConsumerRecord) -> None:
-        """Take one record of the own log or of an input."""
+    def read(self, record: ConsumerRecord) -> None:
+        """Fold one record of the own log, or queue one of an input."""
         headers = {name: value for name, value in record.headers if name in TRACE_HEADERS and value}
         # A record without a value is unreadable like any other rubbish; it must not be deadly.
         value: bytes = record.value or b""
         if record.topic == self.log:
             self.fold(record.offset, value, headers)
-            if record.offset in self.participant.fold.foreign:
+            if record.offset in self.replica.fold.foreign:
                 self.hooks.foreign(record)
             return
         source = self.table[record.topic]
@@ -79,101 +80,102 @@ class PartitionWorker:
         if fold is not None:
             item = _decided_in(source, fold, record.offset, value, headers)
             if item is not None:
-                self._hear(item)
+                self._receive(item, record)
             elif record.offset in fold.foreign:
                 self.hooks.foreign(record)
             return
         try:
             event = from_kafka(value, record.headers)
         except InvalidError as error:
-            self._hear(Item(source, record.offset, "", (), error=str(error), raw=value))
+            self._receive(Item(source, record.offset, "", (), error=str(error), raw=value), record)
             return
-        self._hear(Item(source, record.offset, event.target, (event,), headers=_text(headers)))
+        self._receive(Item(source, record.offset, event.target, (event,), headers=_text(headers)), record)
 
-    def begin(self, still_due: StillDue | None) -> None:
-        """Decide from now on, first what is still due of what an earlier version passed."""
+    def start_deciding(self, still_due: StillDue | None) -> None:
+        """Decide from now on, first what is still due of the events that an earlier version skipped."""
         self.deciding = True
         if still_due is not None:
-            self.take_late(still_due)
+            self.decide_skipped(still_due)
 
-    def take_late(self, still_due: StillDue) -> None:
-        """Take what is still due of what an earlier version passed, unless its target is parked for this one, too."""
-        parked = {target for targets in self.missed.values() for target in targets}
-        for target, events in self.late.items():
+    def decide_skipped(self, still_due: StillDue) -> None:
+        """Queue what is still due of the skipped events, except those of targets that this version must park, too."""
+        parked = {target for targets in self.unreadable.values() for target in targets}
+        for target, events in self.skipped.items():
             if target not in parked:
-                for event in still_due(self.participant.fold.documents.get(target, {}), events):
-                    log.warning("%s: %s, which an earlier version could not read, is taken now", target, event.type)
+                for event in still_due(self.replica.fold.documents.get(target, {}), events):
+                    log.warning("%s: %s, which an earlier version could not read, is processed now", target, event.type)
                     self.observe(event, {})
-        self.late.clear()
+        self.skipped.clear()
 
     def parked(self) -> Iterator[Parked]:
         """Yield the targets behind a record that this version cannot read, of the own log or of a chained input."""
-        for name, fold in {self.table[self.log]: self.participant.fold, **self.chained}.items():
+        for name, fold in {self.table[self.log]: self.replica.fold, **self.chained}.items():
             for target, offset in fold.parked.items():
                 yield Parked(target, name, offset)
 
     def tick(self, event: Event) -> None:
-        """Take a due timer."""
-        self.participant.hear(Item(TICK, -1, event.target, (event,)))
+        """Queue a due timer."""
+        self.replica.receive(Item(TICK, -1, event.target, (event,)))
 
     def observe(self, event: Event, headers: Mapping[str, str]) -> None:
-        """Take something this copy saw itself, such as a webhook's answer."""
-        self.participant.hear(Item(OBSERVATION, -1, event.target, (event,), headers=headers))
+        """Queue something that this replica saw itself, such as the answer to a webhook."""
+        self.replica.receive(Item(OBSERVATION, -1, event.target, (event,), headers=headers))
 
     def pump(self, mark: bool = False) -> None:
         """Decide what waits, ahead of the acknowledgements; with `mark`, record how far inputs changed nothing."""
         if self.deciding:
-            proposals = self.participant.propose(mark=mark)
+            proposals = self.replica.propose(mark=mark)
             if proposals:
                 self.hooks.propose(proposals)
 
     def fold(self, offset: int, value: bytes, headers: Mapping[str, bytes]) -> None:
         """Fold one record of the own log, and those acknowledged ahead of it."""
         self._fold_one(offset, value, headers)
-        while (ahead := self._early.pop(self.participant.fold.next_offset, None)) is not None:
-            self._fold_one(self.participant.fold.next_offset, ahead, {})
+        while (ahead := self._early.pop(self.replica.fold.next_offset, None)) is not None:
+            self._fold_one(self.replica.fold.next_offset, ahead, {})
 
     def _fold_one(self, offset: int, value: bytes, headers: Mapping[str, bytes]) -> None:
-        accepted = self.participant.observe(offset, value)
+        accepted = self.replica.accept(offset, value)
         if accepted is None:
             return
         if accepted.record is not None and accepted.record.error:
-            self._note_missed(accepted.record)
+            self._note_skipped(accepted.record)
         self.hooks.accepted(accepted, self._trace.pop(accepted.digest, headers))
 
-    def _note_missed(self, record: Record) -> None:
+    def _note_skipped(self, record: Record) -> None:
         # The own log remembers what a chained input has parked: a restart begins behind the record that did it.
         passed = [(taken, document) for taken in record.inputs for document in taken.events if record.target]
         for taken, document in passed:
             events = _passed_events(document)
             if events is None:
-                self.missed.setdefault(taken.source, {}).setdefault(record.target, taken.offset)
+                self.unreadable.setdefault(taken.source, {}).setdefault(record.target, taken.offset)
             elif events and not self.deciding:
-                self.late.setdefault(record.target, []).extend(events)
+                self.skipped.setdefault(record.target, []).extend(events)
 
-    def settle(
-        self, proposal: Proposal, headers: Mapping[str, bytes], future: "asyncio.Future[RecordMetadata]"
+    def on_appended(
+        self, proposal: Write, headers: Mapping[str, bytes], future: "asyncio.Future[RecordMetadata]"
     ) -> None:
-        """Take the fate of an append: folding it at once saves the way back through the consumer."""
+        """Fold an append once it is acknowledged, without waiting for the consumer to read it; resync if it failed."""
         error = None if future.cancelled() else future.exception()
         if isinstance(error, MessageSizeTooLargeError):
-            self.participant.bound(len(proposal.value))
+            self.replica.limit_size(len(proposal.value))
         if future.cancelled() or error is not None:
             # It may have arrived all the same: the log tells, and a second try of the same bytes does no harm.
-            self.participant.rewind()
+            self.replica.resync()
             return
         self._trace[proposal.digest] = headers
         offset = future.result().offset
-        if offset == self.participant.fold.next_offset:
+        if offset == self.replica.fold.next_offset:
             self.fold(offset, proposal.value, headers)
-        elif offset > self.participant.fold.next_offset:
+        elif offset > self.replica.fold.next_offset:
             self._early[offset] = proposal.value
         if len(self._trace) > 1000:
             self._trace.pop(next(iter(self._trace)))
 
-    def _hear(self, item: Item) -> None:
-        self.hooks.heard(item)
-        self.participant.hear(item)
+    def _receive(self, item: Item, record: ConsumerRecord) -> None:
+        item = replace(item, events=tuple(received(event, record) for event in item.events))
+        self.hooks.received(item)
+        self.replica.receive(item)
 
 
 def _decided_in(source: str, fold: Fold, offset: int, value: bytes, headers: Mapping[str, bytes]) -> Item | None:

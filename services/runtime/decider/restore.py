@@ -1,4 +1,4 @@
-"""A decider's partitions as they were left: snapshot, then log, then inputs from where the log has consumed them."""
+"""Restores a decider's partitions: load the snapshot, replay the log, then read inputs from where it left off."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,9 +8,9 @@ from penstock.chain import Fold, genesis
 from penstock.settings import Settings
 from penstock.topics import BY_NAME, PARTITIONS, Topic
 from services.runtime.decider.partition import PartitionWorker
-from services.runtime.decider.snapshots import newest_generations
 from services.runtime.kafka.connection import connection, named, read_span
 from services.runtime.kafka.positions import Offsets, Spans, beginning, first_and_end_offsets
+from services.runtime.kafka.snapshots import newest_generations
 
 Make = Callable[[int, Fold], PartitionWorker]
 
@@ -22,7 +22,7 @@ async def spans_of(settings: Settings, *topics: str) -> Spans:
     return {place: (firsts[place], ends[place]) for place in places}
 
 
-async def restored(
+async def restore_workers(
     settings: Settings, log: Topic, cluster: str, chained: Sequence[str], make: Make
 ) -> tuple[list[PartitionWorker], dict[int, int]]:
     """Return the workers of all partitions, folded to the end of their log, and the numbers of their snapshots.
@@ -42,11 +42,11 @@ async def restored(
         workers.append(make(partition, fold))
 
     def fold_one(record: ConsumerRecord) -> None:
-        workers[record.partition].take(record)
+        workers[record.partition].read(record)
 
     await read_span(settings, starts, fold_one)
     for partition, worker in enumerate(workers):
-        worker.participant.rewind()
+        worker.replica.resync()
         for source in chained:
             worker.chained[source] = _follow(worker, source, genesis(cluster, named(settings, source), partition))
     return workers, {partition: generation.number for partition, generation in generations.items()}
@@ -62,7 +62,7 @@ def starts_of(
     """
     starts = {}
     for partition, worker in enumerate(workers):
-        fold = worker.participant.fold
+        fold = worker.replica.fold
         starts[TopicPartition(worker.log, partition)] = fold.next_offset
         for source in sources:
             place, position = TopicPartition(named(settings, source), partition), fold.cursor.get(source)
@@ -72,7 +72,7 @@ def starts_of(
 
 
 def _follow(worker: PartitionWorker, source: str, start: str) -> Fold:
-    position = worker.participant.fold.cursor.get(source)
+    position = worker.replica.fold.cursor.get(source)
     head = position.head if position is not None and position.head is not None else start
     at = position.next if position is not None else 0
-    return Fold(head, at, parked=dict(worker.missed.get(source, {})), stateful=False)
+    return Fold(head, at, parked=dict(worker.unreadable.get(source, {})), stateful=False)

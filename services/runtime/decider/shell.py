@@ -8,13 +8,12 @@ from datetime import datetime
 from time import monotonic
 
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 from faststream.kafka import KafkaBroker
 
 import penstock
-from penstock.chain import Accepted, Cursor, Decide, Document, Fold, Item, Participant, Record
-from penstock.chain.participant import Proposal
+from penstock.chain import Accepted, Cursor, Decide, Document, Fold, Item, Record, Replica
+from penstock.chain.replica import Write
 from penstock.errors import AppendError, OversizeError
 from penstock.events import Event
 from penstock.partitioner import partition_of
@@ -23,19 +22,18 @@ from penstock.telemetry import Telemetry, seconds_between
 from penstock.topics import PARTITIONS, log_of
 from services.runtime.clock.ticker import Ticker
 from services.runtime.decider.partition import Hooks, PartitionWorker, StillDue
-from services.runtime.decider.restore import restored, spans_of, starts_of
-from services.runtime.decider.snapshots import number_after, write_generation
+from services.runtime.decider.restore import restore_workers, spans_of, starts_of
 from services.runtime.kafka.appender import Appender
-from services.runtime.kafka.connection import ensure_topics, make_broker, named, retry_until_available
+from services.runtime.kafka.connection import ensure_topics, make_broker, named
 from services.runtime.kafka.dead_letters import dead_letter, foreign
 from services.runtime.kafka.positions import Offsets
 from services.runtime.kafka.republisher import Republisher
+from services.runtime.kafka.snapshots import Snapshots
 from services.runtime.kafka.subscriber import TopicSubscriber
 from services.runtime.process.service import Clock, Parked
 from services.runtime.process.tasks import Tasks
 
 _TICK_S = 0.1
-_PATIENCE_S = 60.0
 _STUCK_S = 30.0
 _MARK_S = 3600.0
 
@@ -49,18 +47,18 @@ class Spec:
     Attributes:
         name: of the service, as in the table of topics.
         decide: the pure function.
-        plain: unchained topics that it hears; chained: private logs of others that it folds.
-        heard: called with each input as it arrives, before it is decided.
+        plain: unchained topics that it reads; chained: private logs of others that it folds.
+        received: called with each input as it arrives, before it is decided.
         accepted: called with (target, record, document) for every accepted record after the restore.
         restored: called once with all documents, before anything else.
-        still_due: what must be taken all the same of what an earlier version could not read; without it nothing.
+        still_due: which events that an earlier version could not read must still be decided; without it none.
     """
 
     name: str
     decide: Decide
     plain: tuple[str, ...] = ()
     chained: tuple[str, ...] = ()
-    heard: Callable[[Item], None] | None = None
+    received: Callable[[Item], None] | None = None
     accepted: Callable[[str, Record, Document], None] | None = None
     restored: Callable[[Mapping[str, Document]], None] | None = None
     still_due: StillDue | None = None
@@ -81,7 +79,7 @@ class DeciderShell:
         self._telemetry = Telemetry.of(spec.name, settings)
         self._workers: list[PartitionWorker] = []
         self._ticker = Ticker(f"/penstock/{spec.name}", clock, monotonic)
-        self._generations = dict.fromkeys(range(PARTITIONS), 0)
+        self._snapshots = Snapshots(self._appender, self._republisher, self._log)
         self._since_snapshot = [0] * PARTITIONS
         self._order = [asyncio.Lock() for _ in range(PARTITIONS)]
         self._broker: KafkaBroker | None = None
@@ -93,14 +91,14 @@ class DeciderShell:
 
     async def start(self) -> None:
         """Restore every partition, then follow."""
-        cluster = await retry_until_available(lambda: ensure_topics(self._settings), _PATIENCE_S)
+        cluster = await ensure_topics(self._settings)
         await self._appender.start()
         starts, spec = await self._restore(cluster), self._spec
         await self._republisher.start()
         if spec.restored is not None:
             spec.restored(self.documents())
         for worker in self._workers:
-            worker.begin(spec.still_due)
+            worker.start_deciding(spec.still_due)
         self._broker = make_broker(self._settings)
         self._subscriber = TopicSubscriber(self._broker, starts, self._on_records)
         await self._broker.start()
@@ -138,11 +136,11 @@ class DeciderShell:
         """Return the accepted state of a target, empty if there is none."""
         if not self._workers:
             return {}
-        return self._workers[partition_of(target)].participant.fold.documents.get(target, {})
+        return self._workers[partition_of(target)].replica.fold.documents.get(target, {})
 
     def documents(self) -> dict[str, Document]:
         """Return the accepted state of all targets."""
-        return {t: d for worker in self._workers for t, d in worker.participant.fold.documents.items()}
+        return {t: d for worker in self._workers for t, d in worker.replica.fold.documents.items()}
 
     def parked(self) -> tuple[Parked, ...]:
         """Return the targets behind a record that this version cannot read, in the own log or in a chained input."""
@@ -150,7 +148,7 @@ class DeciderShell:
 
     def cursor(self, partition: int) -> Cursor:
         """Return how far the accepted log has consumed each input, empty before the restore."""
-        return self._workers[partition].participant.fold.cursor if self._workers else {}
+        return self._workers[partition].replica.fold.cursor if self._workers else {}
 
     def observe(self, event: Event, headers: Mapping[str, str] | None = None) -> None:
         """Feed something that this copy saw itself."""
@@ -160,15 +158,16 @@ class DeciderShell:
 
     async def _restore(self, cluster: str) -> Offsets:
         settings, spec = self._settings, self._spec
-        workers, numbers = await restored(settings, self._log, cluster, spec.chained, self._new_worker)
-        self._generations |= numbers
+        workers, numbers = await restore_workers(settings, self._log, cluster, spec.chained, self._new_worker)
+        for partition, number in numbers.items():
+            self._snapshots.continue_after(partition, number)
         self._ticker.look()
         asked = monotonic()
         spans = await spans_of(settings, self._log.name, *self._sources)
         for partition, worker in enumerate(workers):
             ends = {place: end for place, (_, end) in spans.items() if place.partition == partition}
             self._ticker.follow(partition, TopicPartition(worker.log, partition), ends, asked)
-            for target, document in worker.participant.fold.documents.items():
+            for target, document in worker.replica.fold.documents.items():
                 self._ticker.note(partition, target, document)
         return starts_of(settings, self._log, self._sources, workers, spans)
 
@@ -176,60 +175,60 @@ class DeciderShell:
         hooks = Hooks(
             propose=lambda proposals: self._append(partition, proposals),
             accepted=lambda accepted, headers: self._on_accepted(partition, accepted, headers),
-            heard=self._spec.heard or (lambda item: None),
+            received=self._spec.received or (lambda item: None),
             foreign=self._on_foreign,
         )
-        participant = Participant(fold, self._spec.decide, penstock.__version__)
+        replica = Replica(fold, self._spec.decide, penstock.__version__)
         table = {named(self._settings, topic): topic for topic in (self._log.name, *self._sources)}
-        worker = PartitionWorker(named(self._settings, self._log.name), participant, {}, table, hooks)
-        # Known from now on: what is folded to restore it is heard by the hooks.
+        worker = PartitionWorker(named(self._settings, self._log.name), replica, {}, table, hooks)
+        # Known from now on: what is folded to restore it reaches the hooks.
         self._workers.append(worker)
         return worker
 
     def _on_records(self, records: Sequence[ConsumerRecord]) -> None:
         touched = set()
         for record in records:
-            self._workers[record.partition].take(record)
+            self._workers[record.partition].read(record)
             touched.add(record.partition)
         for partition in touched:
             self._workers[partition].pump()
 
-    def _append(self, partition: int, proposals: list[Proposal]) -> None:
+    def _append(self, partition: int, proposals: list[Write]) -> None:
         self._tasks.spawn(self._append_all(partition, proposals))
 
-    async def _append_all(self, partition: int, proposals: list[Proposal]) -> None:
+    async def _append_all(self, partition: int, proposals: list[Write]) -> None:
         worker = self._workers[partition]
         async with self._order[partition]:
             await self._append_in_order(worker, partition, proposals)
 
-    async def _append_in_order(self, worker: PartitionWorker, partition: int, proposals: list[Proposal]) -> None:
+    async def _append_in_order(self, worker: PartitionWorker, partition: int, proposals: list[Write]) -> None:
         for proposal in proposals:
-            headers = self._telemetry.decided(proposal.item)
+            headers = self._telemetry.decided(proposal.origin)
             try:
                 future = await self._appender.append(
                     self._log.name, partition, proposal.target.encode(), proposal.value, list(headers.items())
                 )
             except (AppendError, OversizeError) as error:
                 if isinstance(error, OversizeError):
-                    worker.participant.bound(len(proposal.value))
-                worker.participant.rewind()
+                    worker.replica.limit_size(len(proposal.value))
+                worker.replica.resync()
                 return
 
-            def settle(
+            def on_appended(
                 done: "asyncio.Future[RecordMetadata]",
-                proposal: Proposal = proposal,
+                proposal: Write = proposal,
                 headers: dict[str, bytes] = headers,
             ) -> None:
                 with self._tasks.guard():
-                    worker.settle(proposal, headers, done)
+                    worker.on_appended(proposal, headers, done)
                     worker.pump()
 
-            future.add_done_callback(settle)
+            future.add_done_callback(on_appended)
 
     def _on_accepted(self, partition: int, accepted: Accepted, headers: Mapping[str, bytes]) -> None:
         worker = self._workers[partition]
         self._republisher.offer(partition, accepted, headers)
-        document = worker.participant.fold.documents.get(accepted.target, {})
+        document = worker.replica.fold.documents.get(accepted.target, {})
         self._since_snapshot[partition] += 1
         if not worker.deciding or accepted.record is None:
             return
@@ -256,13 +255,13 @@ class DeciderShell:
             self._ticked = monotonic()
             mark = self._ticked - marked > _MARK_S
             marked = self._ticked if mark else marked
-            self._tell()
+            self._report_clock_and_parked()
             for partition, worker in enumerate(self._workers):
                 for event in self._ticker.due(partition, self._subscriber.sight):
                     worker.tick(event)
                 worker.pump(mark)
 
-    def _tell(self) -> None:
+    def _report_clock_and_parked(self) -> None:
         jump = self._ticker.look().total_seconds()
         if jump:
             log.error("the wall clock jumped by %+.1f s; timers wait for as long as they had left", jump)
@@ -284,15 +283,11 @@ class DeciderShell:
                     await self._snapshot(partition)
 
     async def _snapshot(self, partition: int) -> None:
-        # Only what has been said may be snapshotted: a restart reads the log, and so what is left to say, from here on.
-        # And nothing behind a record that cannot be read: the version that can begins there.
+        since = self._since_snapshot[partition]
+        if await self._snapshots.write(partition, lambda: self._readable(partition)):
+            self._since_snapshot[partition] -= since
+
+    def _readable(self, partition: int) -> Fold | None:
+        # Not behind a record that this version cannot read: the version that can begins there.
         worker = self._workers[partition]
-        if not self._republisher.idle(partition) or any(worker.parked()):
-            return
-        fold = worker.participant.fold
-        self._since_snapshot[partition] = 0
-        number = self._generations[partition] = number_after(self._generations[partition], fold)
-        try:
-            await write_generation(self._appender, self._log, partition, number, fold)
-        except (AppendError, OversizeError, KafkaError) as error:
-            log.warning("%s-%d: no snapshot: %s", self._log.name, partition, error)
+        return None if any(worker.parked()) else worker.replica.fold

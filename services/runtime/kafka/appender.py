@@ -19,6 +19,7 @@ from aiokafka.structs import RecordMetadata
 from penstock.errors import AppendError, OversizeError, Problem
 from penstock.settings import Settings
 from services.runtime.kafka.connection import connection, named
+from services.runtime.process.tasks import begin
 
 _LARGEST_BYTES = 8 * 1024 * 1024
 _FATAL = (OutOfOrderSequenceNumber, ProducerFenced)
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 class Appender:
     """Appends records in the order of the calls, without waiting for one before the next."""
+
+    name = "the producer"
 
     def __init__(self, settings: Settings, compression: Literal["zstd"] | None = None) -> None:
         self._settings = settings
@@ -118,7 +121,7 @@ class Appender:
         if isinstance(error, _FATAL) and self._renewing is None:
             log.error("the producer lost its sequence (%s); it is replaced", type(error).__name__)
             self._reachable = monotonic()
-            self._renewing = asyncio.create_task(self._renew())
+            self._renewing = begin(self._renew())
 
     async def _renew(self) -> None:
         old, self._producer = self._producer, None

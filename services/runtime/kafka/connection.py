@@ -1,14 +1,18 @@
 """How services reach Kafka: connection arguments, topic creation from the table, reading a span of a topic."""
 
-import asyncio
-import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    KafkaConnectionError,
+    NotControllerError,
+    RequestTimedOutError,
+    for_code,
+)
 from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLScram512
 
@@ -17,12 +21,12 @@ from penstock.settings import Settings
 from penstock.topics import ALL, Topic
 
 _TOPIC_EXISTS = 36
-
-log = logging.getLogger(__name__)
+_NOT_YET = {InvalidReplicationFactorError.errno, NotControllerError.errno, RequestTimedOutError.errno}
+"""Errors of a cluster that is still starting: too few brokers for the copies asked for, or no controller yet."""
 
 
 class KafkaAwayError(UnavailableError):
-    """The brokers cannot be reached, or do not answer in full: they may later, and whoever needs them tries again."""
+    """The brokers cannot be reached, or do not answer in full: they may later, so the caller tries again."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -98,7 +102,8 @@ async def ensure_topics(settings: Settings, topics: tuple[Topic, ...] = ALL) -> 
             response: Any = await admin.create_topics(missing)
             for name, code, *_ in response.topic_errors:
                 if code not in {0, _TOPIC_EXISTS}:
-                    raise UnavailableError(f"Kafka refused to create {name}: {for_code(code).__name__}")
+                    kind = KafkaAwayError if code in _NOT_YET else UnavailableError
+                    raise kind(f"Kafka refused to create {name}: {for_code(code).__name__}")
         description = await admin.describe_cluster()
         return str(description["cluster_id"])
     except (KafkaConnectionError, OSError) as error:
@@ -146,17 +151,3 @@ async def read_span(
         return dict(ends)
     finally:
         await consumer.stop()
-
-
-async def retry_until_available(attempt: Callable[[], Awaitable[Any]], patience: float) -> Any:
-    """Return what `attempt` returns, trying again every half second while Kafka is away, `patience` seconds long."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + patience
-    while True:
-        try:
-            return await attempt()
-        except (UnavailableError, KafkaError, OSError) as error:
-            log.warning("trying again: %s", error or type(error).__name__)
-            if loop.time() > deadline:
-                raise
-            await asyncio.sleep(0.5)

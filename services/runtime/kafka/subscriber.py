@@ -19,6 +19,7 @@ from penstock.errors import EvidenceExpiredError
 from services.runtime.clock.watermark import Sight
 from services.runtime.kafka import messages
 from services.runtime.process.service import system_clock
+from services.runtime.process.tasks import begin
 
 _POLL_MS = 1000
 _AFTER_ERROR_S = 0.2
@@ -74,7 +75,7 @@ class PositionedSubscriber:
         """Stop following."""
         if self._subscriber is not None:
             # A consumer stopped soon after its start cancels a task of its own and lets that escape as ours.
-            await asyncio.wait({asyncio.ensure_future(self._subscriber.stop())})
+            await asyncio.wait({begin(self._subscriber.stop())})
 
     def alive(self, patience: float = 30.0) -> bool:
         """Whether it polled within `patience` seconds and no record was failed on."""

@@ -7,15 +7,15 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from aiokafka.errors import KafkaError
 from starlette.applications import Starlette
 
 from penstock.chain import Document
 from penstock.settings import Settings
 from services.runtime.http.server import HttpServer, health_app
-from services.runtime.kafka.connection import KafkaAwayError
+from services.runtime.kafka.waiting import stop_what_started, until_available
 from services.runtime.process.instance import held
 from services.runtime.process.service import Decider, Parked, Service, system_clock
+from services.runtime.process.tasks import begin
 
 NAMES = (
     "metric_ingestion",
@@ -29,20 +29,17 @@ NAMES = (
 """Every service, in the order of the flow."""
 
 _WATCH_S = 1.0
-_AGAIN_S = 1.0
-_GIVE_UP_S = 10.0
 _HALF_STARTED_S = 0.5
 """For the end of what is half started: it may wait for what will not come, and a kill would do no harm either."""
-_AWAY = (KafkaAwayError, KafkaError)
 
 log = logging.getLogger(__name__)
 
 
 class Copy:
-    """One service of the process, begun anew until it stands: Kafka may be away for as long as it likes.
+    """One service of the process, started again until Kafka is there, however long that takes.
 
     Attributes:
-        waits: why it does not stand yet; empty once it does.
+        waits: why it has not started yet; empty once it has.
     """
 
     def __init__(self, name: str, make: Callable[[], Service]) -> None:
@@ -52,37 +49,33 @@ class Copy:
         self._service = make()
 
     @property
-    def stands(self) -> bool:
-        """Whether its start is done; from then on it looks after itself."""
+    def started(self) -> bool:
+        """True once `start()` has returned."""
         return not self.waits
 
     async def start(self) -> None:
-        """Return once it stands."""
-        while True:
-            try:
-                await self._service.start()
-            except _AWAY as error:
-                self.waits = str(error) or type(error).__name__
-                log.warning("%s waits for Kafka, and will go on as soon as it is there: %s", self.name, self.waits)
-                # What has begun may hold half of what it needs: the next attempt begins with nothing.
-                before, self._service = self._service, self._make()
-                await _ended(before)
-                await asyncio.sleep(_AGAIN_S)
-            else:
-                self.waits = ""
-                return
+        """Return once the service has started."""
+        await until_available(lambda: self._service.start(), self._replace)
+        self.waits = ""
+
+    async def _replace(self, reason: str) -> None:
+        self.waits = reason
+        log.warning("%s waits for Kafka and goes on once it answers: %s", self.name, reason)
+        # A failed start may leave half of what the service needs: the next attempt begins with a new one.
+        before, self._service = self._service, self._make()
+        await stop_what_started(before)
 
     async def stop(self) -> None:
-        """Stop it, as far as it has begun."""
+        """Stop it, as far as it has started."""
         await self._service.stop()
 
     def ready(self) -> bool:
-        """Whether it stands and has caught up."""
-        return self.stands and self._service.ready()
+        """Whether it has started and caught up."""
+        return self.started and self._service.ready()
 
     def alive(self) -> bool:
-        """Whether it moves: one that waits for Kafka does, and a restart would bring Kafka no nearer."""
-        return not self.stands or self._service.alive()
+        """Whether it works, or waits for Kafka: a restart would bring Kafka no nearer."""
+        return not self.started or self._service.alive()
 
     def parked(self) -> Iterable[Parked]:
         """Return the targets that it holds back."""
@@ -104,11 +97,11 @@ async def serve(copies: Sequence[Copy], settings: Settings, stop: asyncio.Event)
     health = HttpServer(health_of(copies), settings.host, settings.health_port)
     if settings.health_port:
         await health.start()
-    starts = [asyncio.create_task(copy.start()) for copy in copies]
+    starts = [begin(copy.start()) for copy in copies]
     try:
         return await _watch(copies, starts, stop)
     finally:
-        patience = None if all(copy.stands for copy in copies) else _HALF_STARTED_S
+        patience = None if all(copy.started for copy in copies) else _HALF_STARTED_S
         for start in starts:
             start.cancel()
         await asyncio.wait(starts, timeout=_HALF_STARTED_S)
@@ -123,7 +116,7 @@ def health_of(copies: Sequence[Copy]) -> Starlette:
     """Return the health answers of a process; readiness names what waits, and for what."""
 
     def waiting() -> Document:
-        waits = {copy.name: copy.waits for copy in copies if not copy.stands}
+        waits = {copy.name: copy.waits for copy in copies if not copy.started}
         return {"waiting": waits} if waits else {}
 
     return health_app(
@@ -135,7 +128,7 @@ def health_of(copies: Sequence[Copy]) -> Starlette:
 
 
 def load(names: tuple[str, ...]) -> None:
-    """Import the services, which takes a second: in a running loop no signal would be heard meanwhile."""
+    """Import the services, which takes a second: in a running loop no signal would be handled meanwhile."""
     for name in names:
         importlib.import_module(f"services.{name}.app")
 
@@ -147,17 +140,17 @@ def build(name: str, settings: Settings) -> Service:
 
 
 async def _watch(copies: Sequence[Copy], starts: Sequence[asyncio.Task[None]], stop: asyncio.Event) -> int:
-    asked = asyncio.create_task(stop.wait())
-    told = False
+    asked = begin(stop.wait())
+    reported = False
     try:
         while not stop.is_set():
             for start in starts:
                 if start.done():
                     await start
-            if not told and all(copy.stands for copy in copies):
+            if not reported and all(copy.started for copy in copies):
                 _set_aside()
                 log.info("ready: %s", ", ".join(copy.name for copy in copies))
-                told = True
+                reported = True
             dead = [copy.name for copy in copies if not copy.alive()]
             if dead:
                 log.error("not alive: %s; the process ends so that it is restarted", ", ".join(dead))
@@ -167,15 +160,6 @@ async def _watch(copies: Sequence[Copy], starts: Sequence[asyncio.Task[None]], s
         return 0
     finally:
         asked.cancel()
-
-
-async def _ended(service: Service) -> None:
-    try:
-        async with asyncio.timeout(_GIVE_UP_S):
-            await service.stop()
-    except Exception as error:
-        # Whatever it held of a Kafka that is away is of no use to the next attempt.
-        log.debug("%s did not stop cleanly: %r", service.name, error)
 
 
 def _set_aside() -> None:

@@ -1,12 +1,19 @@
-"""Background work of a service: what fails is said at once and makes the service not alive, so that it is restarted."""
+"""Background work of a service: a failure is logged at once, and the service is not alive, so that it is restarted."""
 
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+def begin(work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
+    """Start work whose caller awaits its task, or reads its outcome: for all other work there is `Tasks`."""
+    return asyncio.create_task(work)  # noqa: TID251 - the one place
 
 
 class Tasks:
@@ -23,13 +30,13 @@ class Tasks:
 
     def spawn(self, work: Coroutine[Any, Any, None], lasting: bool = False) -> None:
         """Run `work`; with `lasting`, its end is a failure, whatever it ends with."""
-        task = asyncio.create_task(work)
+        task = begin(work)
         self._running.add(task)
         task.add_done_callback(lambda done: self._ended(done, lasting))
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Take a failure in this block as one of the work: for callbacks, whose errors the event loop only logs."""
+        """Count a failure in this block as one of the work: for callbacks, whose errors the event loop only logs."""
         try:
             yield
         except BaseException as error:
@@ -40,8 +47,10 @@ class Tasks:
         """Whether nothing has failed."""
         return self.failure is None
 
-    async def stop(self) -> None:
-        """Cancel what still runs, and wait for it."""
+    async def stop(self, patience: float = 0.0) -> None:
+        """Give what still runs `patience` seconds to end, then cancel it and wait for that."""
+        if patience and self._running:
+            await asyncio.wait(set(self._running), timeout=patience)
         running = set(self._running)
         for task in running:
             task.cancel()

@@ -2,12 +2,14 @@
 
 from penstock.chain.document import Document, diff, digest_of, merge
 from penstock.chain.fold import Accepted, Fold
-from penstock.chain.participant import Decide, Decision, Item, Participant
 from penstock.chain.record import Cursor, Input, Position, Record, decode, encode, genesis
+from penstock.chain.replica import Decide, Decision, Item, Replica
 from penstock.chain.snapshot import Generation, SnapshotEntry, assemble, disassemble
+from penstock.chain.writer import ChainWriter, Proposal
 
 __all__ = [
     "Accepted",
+    "ChainWriter",
     "Cursor",
     "Decide",
     "Decision",
@@ -16,9 +18,10 @@ __all__ = [
     "Generation",
     "Input",
     "Item",
-    "Participant",
     "Position",
+    "Proposal",
     "Record",
+    "Replica",
     "SnapshotEntry",
     "assemble",
     "decode",

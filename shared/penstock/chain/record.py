@@ -27,11 +27,18 @@ Cursor = dict[str, Position]
 
 
 class Input(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One consumed input: the topic (or `tick`, `observation`), its offset there (-1 for those two), and its events."""
+    """One consumed input.
+
+    Attributes:
+        source: topic, or `tick` or `observation`; offset: in the topic's partition, -1 for those two.
+        events: as they were read; received: when Penstock had appended them (RFC 3339), which decisions go by. Empty
+            in records of versions that went by the events' own times.
+    """
 
     source: str
     offset: int
     events: tuple[Document, ...]
+    received: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -22,25 +22,20 @@ class SnapshotEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     cursor: Cursor = {}
     targets: int = 0
     parked: dict[str, int] = {}
-    extra: Document = {}
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A complete snapshot: its number and the fold that it restores.
-
-    `extra` is what the service keeps beside the fold (ingestion's open windows), as JSON.
-    """
+    """A complete snapshot: its number and the fold that it restores."""
 
     number: int
     fold: Fold
-    extra: Document
 
 
 _entry = msgspec.json.Decoder(SnapshotEntry)
 
 
-def disassemble(fold: Fold, generation: int, extra: Document | None = None) -> Iterator[tuple[str, bytes]]:
+def disassemble(fold: Fold, generation: int) -> Iterator[tuple[str, bytes]]:
     """Yield (key, value) messages, the marker last; keys alternate with the generation so the last one stays whole."""
     side = generation % 2
     for target, document in sorted(fold.documents.items()):
@@ -52,7 +47,6 @@ def disassemble(fold: Fold, generation: int, extra: Document | None = None) -> I
         cursor=fold.cursor,
         targets=len(fold.documents),
         parked=fold.parked,
-        extra=extra or {},
     )
     yield f"{side}/", canonical(marker)
 
@@ -71,5 +65,5 @@ def assemble(values: Iterable[bytes]) -> Generation | None:
         documents = {e.target: e.document for e in entries if e.target and e.generation == marker.generation}
         if len(documents) == marker.targets:
             fold = Fold(marker.head, marker.next_offset, marker.cursor, documents, dict(marker.parked))
-            return Generation(marker.generation, fold, marker.extra)
+            return Generation(marker.generation, fold)
     return None

@@ -19,7 +19,7 @@ def learn(past: Past) -> History:
     """Return what the windows before a rollout teach."""
     history = History(GATES)
     for window in past.windows():
-        history.learn(window)
+        history.update(window)
     return history
 
 

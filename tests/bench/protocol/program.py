@@ -22,7 +22,7 @@ class Run:
         self._spec: JudgeSpec = spec_of(start)
         history = History(self._spec.gates)
         for window in history_of(start, self._spec.gates):
-            history.learn(window)
+            history.update(window)
         self._judge = Judge.start(self._spec, history, report=details)
         self._windows = whole(start, "max_windows", least=1)
         self._newest = -1

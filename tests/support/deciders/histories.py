@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from penstock.chain import Decide, Fold, Item, Participant, genesis
+from penstock.chain import Decide, Fold, Item, Replica, genesis
 from penstock.events import Event, from_json
 from penstock.replay import History, Line
 from penstock.topics import BY_NAME, log_of
@@ -20,7 +20,7 @@ class Recorder:
         self.lines: list[Line] = []
         self._place = cluster, prefix, partition
         self._services = {
-            name: Participant(Fold(genesis(cluster, f"{prefix}{log_of(name).name}", partition)), decide, "1.0")
+            name: Replica(Fold(genesis(cluster, f"{prefix}{log_of(name).name}", partition)), decide, "1.0")
             for name, decide in deciders.items()
         }
         self._offsets: dict[str, int] = {}
@@ -41,6 +41,7 @@ class Recorder:
 
     def put(self, source: str, event: Event) -> None:
         """Hear one event from a topic."""
+        event = event.received_at(event.time)
         queue = deque([(source, Item(source, self._next(source), event.target, (event,), self._head(source)))])
         while queue:
             topic, item = queue.popleft()
@@ -48,15 +49,15 @@ class Recorder:
                 queue.extend(self._hear(name, item))
 
     def _hear(self, name: str, item: Item) -> list[tuple[str, Item]]:
-        participant, log, said = self._services[name], log_of(name).name, []
-        participant.hear(item)
-        for proposal in participant.propose():
+        replica, log, said = self._services[name], log_of(name).name, []
+        replica.receive(item)
+        for proposal in replica.propose():
             offset = self._next(log)
             self.lines.append(Line(log, offset, proposal.value))
-            accepted = participant.observe(offset, proposal.value)
+            accepted = replica.accept(offset, proposal.value)
             assert accepted is not None
             assert accepted.record is not None
-            events = tuple(from_json(document) for document in accepted.record.events)
+            events = tuple(event.received_at(event.time) for event in map(from_json, accepted.record.events))
             if events:
                 said.append((log, Item(log, offset, accepted.target, events, accepted.digest)))
         return said

@@ -1,4 +1,4 @@
-"""Parts of README.md and the index of decisions, made from the tree by `python -m tests.support.docs.readme_tables`."""
+"""Tables of README.md, docs/events.md and the index of decisions: `python -m tests.support.docs.readme_tables`."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ from penstock.topics import TOPICS, Kind, Topic, carriers_of
 
 ROOT = Path(__file__).resolve().parents[3]
 README = ROOT / "README.md"
+EVENTS = ROOT / "docs" / "events.md"
 PLAN = ROOT / "deploy" / "plans" / "checkout.yaml"
 
 DECISIONS = ROOT / "docs" / "decisions"
@@ -16,9 +17,17 @@ INDEX = DECISIONS / "README.md"
 INDEX_HEAD = """\
 # Decisions
 
-Short, dated, each with what was rejected and why. A decision that is overturned keeps its record, which then names the
-one that took its place. This index is made by `python -m tests.support.docs.readme_tables`.
+Short, dated records: context, decision, what was rejected and why, consequences. A decision that is overturned keeps
+its record, which then names its successor. This index is made by `python -m tests.support.docs.readme_tables`.
 """
+AREAS = {
+    "record": "The record: chain, events, processes",
+    "judge": "The judge",
+    "metrics": "Metrics",
+    "flags": "Flags",
+    "access": "Access",
+    "console": "Console",
+}
 
 _KINDS = {Kind.LOG: "private log", Kind.FRAMES: "private"}
 _DAY = 86_400_000
@@ -51,25 +60,31 @@ def plan() -> str:
 
 
 def decisions() -> str:
-    """Return the index of docs/decisions: each record by its title."""
-    rows = []
-    for path in sorted(DECISIONS.glob("20*.md")):
-        title = path.read_text().splitlines()[0].removeprefix("# ")
-        rows.append(f"- {path.name[:10]} [{title}]({path.name})")
-    return f"{INDEX_HEAD}\n" + "\n".join(rows) + "\n"
+    """Return the index of docs/decisions: each record by its title, area by area, oldest first."""
+    text = INDEX_HEAD
+    for area, heading in AREAS.items():
+        paths = sorted((DECISIONS / area).glob("20*.md"))
+        rows = [f"- {path.name[:10]} [{_title(path)}]({area}/{path.name})" for path in paths]
+        text += f"\n## {heading}\n\n" + "\n".join(rows) + "\n" if rows else ""
+    return text
 
 
-def parts() -> dict[str, str]:
-    """Return every generated part by its mark."""
-    return {"topics": topics(), "plan": plan(), "events": events()}
+def _title(path: Path) -> str:
+    return path.read_text().splitlines()[0].removeprefix("# ")
 
 
-def filled(text: str) -> str:
-    """Return the README's text with every generated part as it must be."""
-    for mark, part in parts().items():
+def parts() -> dict[Path, dict[str, str]]:
+    """Return every generated part by its document and its mark."""
+    return {README: {"plan": plan()}, EVENTS: {"topics": topics(), "events": events()}}
+
+
+def filled(document: Path) -> str:
+    """Return the document's text with every generated part as it must be."""
+    text = document.read_text()
+    for mark, part in parts()[document].items():
         pattern = re.compile(rf"(<!-- {mark}: [^>]* -->\n)(?:.*?\n)??(<!-- /{mark} -->)", re.DOTALL)
         text, count = pattern.subn(lambda found, part=part: f"{found[1]}{part}\n{found[2]}", text)
-        assert count == 1, f"README.md has {count} places for {mark}"
+        assert count == 1, f"{document.name} has {count} places for {mark}"
     return text
 
 
@@ -80,7 +95,7 @@ def _names(names: tuple[str, ...]) -> str:
 def _kept(topic: Topic) -> str:
     if topic.compacted:
         return "newest by key"
-    return "for ever" if topic.retention_ms < 0 else f"{topic.retention_ms // _DAY} d"
+    return "without limit" if topic.retention_ms < 0 else f"{topic.retention_ms // _DAY} d"
 
 
 def _first_sentence(text: str) -> str:
@@ -89,5 +104,6 @@ def _first_sentence(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for document in parts():
+        document.write_text(filled(document))
     INDEX.write_text(decisions())

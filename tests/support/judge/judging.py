@@ -70,7 +70,7 @@ def history(gates: Sequence[GateSpec], seed: int = 1, windows: int = 60, n: int 
     rng = np.random.default_rng(seed)
     found = History(gates)
     for _ in range(windows):
-        found.learn(Window(a=calm(rng, n, rate), b=calm(rng, n, rate)))
+        found.update(Window(a=calm(rng, n, rate), b=calm(rng, n, rate)))
     return found
 
 

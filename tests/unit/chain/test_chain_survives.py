@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.chain import participant, record
+from penstock.chain import record, writer
 from penstock.errors import CorruptError
 from tests.unit.chain.world import World
 
@@ -91,5 +91,5 @@ def test_the_cursor_in_place_of_the_digest_goes_wrong(monkeypatch: pytest.Monkey
         return hashlib.sha256(repr(sorted((name, place.next) for name, place in cursor.items())).encode()).hexdigest()
 
     monkeypatch.setattr(record, "digest", by_cursor)
-    monkeypatch.setattr(participant, "digest", by_cursor)
+    monkeypatch.setattr(writer, "digest", by_cursor)
     assert {run(seed) for seed in range(30)} != {"right"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.chain import Decision, Document, Fold, Item, Participant, decode
+from penstock.chain import Decision, Document, Fold, Item, Replica, decode
 from penstock.events import Event
 from tests.unit.chain.world import START, TARGETS, decide, hold
 
@@ -15,13 +15,13 @@ def test_the_input_that_a_decider_fails_on_is_not_passed_by_those_behind_it() ->
             raise KeyError("a bug")
         return decide(target, document, event)
 
-    copy = Participant(Fold(START), failing, "test")
+    copy = Replica(Fold(START), failing, "test")
     for offset in range(3):
-        copy.hear(Item("a", offset, TARGETS[0], (hold(offset * 3, TARGETS[0], offset),)))
+        copy.receive(Item("a", offset, TARGETS[0], (hold(offset * 3, TARGETS[0], offset),)))
     for _ in range(2):
         with pytest.raises(KeyError):
             copy.propose()
     broken[0] = False
-    copy.rewind()
+    copy.resync()
     values = [proposal.value for proposal in copy.propose()]
     assert [taken.offset for value in values for taken in decode(value).record.inputs] == [0, 1, 2]  # type: ignore[union-attr]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.chain import Fold, Item, Participant, Record, assemble, digest_of, disassemble, encode, genesis
+from penstock.chain import Fold, Item, Record, Replica, assemble, digest_of, disassemble, encode, genesis
 from penstock.chain.record import digest
 from penstock.errors import CorruptError
 from penstock.replay.history import History, Line, fold_history
@@ -50,12 +50,12 @@ def test_however_much_of_it_there_is_the_fold_stays_small() -> None:
 
 
 def test_a_copy_whose_own_log_it_stands_in_decides_on_and_restarts() -> None:
-    copy, log = Participant(Fold(START), decide, "test"), list[bytes]()
+    copy, log = Replica(Fold(START), decide, "test"), list[bytes]()
     for number in (0, 1):
-        copy.hear(Item("a", number, TARGETS[0], (hold(number * 3, TARGETS[0], number),)))
+        copy.receive(Item("a", number, TARGETS[0], (hold(number * 3, TARGETS[0], number),)))
         log += [b"noise", *(proposal.value for proposal in copy.propose())]
         while copy.fold.next_offset < len(log):
-            copy.observe(copy.fold.next_offset, log[copy.fold.next_offset])
+            copy.accept(copy.fold.next_offset, log[copy.fold.next_offset])
     assert copy.fold.cursor["a"].next == 2
     again = Fold(START)
     for offset, value in enumerate(log):

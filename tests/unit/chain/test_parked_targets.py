@@ -2,8 +2,8 @@
 
 import pytest
 
-from penstock.chain import Fold, Item, Participant, Record, decode, digest_of, encode
-from penstock.chain.participant import OBSERVATION, TICK
+from penstock.chain import Fold, Item, Record, Replica, decode, digest_of, encode
+from penstock.chain.replica import OBSERVATION, TICK
 from penstock.errors import CorruptError
 from tests.unit.chain.world import START, TARGETS, Newer, decide, hold, reading
 
@@ -17,29 +17,29 @@ def input_number(offset: int, source: str = "a") -> Item:
 def log_with_a_newer_record() -> list[bytes]:
     """Input 0 decided by this version, input 1 by the next."""
     log: list[bytes] = []
-    for offset, kind in enumerate((Participant, Newer)):
+    for offset, kind in enumerate((Replica, Newer)):
         with reading(2):
             copy = kind(Fold(START), decide, "test")
             for place, value in enumerate(log):
-                copy.observe(place, value)
-            copy.rewind()
-            copy.hear(input_number(offset))
+                copy.accept(place, value)
+            copy.resync()
+            copy.receive(input_number(offset))
             log.extend(proposal.value for proposal in copy.propose())
     return log
 
 
-def restored(log: list[bytes]) -> Participant:
-    copy = Participant(Fold(START), decide, "test")
+def restored(log: list[bytes]) -> Replica:
+    copy = Replica(Fold(START), decide, "test")
     for offset, value in enumerate(log):
-        copy.observe(offset, value)
-    copy.rewind()
+        copy.accept(offset, value)
+    copy.resync()
     return copy
 
 
 def test_an_input_of_a_parked_target_is_passed_whole_with_its_reason_and_no_word_on_the_state() -> None:
     copy = restored(log_with_a_newer_record())
     assert copy.fold.parked == {TARGET: 1}
-    copy.hear(input_number(2))
+    copy.receive(input_number(2))
     (proposal,) = copy.propose()
     record = decode(proposal.value).record
     assert record is not None
@@ -52,7 +52,7 @@ def test_an_input_of_a_parked_target_is_passed_whole_with_its_reason_and_no_word
 def test_the_version_that_can_read_a_parked_target_goes_on_from_its_state() -> None:
     log = log_with_a_newer_record()
     copy = restored(log)
-    copy.hear(input_number(2))
+    copy.receive(input_number(2))
     log.extend(proposal.value for proposal in copy.propose())
     with reading(2):
         newer = restored(log)
@@ -65,15 +65,15 @@ def test_the_version_that_can_read_a_parked_target_goes_on_from_its_state() -> N
 
 def test_a_timer_of_a_parked_target_leaves_no_record_for_it_passes_nothing() -> None:
     copy = restored(log_with_a_newer_record())
-    copy.hear(Item(TICK, -1, TARGET, (hold(9, TARGET, 9),)))
+    copy.receive(Item(TICK, -1, TARGET, (hold(9, TARGET, 9),)))
     assert copy.propose() == []
-    copy.hear(Item(OBSERVATION, -1, TARGET, (hold(9, TARGET, 9),)))
+    copy.receive(Item(OBSERVATION, -1, TARGET, (hold(9, TARGET, 9),)))
     assert len(copy.propose()) == 1
 
 
 def test_input_that_cannot_be_read_says_so_although_its_target_is_parked() -> None:
     copy = restored(log_with_a_newer_record())
-    copy.hear(Item("a", 2, TARGET, (), error="not an event", raw=b"\xff"))
+    copy.receive(Item("a", 2, TARGET, (), error="not an event", raw=b"\xff"))
     record = decode(copy.propose()[0].value).record
     assert record is not None
     assert record.error == "not an event"

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from penstock.chain import Decision, Document, Fold, Item, Participant, Record, decode
-from penstock.chain.participant import OBSERVATION, TICK
+from penstock.chain import Decision, Document, Fold, Item, Record, Replica, decode
 from penstock.chain.record import LARGEST
+from penstock.chain.replica import OBSERVATION, TICK
 from penstock.events import Event, TimerFired
 from tests.unit.chain.world import EPOCH, START, TARGETS, hold
 
@@ -27,13 +27,13 @@ def timer() -> Item:
     return Item(TICK, -1, TARGET, (event,))
 
 
-def written(copy: Participant) -> list[Record]:
+def written(copy: Replica) -> list[Record]:
     """Let the log take everything that the copy proposes; return the records."""
     records = []
     while proposals := copy.propose():
         for proposal in proposals:
             assert len(proposal.value) <= LARGEST
-            accepted = copy.observe(copy.fold.next_offset, proposal.value)
+            accepted = copy.accept(copy.fold.next_offset, proposal.value)
             assert accepted is not None
             assert accepted.record is not None
             records.append(accepted.record)
@@ -41,9 +41,9 @@ def written(copy: Participant) -> list[Record]:
 
 
 def test_it_is_passed_with_its_size_and_the_state_is_that_of_the_others() -> None:
-    copy = Participant(Fold(START), keep, "test")
+    copy = Replica(Fold(START), keep, "test")
     for one in (item(0), item(1, "x" * LARGEST), item(2)):
-        copy.hear(one)
+        copy.receive(one)
     records = written(copy)
     assert [record.inputs[0].offset for record in records] == [0, 1, 2]
     assert [bool(record.error) for record in records] == [False, True, False]
@@ -53,9 +53,9 @@ def test_it_is_passed_with_its_size_and_the_state_is_that_of_the_others() -> Non
 
 
 def test_rubbish_that_is_too_large_to_be_kept_in_the_log_is_passed_with_both_reasons() -> None:
-    copy = Participant(Fold(START), keep, "test")
-    copy.hear(Item("a", 0, "", (), error="it is not JSON", raw=b"\xff" * LARGEST))
-    copy.hear(item(1))
+    copy = Replica(Fold(START), keep, "test")
+    copy.receive(Item("a", 0, "", (), error="it is not JSON", raw=b"\xff" * LARGEST))
+    copy.receive(item(1))
     first, second = written(copy)
     assert first.error.startswith("it is not JSON; the record would be ")
     assert first.inputs[0].events[0]["unreadable"] is True
@@ -63,24 +63,24 @@ def test_rubbish_that_is_too_large_to_be_kept_in_the_log_is_passed_with_both_rea
 
 
 def test_what_the_brokers_refuse_although_it_is_smaller_is_passed_from_then_on() -> None:
-    copy = Participant(Fold(START), keep, "test")
-    copy.hear(item(0, "x" * 100_000))
-    copy.hear(item(1))
+    copy = Replica(Fold(START), keep, "test")
+    copy.receive(item(0, "x" * 100_000))
+    copy.receive(item(1))
     refused = copy.propose()[0]
-    copy.bound(len(refused.value))
-    copy.rewind()
+    copy.limit_size(len(refused.value))
+    copy.resync()
     first, second = written(copy)
     assert first.error
     assert not second.error
 
 
 def test_a_timer_whose_record_would_be_too_large_is_let_go_and_other_inputs_are_decided() -> None:
-    copy = Participant(Fold(START), keep, "test")
-    copy.hear(item(0))
+    copy = Replica(Fold(START), keep, "test")
+    copy.receive(item(0))
     written(copy)
-    copy.hear(timer())
-    copy.hear(item(1, "x" * LARGEST, OBSERVATION))
-    copy.hear(item(2))
+    copy.receive(timer())
+    copy.receive(item(1, "x" * LARGEST, OBSERVATION))
+    copy.receive(item(2))
     assert [(record.inputs[0].source, bool(record.error)) for record in written(copy)] == [
         (OBSERVATION, True),
         ("a", False),
@@ -88,8 +88,8 @@ def test_a_timer_whose_record_would_be_too_large_is_let_go_and_other_inputs_are_
 
 
 def test_a_record_that_only_says_so_claims_no_state() -> None:
-    copy = Participant(Fold(START), keep, "test")
-    copy.hear(item(0, "x" * LARGEST))
+    copy = Replica(Fold(START), keep, "test")
+    copy.receive(item(0, "x" * LARGEST))
     (proposal,) = copy.propose()
     record = decode(proposal.value).record
     assert record is not None

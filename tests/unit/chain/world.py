@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from penstock import ids
-from penstock.chain import Decision, Document, Fold, Item, Participant, Record, assemble, decode, disassemble, genesis
+from penstock.chain import Decision, Document, Fold, Item, Record, Replica, assemble, decode, disassemble, genesis
 from penstock.chain import record as record_module
-from penstock.chain.participant import TICK, Proposal
+from penstock.chain.replica import TICK, Proposal
 from penstock.events import Event, HoldRequested, TimerFired, from_json
 
 TARGETS = ("test/one/flag", "test/two/flag")
@@ -49,7 +49,7 @@ def hold(number: int, target: str, second: int) -> HoldRequested:
     )
 
 
-class Newer(Participant):
+class Newer(Replica):
     """Writes bodies of the next version."""
 
     def _launch(self, record: Record, item: Item | None = None, after: Document | None = None) -> Proposal:
@@ -70,7 +70,7 @@ def reading(version: int) -> Iterator[None]:
 class Copy:
     """One copy of the decider: it may crash, stall, and speak long after it should have been silent."""
 
-    participant: Participant
+    replica: Replica
     version: int = 1
     read: dict[str, int] = field(default_factory=lambda: {"a": 0, "b": 0})
     outbox: list[Proposal] = field(default_factory=list)
@@ -90,7 +90,7 @@ class World:
     newest: int = 1
 
     def __post_init__(self) -> None:
-        self.all = [Copy(Participant(Fold(START), decide, "test")) for _ in range(self.copies)]
+        self.all = [Copy(Replica(Fold(START), decide, "test")) for _ in range(self.copies)]
 
     def say(self, source: str, number: int) -> None:
         """One more input."""
@@ -103,12 +103,12 @@ class World:
     def pull(self, copy: Copy, source: str) -> None:
         """The copy hears its next input of a source."""
         if copy.read[source] < len(self.inputs[source]):
-            copy.participant.hear(self.inputs[source][copy.read[source]])
+            copy.replica.receive(self.inputs[source][copy.read[source]])
             copy.read[source] += 1
 
     def tick(self, copy: Copy) -> None:
         """The copy hears every timer of its folded state that is due."""
-        for target, document in copy.participant.fold.documents.items():
+        for target, document in copy.replica.fold.documents.items():
             due = document.get("timers", {}).get("tick")
             if due is not None and datetime.fromisoformat(due) <= EPOCH + timedelta(seconds=self.now):
                 moment = datetime.fromisoformat(due)
@@ -120,11 +120,11 @@ class World:
                     timer="tick",
                     due=moment,
                 )
-                copy.participant.hear(Item(TICK, -1, target, (event,)))
+                copy.replica.receive(Item(TICK, -1, target, (event,)))
 
     def propose(self, copy: Copy, limit: int = 8) -> None:
         """The copy decides ahead of the log."""
-        copy.outbox.extend(copy.participant.propose(limit))
+        copy.outbox.extend(copy.replica.propose(limit))
 
     def send(self, copy: Copy) -> None:
         """One append of the copy reaches the log."""
@@ -134,7 +134,7 @@ class World:
     def lose(self, copy: Copy) -> None:
         """The appends under way fail, and the copy is told."""
         copy.outbox.clear()
-        copy.participant.rewind()
+        copy.replica.resync()
 
     def repeat(self, number: int) -> None:
         """The network says an old append again."""
@@ -143,10 +143,10 @@ class World:
 
     def fold(self, copy: Copy, most: int = 1 << 30) -> None:
         """The copy reads on in the log."""
-        fold = copy.participant.fold
+        fold = copy.replica.fold
         with reading(copy.version):
             for offset in range(fold.next_offset, min(len(self.log), fold.next_offset + most)):
-                copy.participant.observe(offset, self.log[offset])
+                copy.replica.accept(offset, self.log[offset])
 
     def change_version(self, copy: Copy) -> None:
         """The copy is replaced by one of the other version."""
@@ -160,22 +160,22 @@ class World:
         copy.outbox.clear()
         generation = assemble(self.snapshots)
         fold = generation.fold if generation is not None else Fold(START)
-        copy.participant = (Participant if copy.version == 1 else Newer)(fold, decide, "test")
+        copy.replica = (Replica if copy.version == 1 else Newer)(fold, decide, "test")
         self.fold(copy)
-        copy.participant.rewind()
-        cursor = copy.participant.fold.cursor
+        copy.replica.resync()
+        cursor = copy.replica.fold.cursor
         copy.read = {source: cursor[source].next if source in cursor else 0 for source in self.inputs}
 
     def snapshot(self, copy: Copy) -> None:
         """The copy writes a generation of what it has folded, as long as it can read all of it."""
-        if copy.participant.fold.parked:
+        if copy.replica.fold.parked:
             return
         self.generation += 1
-        self.snapshots.extend(value for _, value in disassemble(copy.participant.fold, self.generation))
+        self.snapshots.extend(value for _, value in disassemble(copy.replica.fold, self.generation))
 
     def finish(self) -> Copy:
         """One healthy copy, of the newer version if there is one, works off everything that is left."""
-        copy = Copy(Participant(Fold(START), decide, "test"), self.newest)
+        copy = Copy(Replica(Fold(START), decide, "test"), self.newest)
         self.crash(copy, appends_arrive=False)
         while True:
             for source in self.inputs:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.exits import Exits
+from penstock.cli.plans.scaffold import first_plan
 from penstock.events import to_json
-from penstock.plan import json_schema
+from penstock.plan import json_schema, load_plan
+from penstock.targets import parse_target
 from tests.support.console.fake import FakeConsole
 from tests.support.metrics.windows import moment, window
 from tests.unit.cli.conftest import Run
@@ -17,7 +19,7 @@ PLAN = Path(__file__).parents[3] / "deploy" / "plans" / "checkout.yaml"
 
 def test_a_good_plan_has_no_findings_and_exits_0(run: Run) -> None:
     said = run("plans", "lint", str(PLAN))
-    assert (said.code, said.out) == (0, "1 checked, no problems\n")
+    assert (said.code, said.out) == (0, f"{PLAN}: no problems\n")
 
 
 def test_every_problem_is_listed_with_its_line_and_the_exit_code_is_2(run: Run, tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_a_gate_that_cannot_see_its_margin_is_a_warning_and_no_problem(run: Run)
     assert said.code == 0
     assert {finding["kind"] for finding in findings} == {"warning"}
     assert any("stages.canary.errors" in finding["where"] for finding in findings)
-    assert run("plans", "lint", str(PLAN), "--traffic", "20000", "--errors", "0.01").out == "1 checked, no problems\n"
+    assert run("plans", "lint", str(PLAN), "--traffic", "20000", "--errors", "0.01").out == f"{PLAN}: no problems\n"
 
 
 def test_power_tells_each_stage_and_gate_what_it_can_see(run: Run) -> None:
@@ -100,3 +102,25 @@ def test_a_history_of_another_target_is_no_history(run: Run, tmp_path: Path) -> 
     said = run("plans", "power", str(PLAN), "--traffic", "200", "--history", str(file))
     assert said.code == 2
     assert "holds no window of production/checkout/new-payment-form" in said.err
+
+
+@pytest.mark.parametrize("options", [[], ["--quick"]])
+def test_a_first_plan_loads_without_a_doubt(run: Run, tmp_path: Path, options: list[str]) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(run("plans", "init", "dev/shop/new-search", *options).out)
+    said = run("plans", "lint", str(plan))
+    assert (said.code, "warning" in said.out, "problem:" in said.out) == (0, False, False)
+    assert load_plan(plan.read_text(), "plan.yaml").target.flag == "new-search"
+
+
+def test_the_quick_plan_differs_where_it_must() -> None:
+    target = parse_target("dev/shop/new-search")
+    slow, quick = first_plan(target), first_plan(target, quick=True)
+    for changed in ("length: 1s", "tolerance: {relative: 50%}", "absolute: 5pp", "exposure: 25%", "windows: 20,"):
+        assert changed in quick
+        assert changed not in slow
+
+
+def test_a_first_plan_for_no_target_is_refused_with_what_a_target_is(run: Run) -> None:
+    said = run("plans", "init", "dev/shop")
+    assert (said.code, "environment/service/flag" in said.err) == (Exits.USAGE, True)

@@ -1,6 +1,7 @@
 """Looking at rollouts."""
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -12,6 +13,8 @@ from penstock.client import Client
 from penstock.errors import NotFoundError, UnavailableError
 from tests.support.console.fake import FakeConsole, view
 from tests.unit.cli.conftest import Run
+
+HALF = [{"name": "canary"}, {"name": "half"}]
 
 
 def test_list_prints_one_line_a_rollout_with_a_word_beside_the_icon(run: Run, console: FakeConsole) -> None:
@@ -37,8 +40,20 @@ def test_list_as_json_is_the_servers_answer_and_as_jsonl_a_line_each(run: Run, c
 
 def test_show_tells_the_sentence_the_ladder_and_the_gates_numbers(run: Run, console: FakeConsole) -> None:
     said = run("rollouts", "show", "ro-0123456789ab")
-    for text in ("p99 +32 %", "canary", "+32.0%", "-2.0% to +80.0%", "about 14 more windows", "0.41 of 900"):
+    for text in ("p99 +32 %", "canary", "+32.0%", "-2.0% to +80.0%, limit 5%", "0.41 of 900"):
         assert text in said.out
+
+
+def test_show_puts_each_bound_beside_its_own_line_and_names_the_outcome(run: Run, console: FakeConsole) -> None:
+    gate = view()["gates"][0] | {
+        "fails": {"line": 0.05, "bound": 0.02, "error": 0.01}, "passes": {"line": 0.2, "bound": 0.6, "error": 0.1},
+        "outlook": "held", "decides_in": 900.0, "decides_at": "2026-11-24T20:50:00.000000Z",
+    }  # fmt: skip
+    console.views = [view(gates=[gate])]
+    shown = " ".join(run("rollouts", "show", "ro-0123456789ab").out.split())
+    assert "at least +2.0 %, rolls back above +5.0 %" in shown
+    assert "at most +60 %, passes below +20 %" in shown
+    assert "undecided at this traffic, will be held at 20:50 UTC" in shown
 
 
 def test_what_others_wrote_cannot_steer_the_terminal(run: Run, console: FakeConsole) -> None:
@@ -70,7 +85,7 @@ def test_an_id_that_is_a_path_is_never_sent(run: Run, console: FakeConsole) -> N
         ([view(phase="held")], [], Exits.HELD),
         ([view(phase="superseded")], [], Exits.SUPERSEDED),
         ([view(phase="held")], ["--for", "held"], Exits.REACHED),
-        ([view(), view(stage="half")], ["--for", "stage:half"], Exits.REACHED),
+        ([view(stages=HALF), view(stage="half", stages=HALF)], ["--for", "stage:half"], Exits.REACHED),
         ([view(phase="rolling_back"), view(phase="rolled_back")], ["--for", "rolled-back"], Exits.REACHED),
         ([view(phase="completed")], ["--for", "rolled-back"], Exits.INTERNAL),
         ([view()], ["--timeout", "0"], Exits.TIMEOUT),
@@ -97,9 +112,27 @@ def test_wait_tells_a_rollback_by_the_gates_from_one_by_a_person(
 
 def test_wait_appends_one_line_a_change_and_none_for_what_stays(run: Run, console: FakeConsole) -> None:
     same = view()
-    console.views = [same, same, view(judged=4), view(phase="completed", sequence=9)]
+    more = [view(judged=count, word=word) for count, word in ((4, "inconclusive"), (5, "no_data"), (6, "inconclusive"))]
+    console.views = [same, same, *more, view(phase="completed", sequence=9)]
     said = run("rollouts", "wait", "ro-0123456789ab", "--every", "0.1")
-    assert len(said.out.splitlines()) == 3
+    assert len(said.out.splitlines()) == 2, "a bake of a day has thousands of windows; a log has no line for each"
+
+
+def test_a_line_carries_the_present_time_and_a_heartbeat_says_how_far_the_bake_is(
+    run: Run, console: FakeConsole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.cli.rollouts.commands._HEARTBEAT", 0.0)
+    console.views = [view(), view(judged=4), view(phase="completed", sequence=9)]
+    said = run("rollouts", "wait", "ro-0123456789ab", "--every", "0.1")
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    assert all(line.startswith(today) for line in said.out.splitlines())
+    assert "4 of" in said.err
+
+
+def test_a_stage_that_the_rollout_does_not_have_is_refused_instead_of_awaited(run: Run, console: FakeConsole) -> None:
+    said = run("rollouts", "wait", "ro-0123456789ab", "--for", "stage:nope", "--timeout", "5")
+    assert said.code == Exits.USAGE
+    assert "no stage 'nope'" in said.err
 
 
 def test_wait_refuses_a_goal_that_there_is_not(run: Run, console: FakeConsole) -> None:
@@ -154,7 +187,7 @@ def test_show_watch_off_a_terminal_appends_a_line_a_change_until_the_rollout_has
 ) -> None:
     console.views = [view(), view(), view(judged=4), view(phase="rolling_back", sequence=5), view(phase="completed")]
     said = run("rollouts", "show", "ro-0123456789ab", "--watch", "--every", "0.1")
-    assert (said.code, len(said.out.splitlines())) == (0, 4)
+    assert (said.code, len(said.out.splitlines())) == (0, 3)
     assert "\x1b" not in said.out
 
 

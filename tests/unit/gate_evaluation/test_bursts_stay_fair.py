@@ -15,7 +15,7 @@ def taught(every: int, size: float, windows: int = 400) -> Bursts:
     found = Bursts(1)
     for t in range(windows):
         value = size if every and t % every == 0 else 0.05
-        found.learn([Residual(value, 0.01, 0.01)])
+        found.update([Residual(value, 0.01, 0.01)])
     return found
 
 
@@ -41,7 +41,7 @@ def test_a_few_bursts_in_a_short_history_need_larger_divisors_than_the_same_shar
 def test_bursts_that_go_on_need_larger_divisors_than_single_ones() -> None:
     pairs = Bursts(1)
     for t in range(400):
-        pairs.learn([Residual(2.0 if t % 40 in (0, 1) else 0.05, 0.01, 0.01)])
+        pairs.update([Residual(2.0 if t % 40 in (0, 1) else 0.05, 0.01, 0.01)])
     single = taught(20, 2.0)
     assert pairs.counts.sum() == pytest.approx(single.counts.sum(), rel=0.02)
     assert pairs.divisors(0, 3.0, EFFECTS, 4.0).max() > single.divisors(0, 3.0, EFFECTS, 4.0).max()
@@ -66,7 +66,7 @@ def test_dispersion_is_learned_at_its_size_and_is_zero_for_pure_chance() -> None
         for _ in range(600):
             rates = 0.02 * np.exp(sd * rng.normal(size=2))
             a, b = (cohort(float(rng.poisson(rate * 20_000)), 20_000) for rate in rates)
-            found.learn(Window(a=a, b=b))
+            found.update(Window(a=a, b=b))
         assert found.dispersion.variance(0) == pytest.approx(2 * sd * sd, rel=0.3, abs=0.002)
 
 
@@ -78,7 +78,7 @@ def test_noise_that_lasts_counts_for_more_than_noise_that_does_not() -> None:
         value = 0.0
         for _ in range(800):
             value = rho * value + rng.normal() * 0.2 * (1 - rho**2) ** 0.5
-            found.learn([Residual(value, 0.0, 0.001)], rollout=False)
+            found.update([Residual(value, 0.0, 0.001)], rollout=False)
         tau2.append(float(found.tau2[1, 0]))
     assert tau2[1] > 5 * tau2[0]
 
@@ -87,8 +87,8 @@ def test_residuals_of_a_rollout_are_clipped_and_weigh_less() -> None:
     calm, shaken = Dispersion(np.array([0.1])), Dispersion(np.array([0.1]))
     for _ in range(100):
         for found in (calm, shaken):
-            found.learn([Residual(0.1, 0.0, 0.001)], rollout=False)
-    shaken.learn([Residual(50.0, 0.0, 0.001)], rollout=True)
+            found.update([Residual(0.1, 0.0, 0.001)], rollout=False)
+    shaken.update([Residual(50.0, 0.0, 0.001)], rollout=True)
     assert shaken.variance(0) < 2.0 * calm.variance(0)
 
 
@@ -96,19 +96,19 @@ def test_a_history_survives_its_document() -> None:
     rng = np.random.default_rng(1)
     past = History((ERRORS,))
     for _ in range(50):
-        past.learn(Window(a=cohort(float(rng.poisson(9)), 900), b=cohort(float(rng.poisson(9)), 900)))
+        past.update(Window(a=cohort(float(rng.poisson(9)), 900), b=cohort(float(rng.poisson(9)), 900)))
     twin = History.from_doc((ERRORS,), past.to_doc())
     assert twin.to_doc() == past.to_doc()
     for found in (past, twin):
-        found.learn(Window(a=cohort(3, 900), b=cohort(30, 900)))
+        found.update(Window(a=cohort(3, 900), b=cohort(30, 900)))
     assert twin.to_doc() == past.to_doc()
 
 
 def test_a_window_that_lacks_a_metric_teaches_nothing_about_it() -> None:
     past = History((ERRORS,))
     before = past.to_doc()["gates"]
-    past.learn(Window(a=cohort(None), b=cohort(5)))
-    past.learn(Window(a=cohort(None, other=Ratio(1, 2)), b=cohort(5), late=True))
+    past.update(Window(a=cohort(None), b=cohort(5)))
+    past.update(Window(a=cohort(None, other=Ratio(1, 2)), b=cohort(5), late=True))
     assert past.to_doc()["gates"]["errors"]["windows"] == before["errors"]["windows"]
 
 
@@ -117,5 +117,5 @@ def test_a_calm_fleet_keeps_the_smaller_variance_of_frequent_events() -> None:
     judge = Judge.start(JudgeSpec((P50,)), past)
     rng = np.random.default_rng(1)
     judge.observe(Window(canary=calm(rng, 200), baseline=calm(rng, 3800)), None)
-    assert not judge._bank.divisor.any()
-    assert judge._bank.phi[0] == pytest.approx(0.5, abs=0.15)
+    assert not judge._processes.divisor.any()
+    assert judge._processes.phi[0] == pytest.approx(0.5, abs=0.15)

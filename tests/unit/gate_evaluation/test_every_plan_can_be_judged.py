@@ -10,7 +10,7 @@ from penstock.errors import PlanError
 from penstock.events import Cohort, Ratio, StageJudged, WindowClosed
 from penstock.plan import doubts_about, load_plan, notes_on
 from services.gate_evaluation.judge import Authority, GateKind, GateSpec
-from services.gate_evaluation.judge.gates.burn_rate import BurnComparison
+from services.gate_evaluation.judge.gates.burn_rate import BurnRateMonitor
 from services.gate_evaluation.judge_spec import judge_spec
 from tests.support.deciders.slice import deploy, pipeline
 from tests.support.metrics.windows import moment, window
@@ -165,4 +165,4 @@ def test_a_plans_error_budget_that_burns_holds_the_rollout(share: float, held: b
 
 def test_a_shorter_period_is_burnt_at_smaller_factors() -> None:
     gate = GateSpec("b", "m", GateKind.BURN_RATE, objective=0.99, authority=Authority.HOLD, period=7.5 * 86400)
-    assert [pair.factor for pair in BurnComparison(gate, 0).pairs] == [3.6, 1.5, 0.25]
+    assert [pair.factor for pair in BurnRateMonitor(gate).pairs] == [3.6, 1.5, 0.25]

@@ -10,19 +10,21 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from services.gate_evaluation.judge.evidence import mixtures
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form, Row
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form, Row
 
 
-def one_row(effects: tuple[float, ...], *, log_t0: float = 0.0, onset: bool = False, cap: float = 460.0) -> Bank:
+def one_row(effects: tuple[float, ...], *, log_t0: float = 0.0, onset: bool = False, cap: float = 460.0) -> EProcesses:
     weights = (1.0 / len(effects),) * len(effects)
-    return Bank([Row(0, Form.BINOMIAL, effects, weights, onset=onset, cap=cap, log_t0=log_t0)], 1)
+    return EProcesses([Row(0, Form.BINOMIAL, effects, weights, onset=onset, cap=cap, log_t0=log_t0)], 1)
 
 
-def feed(bank: Bank, x_canary: float, x: float, n_canary: float, n_baseline: float, onset: float = 0.0) -> float:
-    bank.n_canary[0], bank.n_baseline[0] = n_canary, n_baseline
-    bank.a[:], bank.x[:] = x_canary, x
-    bank.step(onset)
-    return float(bank.evidence()[0])
+def feed(
+    processes: EProcesses, x_canary: float, x: float, n_canary: float, n_baseline: float, onset: float = 0.0
+) -> float:
+    processes.n_canary[0], processes.n_baseline[0] = n_canary, n_baseline
+    processes.a[:], processes.x[:] = x_canary, x
+    processes.step(onset)
+    return float(processes.evidence()[0])
 
 
 @given(
@@ -65,25 +67,25 @@ def test_the_mean_of_f_stays_at_most_one_over_many_windows() -> None:
     runs, windows, n_c, n_b = 3000, 12, 600.0, 11400.0
     last = np.empty(runs)
     for run in range(runs):
-        bank = one_row((0.1, 0.25, 0.5), onset=True)
+        processes = one_row((0.1, 0.25, 0.5), onset=True)
         x = rng.poisson(60, size=windows)
         canary = rng.binomial(x, n_c / (n_c + n_b))
         for t in range(windows):
-            value = feed(bank, canary[t], x[t], n_c, n_b, mixtures.onset_weight(t, 120))
+            value = feed(processes, canary[t], x[t], n_c, n_b, mixtures.onset_weight(t, 120))
         last[run] = value
     assert last.mean() <= 1.0 + 3.0 * last.std() / math.sqrt(runs)
     assert last.mean() >= 0.7  # fair, not merely cautious
 
 
 def test_a_gaussian_row_has_expectation_one() -> None:
-    bank = Bank([Row(0, Form.GAUSS, (0.5,), (1.0,), standard=True), Row(0, Form.GAUSS, (-0.04,), (1.0,))], 1)
+    processes = EProcesses([Row(0, Form.GAUSS, (0.5,), (1.0,), standard=True), Row(0, Form.GAUSS, (-0.04,), (1.0,))], 1)
     grid, weights = np.polynomial.hermite_e.hermegauss(60)
     means = np.zeros(2)
     for z, weight in zip(grid, weights / weights.sum(), strict=True):
-        bank.m[:] = 1.0
-        bank.sd[:], bank.z[:] = 0.02, z
-        bank.step(0.0)
-        means += weight * bank.evidence()
+        processes.m[:] = 1.0
+        processes.sd[:], processes.z[:] = 0.02, z
+        processes.step(0.0)
+        means += weight * processes.evidence()
     assert means == pytest.approx(1.0, rel=1e-6)
 
 
@@ -92,10 +94,10 @@ def test_a_one_sample_row_has_expectation_at_most_one_below_its_rate() -> None:
     for rate, most in ((0.01, 1.0), (0.006, 1.0)):
         values = []
         for hits in range(201):
-            bank = Bank([row], 1)
-            bank.n[:], bank.hits[:], bank.q0[:] = 200.0, hits, 0.01
-            bank.step(0.0)
-            values.append(float(bank.evidence()[0]))
+            processes = EProcesses([row], 1)
+            processes.n[:], processes.hits[:], processes.q0[:] = 200.0, hits, 0.01
+            processes.step(0.0)
+            values.append(float(processes.evidence()[0]))
         mean = float(np.dot(stats.binom.pmf(np.arange(201), 200, rate), values))
         assert mean <= most + 1e-9
 
@@ -120,11 +122,11 @@ def test_an_independent_sequential_test_agrees_on_clear_cases(ratio: float, reje
     share, windows = 0.2, 40
     p = share * ratio / (share * ratio + 1 - share)
     canary = rng.binomial(20, p, size=windows)
-    bank = one_row((0.1, 0.3, 0.6, 1.1), onset=True)
+    processes = one_row((0.1, 0.3, 0.6, 1.1), onset=True)
     oracle = ville.BernoulliTest(share, alpha=0.01)
     ours = theirs = None
     for t, hits in enumerate(canary):
-        value = feed(bank, hits, 20, share, 1 - share, mixtures.onset_weight(t, 120))
+        value = feed(processes, hits, 20, share, 1 - share, mixtures.onset_weight(t, 120))
         oracle.update(rng.permutation([1.0] * hits + [0.0] * (20 - hits)))
         if ours is None and value >= 100:
             ours = t

@@ -26,7 +26,7 @@ from services.gate_evaluation.judge import (
 )
 from services.gate_evaluation.judge.gates.burn_rate import PAIRS, bounds, certain_after
 from services.gate_evaluation.judge.gates.slo import above, edges_around
-from services.gate_evaluation.judge.series.forecast import DAY, FEWEST, POINT_S, Past
+from services.gate_evaluation.judge.series.forecast import DAY, FEWEST, POINT_S, Forecast
 from services.gate_evaluation.judge.series.service_series import of_service, value_of
 from tests.support.judge.judging import cohort, histogram
 
@@ -174,23 +174,23 @@ def test_the_certainty_of_a_burn_costs_more_at_every_look_and_in_all_one_in_a_th
     assert 0.00099 < spent <= 0.001
 
 
-def points_at(past: Past, count: int, value: float = 0.0, begin: float = 0.0, width: float = POINT_S) -> float:
+def points_at(past: Forecast, count: int, value: float = 0.0, begin: float = 0.0, width: float = POINT_S) -> float:
     for at in range(count):
-        past.take(begin + at * width, begin + (at + 1) * width, value)
+        past.add(begin + at * width, begin + (at + 1) * width, value)
     return begin + count * width
 
 
 @pytest.mark.parametrize("width", [10.0, 60.0, 150.0, 300.0, 900.0])
 def test_a_point_is_five_minutes_of_the_clock_or_one_longer_window(width: float) -> None:
-    past = Past()
+    past = Forecast()
     points_at(past, int(9000 / width), width=width)
     assert len(past.points) == round(9000 / max(width, POINT_S))
 
 
 def test_yesterday_is_the_same_time_of_the_clock_and_gaps_move_nothing() -> None:
-    past = Past()
+    past = Forecast()
     end = points_at(past, 40)
-    past.take(end, end + POINT_S, 1.0)  # a peak, at a known time
+    past.add(end, end + POINT_S, 1.0)  # a peak, at a known time
     points_at(past, 100, begin=end + POINT_S)
     after_gap = end + (DAY - 12) * POINT_S
     points_at(past, 12, begin=after_gap)
@@ -199,7 +199,7 @@ def test_yesterday_is_the_same_time_of_the_clock_and_gaps_move_nothing() -> None
 
 
 def test_a_level_of_long_ago_says_nothing_of_today() -> None:
-    past = Past()
+    past = Forecast()
     points_at(past, 40)
     assert past.expected(41) == 0.0
     assert past.expected(40 + 100) is None
@@ -209,7 +209,7 @@ def test_a_step_raises_the_alarm_within_half_an_hour_from_the_fewest_residuals_o
     rng = np.random.default_rng(2)
     taught = History((OWN,), POINT_S)
     for _ in range(FEWEST + 13):
-        taught.learn(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
+        taught.update(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
     judge = Judge.start(JudgeSpec((OWN,), min_bake=40, max_bake=40, window_seconds=POINT_S), taught)
     words = [
         judge.observe(Window(canary=cohort(float(rng.poisson(400)), 20_000.0)), None).gates[0].word for _ in range(20)
@@ -224,7 +224,7 @@ def test_calm_services_seldom_look_unlike_their_past() -> None:
         rng = np.random.default_rng(seed)
         taught = History((OWN,), POINT_S)
         for _ in range(FEWEST + 13):
-            taught.learn(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
+            taught.update(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
         judge = Judge.start(JudgeSpec((OWN,), min_bake=100, max_bake=100, window_seconds=POINT_S), taught)
         for _ in range(100):
             verdict = judge.observe(Window(canary=cohort(float(rng.poisson(200)), 20_000.0)), None)
@@ -248,7 +248,7 @@ def test_a_canary_of_a_small_share_is_seen_by_its_share_of_the_service() -> None
     rng = np.random.default_rng(2)
     taught = History((OWN,), POINT_S)
     for _ in range(FEWEST + 13):
-        taught.learn(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
+        taught.update(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
     judge = Judge.start(JudgeSpec((OWN,), min_bake=40, max_bake=40, window_seconds=POINT_S), taught)
     for _ in range(12):
         canary, baseline = cohort(float(rng.poisson(4)), 200.0), cohort(float(rng.poisson(198)), 19_800.0)
@@ -276,7 +276,7 @@ def test_a_restart_continues_bit_for_bit(gate: GateSpec) -> None:
     rng = np.random.default_rng(9)
     taught = History((gate,), 140.0)
     for at in range(700):
-        taught.learn(window(at, rng))
+        taught.update(window(at, rng))
     spec = JudgeSpec((gate,), window_seconds=140.0)
     judge = Judge.start(spec, taught)
     for at in range(700, 730):

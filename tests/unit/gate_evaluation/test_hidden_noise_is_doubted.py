@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from services.gate_evaluation.judge import History, Judge, JudgeSpec
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form, Row
-from services.gate_evaluation.judge.noise.dispersion import Dispersion, Residual, doubt
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form, Row
+from services.gate_evaluation.judge.noise.dispersion import Dispersion, Residual, hidden_noise
 from tests.bench.judge.draw import whole
 from tests.bench.judge.ours import GATES, learn
 from tests.bench.judge.scenarios import SCENARIOS
@@ -17,16 +17,16 @@ def taught(windows: int) -> Dispersion:
     found = Dispersion(np.array([0.1]))
     rng = np.random.default_rng(windows)
     for _ in range(windows):
-        found.learn([Residual(float(rng.normal()) * 0.25, 0.0625, 0.0625)], rollout=False)
+        found.update([Residual(float(rng.normal()) * 0.25, 0.0625, 0.0625)], rollout=False)
     return found
 
 
 def phi(split: float, unsure: float, *, plain: bool = False, plausible: float = 100.0) -> float:
-    bank = Bank([Row(0, Form.BINOMIAL, (0.3,), (1.0,), plain=plain)], 1)
-    bank.n_canary[0], bank.n_baseline[0] = split, 1.0 - split
-    bank.unsure, bank.plausible = np.array([[unsure], [0.0]]), np.array([plausible])
-    bank.step(0.0)
-    return float(bank.phi[0])
+    processes = EProcesses([Row(0, Form.BINOMIAL, (0.3,), (1.0,), plain=plain)], 1)
+    processes.n_canary[0], processes.n_baseline[0] = split, 1.0 - split
+    processes.unsure, processes.plausible = np.array([[unsure], [0.0]]), np.array([plausible])
+    processes.step(0.0)
+    return float(processes.phi[0])
 
 
 def test_a_small_canary_costs_nothing_and_a_large_one_is_guarded() -> None:
@@ -54,21 +54,21 @@ def test_doubt_is_of_noise_that_is_seen_too_but_never_below_nothing() -> None:
         np.array([1.0, 0.07, 1.0, 1.0]),
         np.array([0.0, 0.0, 0.2, 2.0]),
     )
-    found = doubt(unsure, even, noise, np.full(4, 10.0))
+    found = hidden_noise(unsure, even, noise, np.full(4, 10.0))
     assert (found >= 0.0).all()
     assert found[0] == found[1] == 0.0
     assert found[3] > found[2] > 0.0
-    assert (doubt(unsure, even, noise, np.zeros(4)) < found + 1e-12).all()
+    assert (hidden_noise(unsure, even, noise, np.zeros(4)) < found + 1e-12).all()
 
 
 def test_bursts_have_divisors_of_their_own_instead() -> None:
     history = History(GATES)
     assert (history.unsure[0] > 0).all()
-    lanes = history.dispersion.prior.size
+    channels = history.dispersion.prior.size
     for size in (0.1, 4.0, 4.0):  # once or twice is what lasting noise does, too
-        history.bursts.learn([Residual(size, 0.05, 0.05)] + [None] * (lanes - 1))
+        history.bursts.update([Residual(size, 0.05, 0.05)] + [None] * (channels - 1))
         assert (history.unsure[0] > 0).all()
-    history.bursts.learn([Residual(4.0, 0.05, 0.05)] + [None] * (lanes - 1))
+    history.bursts.update([Residual(4.0, 0.05, 0.05)] + [None] * (channels - 1))
     assert history.unsure[0, 0] == 0.0
     assert (history.unsure[0, 1:] > 0).all()
     again = History.from_doc(GATES, history.to_doc())

@@ -160,7 +160,7 @@ def test_a_hold_gate_in_breach_holds_and_an_advisory_one_does_nothing() -> None:
 
         past = History(gates)
         for _ in range(60):
-            past.learn(Window(a=one(5).baseline, b=one(5).baseline))
+            past.update(Window(a=one(5).baseline, b=one(5).baseline))
         verdict = judged(spec(*gates, bake=60), [one(40)] * 60, past)[-1]
         assert (verdict.word, verdict.reason) == (word, reason)
 

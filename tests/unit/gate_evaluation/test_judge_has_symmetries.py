@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gate_evaluation.judge import GateKind, GateSpec, Gauge, History, Judge, JudgeSpec, Window
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form, Row
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form, Row
 from services.gate_evaluation.judge.series.histograms import coarsened
 from tests.support.judge.judging import ERRORS, FOUR, P99, calm, cohort, errors_gate, histogram, history, judged, window
 
@@ -42,7 +42,7 @@ def test_a_latency_or_gauge_in_other_units_gives_the_same_evidence(scale: float,
 
         past = History(gates)
         for _ in range(20):
-            past.learn(Window(a=one(1.0), b=one(1.0)))  # type: ignore[arg-type]
+            past.update(Window(a=one(1.0), b=one(1.0)))  # type: ignore[arg-type]
         windows = [Window(canary=one(1.3), baseline=one(1.0)) for _ in range(6)]  # type: ignore[arg-type]
         verdict = judged(JudgeSpec(gates, splits=(0.5,)), windows, past)[-1]
         return [(gate.log10_f, gate.log10_p) for gate in verdict.gates]
@@ -71,19 +71,19 @@ def test_halves_of_the_fleet_swapped_teach_the_same_dispersion() -> None:
         past = History((ERRORS, P99))
         for _ in range(40):
             a, b = calm(rng, 500), calm(rng, 800)
-            past.learn(Window(a=b, b=a) if swapped else Window(a=a, b=b))
+            past.update(Window(a=b, b=a) if swapped else Window(a=a, b=b))
         taught.append(past.dispersion.tau2)
     assert taught[0] == pytest.approx(taught[1], rel=1e-9)
 
 
 def test_a_window_in_two_halves_is_the_evidence_of_the_whole() -> None:
     def pass_evidence(parts: list[tuple[float, float]]) -> float:
-        bank = Bank([Row(0, Form.BINOMIAL, (-0.2, -0.6), (0.5, 0.5), log_t0=math.log(1.5))], 1)
+        processes = EProcesses([Row(0, Form.BINOMIAL, (-0.2, -0.6), (0.5, 0.5), log_t0=math.log(1.5))], 1)
         for canary, baseline in parts:
-            bank.n_canary[0], bank.n_baseline[0] = 100.0, 900.0
-            bank.a[:], bank.x[:] = canary, canary + baseline
-            bank.step(0.0)
-        return float(bank.evidence()[0])
+            processes.n_canary[0], processes.n_baseline[0] = 100.0, 900.0
+            processes.a[:], processes.x[:] = canary, canary + baseline
+            processes.step(0.0)
+        return float(processes.evidence()[0])
 
     assert pass_evidence([(2, 17), (3, 20)]) == pytest.approx(pass_evidence([(5, 37)]), rel=1e-12)
 
@@ -116,7 +116,7 @@ def test_a_clear_doubling_is_found_at_every_scale_of_traffic_that_shows_it() -> 
         rng = np.random.default_rng(2)
         for _ in range(30):
             a, b = (cohort(float(rng.poisson(50)) * scale, 10_000 * scale) for _ in range(2))
-            past.learn(Window(a=a, b=b))
+            past.update(Window(a=a, b=b))
         windows = [window(100 * scale, 10_000 * scale, 50 * scale, 10_000 * scale)] * 40
         found = judged(dataclasses.replace(SPEC, min_bake=40, max_bake=40, splits=(0.5,)), windows, past)
         assert found[-1].word.value == "breach"

@@ -26,7 +26,7 @@ from services.gate_evaluation.judge import (
 from services.gate_evaluation.judge.gates.burn_rate import PAIRS, excess
 from services.gate_evaluation.judge.gates.own_history import betting
 from services.gate_evaluation.judge.gates.slo import above
-from services.gate_evaluation.judge.series.rolling_counts import Spans
+from services.gate_evaluation.judge.series.rolling_counts import RollingCounts
 from services.gate_evaluation.judge.series.service_series import value_of
 from tests.support.judge.judging import P50, P99, calm, cohort, histogram, history
 
@@ -45,7 +45,7 @@ def run(
     rng = np.random.default_rng(seed)
     taught = History((gate,))
     for _ in range(past):
-        taught.learn(Window(a=make(rng, 1.0), b=make(rng, 1.0)))  # type: ignore[operator]
+        taught.update(Window(a=make(rng, 1.0), b=make(rng, 1.0)))  # type: ignore[operator]
     judge = Judge.start(JudgeSpec((gate,), min_bake=windows, max_bake=windows, splits=(0.5,)), taught)
     for t in range(windows):
         verdict = judge.observe(Window(canary=make(rng, canary), baseline=make(rng, 1.0)), None)  # type: ignore[operator]
@@ -199,7 +199,7 @@ def test_a_fast_burn_holds_and_a_burn_within_the_budget_does_not() -> None:
 
 @pytest.mark.parametrize("lengths", [[1.0], [10.0], [60.0], [10.0, 40.0], [7.0, 600.0, 30.0]])
 def test_spans_are_the_clock_s_whatever_the_width_of_the_windows(lengths: list[float]) -> None:
-    spans, end = Spans(), 1.8e9
+    spans, end = RollingCounts(), 1.8e9
     ends: list[tuple[float, float]] = []
     for length in (each for each in lengths for _ in range(int(8000 / each) + 2)):
         start, end = end, end + length
@@ -213,7 +213,7 @@ def test_spans_are_the_clock_s_whatever_the_width_of_the_windows(lengths: list[f
 
 
 def test_a_span_counts_nothing_that_lies_before_it() -> None:
-    spans = Spans()
+    spans = RollingCounts()
     spans.add(0.0, 60.0, 5.0, 10.0)
     spans.now = 7200.0
     assert spans.over(3600.0) == (0.0, 0.0)
@@ -234,7 +234,7 @@ def test_without_a_control_the_own_past_is_the_measure(times: float, word: Word)
     rng = np.random.default_rng(4)
     past = History((OWN,), 300.0)
     for _ in range(300):
-        past.learn(Window(a=calm(rng, 2000, 0.02), b=calm(rng, 2000, 0.02)))
+        past.update(Window(a=calm(rng, 2000, 0.02), b=calm(rng, 2000, 0.02)))
     judge = Judge.start(JudgeSpec((OWN,), min_bake=30, max_bake=30, window_seconds=300.0), past)
     for _ in range(30):
         verdict = judge.observe(Window(canary=calm(rng, 4000, 0.02 * times)), None)

@@ -9,26 +9,26 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from services.gate_evaluation.judge.evidence import boosting, mixtures
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form, Row
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form, Row
 
 EFFECTS = (0.2, 0.35, 0.6)
 WEIGHTS = (0.3, 0.4, 0.3)
 
 
-def bank_at(start: float, limit: float, exponents: tuple[float, ...] = (1.0,), sign: int = 1) -> Bank:
+def bank_at(start: float, limit: float, exponents: tuple[float, ...] = (1.0,), sign: int = 1) -> EProcesses:
     effects = tuple(sign * effect for effect in EFFECTS)
     row = Row(0, Form.BINOMIAL, effects, WEIGHTS, exponents, onset=True, cap=4.0, limit=limit)
-    bank = Bank([row], 1)
-    bank.m[:], bank.unspent[:] = start, 0.2
-    bank.evidence()
-    return bank
+    processes = EProcesses([row], 1)
+    processes.m[:], processes.unspent[:] = start, 0.2
+    processes.evidence()
+    return processes
 
 
-def after(bank: Bank, canary: list[float], events: list[float], share: float) -> float:
-    bank.n_canary[0], bank.n_baseline[0] = share, 1.0 - share
-    bank.a[:], bank.x[:] = canary, events
-    bank.step(0.0)
-    return float(bank.evidence()[0])
+def after(processes: EProcesses, canary: list[float], events: list[float], share: float) -> float:
+    processes.n_canary[0], processes.n_baseline[0] = share, 1.0 - share
+    processes.a[:], processes.x[:] = canary, events
+    processes.step(0.0)
+    return float(processes.evidence()[0])
 
 
 @given(x=st.integers(1, 90), share=st.floats(0.01, 0.9), near=st.floats(0.02, 0.98), sign=st.sampled_from((1, -1)))
@@ -72,9 +72,9 @@ def test_counts_a_little_dispersed_are_raised_as_fewer_would_be_and_noisy_ones_n
     def factor(events: float, canary: float, noise: float) -> float:
         found = []
         for limit in (200.0, math.inf):
-            bank = bank_at(100.0, limit)
-            bank.tau2[0, 0] = noise
-            found.append(after(bank, [canary], [events], 0.05) - 0.2)
+            processes = bank_at(100.0, limit)
+            processes.tau2[0, 0] = noise
+            found.append(after(processes, [canary], [events], 0.05) - 0.2)
         return found[0] / found[1]
 
     chance = 1.0 / 0.0475  # one more unit of variance for one expected event
@@ -103,8 +103,8 @@ def test_scores_have_the_mean_and_variance_of_their_counts_few_or_many(exponents
 
 
 def test_bursts_are_not_raised() -> None:
-    bank = bank_at(100.0, 200.0)
-    bank.divisor[:] = 1.7
+    processes = bank_at(100.0, 200.0)
+    processes.divisor[:] = 1.7
     plain = bank_at(100.0, math.inf)
     plain.divisor[:] = 1.7
-    assert after(bank, [6], [60], 0.05) == after(plain, [6], [60], 0.05)
+    assert after(processes, [6], [60], 0.05) == after(plain, [6], [60], 0.05)

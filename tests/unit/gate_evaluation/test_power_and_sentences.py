@@ -78,7 +78,7 @@ def test_an_own_history_says_how_much_past_it_wants_and_what_the_exposure_hides(
     taught = History((OWN,), 300.0)
     rng = np.random.default_rng(5)
     for _ in range(300):
-        taught.learn(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
+        taught.update(Window(baseline=cohort(float(rng.poisson(200)), 20_000.0)))
     spec = JudgeSpec((OWN,), window_seconds=300.0)
     (unknown,), (known,), (half,) = (
         power(spec, 10, split, {}, past) for split, past in ((1.0, None), (1.0, taught), (0.5, taught))
@@ -123,7 +123,7 @@ def past(spread: float) -> History:
     found = History(FOUR)
     for _ in range(80):
         a, b = (cohort(float(rng.poisson(2000 * np.exp(spread * rng.normal()))), 100_000.0) for _ in range(2))
-        found.learn(Window(a=a, b=b))
+        found.update(Window(a=a, b=b))
     return found
 
 
@@ -154,7 +154,7 @@ def test_an_open_gate_reads_as_difference_band_limit_and_windows_to_go() -> None
         ({"windows_needed": 1}, "about 1 more window"),
         ({"absolute_low": None}, "(at most +64 ms)"),
         ({"absolute_high": None}, "(at least +12 ms)"),
-        ({"no_data": "metric_never_seen"}, "no data, the metric has never been seen"),
+        ({"no_data": "metric_never_seen"}, "no data, the metric has never been reported"),
         ({"absolute": None, "estimate": None}, "not measured yet"),
     ],
 )
@@ -197,7 +197,7 @@ def test_a_limit_has_the_sign_of_the_direction_that_is_worse(direction: str | No
 def test_every_doubt_has_its_words(doubt: Doubt) -> None:
     unmeasured = explain_gate(GATE | {"no_data": "metric_never_seen", "doubt": doubt.value})
     if doubt is Doubt.BAD_NEVER_SEEN:
-        assert unmeasured == "p99: no data, the metric has never been seen: check its name in the plan"
+        assert unmeasured == "p99: no data, the metric has never been reported: check its name in the plan"
     else:
         assert unmeasured.endswith(f"({doubt})")
         assert len(unmeasured) > len(f"p99: no data, {doubt} ({doubt})")
@@ -213,7 +213,7 @@ def test_a_verdict_is_told_decision_first_and_worst_gate_next() -> None:
     lines = explain_verdict(event)
     assert lines[0].startswith("breach (final) after 7 judged windows; evidence of harm 1 in 316 under no harm")
     assert "blamed: errors" in lines[0]
-    assert "the traffic split is not the one configured" in lines[0]
+    assert "the traffic split differs from the configured one" in lines[0]
     assert lines[1].startswith("errors ")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.chain import Fold
@@ -13,6 +14,7 @@ from penstock.settings import Settings
 from penstock.topics import log_of
 from services.metric_ingestion.doors import frame_publisher
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
+from services.metric_ingestion.partitions import partitions as partitions_module
 from services.metric_ingestion.partitions.owner import Owner
 from services.metric_ingestion.partitions.partitions import Partitions
 from services.metric_ingestion.windows.frames import Explicits, Exponentials, Frame, Numbers
@@ -65,10 +67,26 @@ async def test_a_partition_that_is_restored_during_the_stop_does_not_break_it(
         kept.append(partition)
         partitions._owners[partition + 10] = Owner(Fold("head"), "code")
 
-    monkeypatch.setattr(partitions._keeper, "keep", keep)
+    monkeypatch.setattr(partitions._snapshots, "write", keep)
     partitions._owners = {number: Owner(Fold("head"), "code") for number in range(2)}
     await partitions.stop()
     assert kept == [0, 1]
+
+
+async def test_an_error_that_nobody_foresaw_while_a_partition_is_restored_makes_ingestion_not_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def of_another_shape(*_: Any) -> None:
+        msgspec.json.decode(b"[]", type=dict)
+
+    monkeypatch.setattr(partitions_module, "restored", of_another_shape)
+    partitions = partitions_of(tmp_path)
+    partitions.assign({3})
+    assert partitions.alive()
+    await asyncio.sleep(0.01)
+    assert not partitions.alive(), "its windows would never close, and nothing would restart it"
+    assert "ValidationError" in caplog.text
+    assert not partitions.ready()
 
 
 async def test_the_clock_closes_nothing_while_samples_wait_at_the_doors_nor_right_after(
@@ -83,7 +101,7 @@ async def test_the_clock_closes_nothing_while_samples_wait_at_the_doors_nor_righ
         partitions._confirming = False
 
     monkeypatch.setattr(partitions, "_close_by_clock", close)
-    monkeypatch.setattr(partitions._keeper, "is_due", lambda partition, owner: False)
+    monkeypatch.setattr(partitions, "_snapshot_is_due", lambda partition, owner: False)
 
     async def tick(now: int) -> list[int]:
         partitions.tick(now, lambda partition: ())

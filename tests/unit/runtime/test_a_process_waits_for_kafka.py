@@ -12,6 +12,7 @@ import pytest
 
 from penstock.errors import UnavailableError
 from penstock.settings import Settings
+from services.runtime.kafka import waiting
 from services.runtime.kafka.connection import KafkaAwayError
 from services.runtime.process import process
 from services.runtime.process.process import Copy, health_of, serve
@@ -49,7 +50,7 @@ class Away(Fake):
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(waiting, "AGAIN_S", 0.0)
     monkeypatch.setattr(process, "_WATCH_S", 0.01)
     monkeypatch.setattr(Away, "kafka", False)
 

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from aiokafka import ConsumerRecord
 
-from penstock.chain import Accepted, Decision, Document, Fold, Participant, Record, decode, encode, genesis
-from penstock.chain.participant import Proposal
+from penstock.chain import Accepted, Decision, Document, Fold, Record, Replica, decode, encode, genesis
 from penstock.chain.record import digest
+from penstock.chain.replica import Write
 from penstock.events import Event, HoldRequested, to_json
 from penstock.events.cloudevents import to_kafka
 from services.runtime.decider.partition import Hooks, PartitionWorker
@@ -45,34 +45,34 @@ class Copy:
 
     def __init__(self, log: list[bytes]) -> None:
         self.log, self.accepted = log, list[Accepted]()
-        participant = Participant(Fold(OWN_START), count, "test")
+        replica = Replica(Fold(OWN_START), count, "test")
         hooks = Hooks(self._propose, lambda accepted, _: self.accepted.append(accepted), lambda _: None)
         table = {"p.rollback-log": "rollback-log", "p.rollout-log": "rollout-log", "p.commands": "commands"}
-        self.worker = PartitionWorker("p.rollback-log", participant, {}, table, hooks)
+        self.worker = PartitionWorker("p.rollback-log", replica, {}, table, hooks)
         for offset, value in enumerate(log):
             self.worker.fold(offset, value, {})
-        self.position = participant.fold.cursor.get("rollout-log")
-        missed = dict(self.worker.missed.get("rollout-log", {}))
+        self.position = replica.fold.cursor.get("rollout-log")
+        missed = dict(self.worker.unreadable.get("rollout-log", {}))
         head = self.position.head if self.position is not None and self.position.head else OTHER_START
         self.read = self.position.next if self.position is not None else 0
         self.worker.chained["rollout-log"] = Fold(head, self.read, parked=missed, stateful=False)
-        participant.rewind()
+        replica.resync()
         self.worker.deciding = True
 
     def follow(self, other: OtherLog) -> None:
         for offset in range(self.read, len(other.values)):
-            self.worker.take(record("p.rollout-log", offset, other.values[offset]))
+            self.worker.read(record("p.rollout-log", offset, other.values[offset]))
             self.worker.pump()
         self.read = len(other.values)
 
-    def _propose(self, proposals: list[Proposal]) -> None:
+    def _propose(self, proposals: list[Write]) -> None:
         for proposal in proposals:
             self.log.append(proposal.value)
             self.worker.fold(len(self.log) - 1, proposal.value, {})
 
     @property
     def documents(self) -> dict[str, Document]:
-        return self.worker.participant.fold.documents
+        return self.worker.replica.fold.documents
 
     @property
     def errors(self) -> list[str]:
@@ -111,7 +111,7 @@ def test_it_is_passed_with_its_reason_and_its_bytes_and_loses_nothing_beside_it(
     passed = [one.record for one in copy.accepted if one.record is not None and one.record.error]
     assert [taken.offset for one in passed for taken in one.inputs] == [1, 3]
     assert all("raw" in document for one in passed for taken in one.inputs for document in taken.events)
-    assert copy.worker.participant.fold.cursor["rollout-log"].next == 4
+    assert copy.worker.replica.fold.cursor["rollout-log"].next == 4
 
 
 @pytest.mark.parametrize("other", [newer(), unknown()], ids=["a newer body", "an event of an unknown type"])
@@ -131,22 +131,22 @@ def test_what_a_newer_version_can_read_of_what_was_passed_is_given_to_it_in_orde
     other = newer()
     copy = Copy([])
     copy.follow(other)
-    assert copy.worker.late == {}, "nothing is late to who cannot read it"
+    assert copy.worker.skipped == {}, "nothing is late to who cannot read it"
     with reading(2):
         again = Copy(copy.log)
-        assert [event.id for event in again.worker.late[ONE]] == ["h1", "h3"]
+        assert [event.id for event in again.worker.skipped[ONE]] == ["h1", "h3"]
         assert list(again.worker.parked()) == []
-        again.worker.take_late(lambda document, events: events[:1] if document["last"] == "h0" else ())
+        again.worker.decide_skipped(lambda document, events: events[:1] if document["last"] == "h0" else ())
         again.worker.pump()
         assert again.documents[ONE] == {"count": 2, "last": "h1"}
-        assert again.worker.late == {}
+        assert again.worker.skipped == {}
 
 
 def test_who_still_cannot_read_it_takes_nothing_of_what_was_passed_behind_it() -> None:
     copy = Copy([])
     copy.follow(newer())
     again = Copy(copy.log)
-    again.worker.take_late(lambda _, events: events)
+    again.worker.decide_skipped(lambda _, events: events)
     again.worker.pump()
     assert again.documents[ONE]["count"] == 1
 
@@ -155,7 +155,7 @@ def test_other_inputs_of_its_target_are_decided_as_ever() -> None:
     copy = Copy([])
     copy.follow(newer())
     _, value, headers = to_kafka(hold(9, ONE))
-    copy.worker.take(record("p.commands", 0, value, tuple(headers)))
+    copy.worker.read(record("p.commands", 0, value, tuple(headers)))
     copy.worker.pump()
     assert copy.documents[ONE] == {"count": 2, "last": "h9"}
 

@@ -1,12 +1,12 @@
-"""From the bank's rows to each gate's evidence, and what may still be said against counting it."""
+"""Combines the rows of each gate to F and P, and sets aside evidence that must not count."""
 
 import math
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.decision.rule import Standing
-from services.gate_evaluation.judge.evidence.mixtures import Floats
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
 from services.gate_evaluation.judge.gates.layout import GateLayout
 from services.gate_evaluation.judge.spec import Direction, GateKind, GateSpec, JudgeSpec

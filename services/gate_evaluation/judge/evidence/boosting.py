@@ -1,16 +1,16 @@
-"""Evidence beyond the limit decides nothing more: what a row would overshoot in a window is spent on reaching it.
+"""Boosts e-values near the rejection threshold by their expected overshoot (Fischer and Ramdas, 2024).
 
-A row's evidence A is only ever asked whether it has come to its limit C. Given the past, and how many events a window
-has, min(b A, C) still has the expectation of A before the window for a factor b > 1: the more of A's expectation lies
-beyond C, the larger b. Multiplied by b, a row reaches its limit as often under the null as its budget says, and sooner
-under harm. Far from the limit b is 1. (Fischer and Ramdas, 2024, for tests of simple hypotheses.)
+A row's evidence A only decides by reaching its limit C. Given the past and the number of events of a window, there is a
+factor b >= 1 with E0[min(b A, C)] equal to A before the window: the more of A's expectation lies beyond C, the larger
+b. Multiplied by b, a row reaches C under the null no more often than its budget allows, and sooner under harm. Far from
+the limit b is 1.
 """
 
 import math
 
 import numpy as np
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 
 NEAR = math.exp(-4.0)
 """Share of the limit from which on the factor is worked out: below, next to nothing would overshoot."""
@@ -93,7 +93,7 @@ def factor(evidence: Floats, chances: Floats, limit: float) -> float:
     return max((whole - limit * left) / inside, 1.0)
 
 
-def raised(
+def boosting_factor(
     weighted: Floats, effects: Floats, exponents: tuple[float, ...], events: Floats, p: float, cap: float, limit: float
 ) -> float:
     """Return the factor for one window of a row of counts.

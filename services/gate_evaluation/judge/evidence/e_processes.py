@@ -1,4 +1,4 @@
-"""All e-processes of a judge in flat arrays, so that one window costs a few vector operations whatever the gates.
+"""All e-processes of a judge in flat arrays: one window costs a few vector operations, whatever the gates.
 
 A *row* is one e-process (a gate's F, its P, one point of its displayed interval); a row has *elements*, one for
 each effect in its mixture; an element of a tail row has several *zones*; a *pair* is one (element, zone). Pairs read
@@ -13,9 +13,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.evidence import boosting
-from services.gate_evaluation.judge.evidence.mixtures import Floats
-from services.gate_evaluation.judge.noise.dispersion import doubt
+from services.gate_evaluation.judge.noise.dispersion import hidden_noise
 
 _HIGHEST = 1e200
 _LOWEST = 1e-200
@@ -25,7 +25,7 @@ overshoot: cohorts without noise of their own look no worse nine times in ten.""
 
 
 class Form(IntEnum):
-    """The increment of a row; rows of a bank are ordered by it."""
+    """The increment of a row; rows of a processes are ordered by it."""
 
     BINOMIAL = 0  # canary events among both cohorts' events
     GAUSS = 1  # a log ratio with known variance
@@ -37,7 +37,7 @@ class Row:
     """One e-process.
 
     Attributes:
-        lane: which comparison feeds it.
+        channel: which comparison feeds it.
         form: its increment.
         effects: signed ln m of each element; for `standard` Gaussian rows in standard deviations of a window.
         weights: of the elements, summing to 1.
@@ -50,7 +50,7 @@ class Row:
         limit: evidence at which the row alone decides (binomial rows; see `overshoot`).
     """
 
-    lane: int
+    channel: int
     form: Form
     effects: tuple[float, ...]
     weights: tuple[float, ...]
@@ -63,15 +63,15 @@ class Row:
     limit: float = math.inf
 
 
-class Bank:
-    """The rows, their cells (written by the lanes) and their evidence.
+class EProcesses:
+    """The rows, their cells (written by the gates) and their evidence.
 
-    A lane writes `n_canary`, `n_baseline`, `floor` (by lane), `a`, `x` (by cell), `t0`, `expected` (by row), `tau2` (by
-    lane: with and without safety factor), `z`, `sd` (Gaussian rows), `n`, `hits`, `q0` (one-sample rows) and `active`
-    (by row), then `step` moves every element.
+    A gate writes `n_canary`, `n_baseline`, `floor` (by channel), `a`, `x` (by cell), `t0`, `expected` (by row), `z`,
+    `sd` (Gaussian rows), `n`, `hits`, `q0` (one-sample rows) and `active` (by row); the noise estimates write `tau2`
+    (by channel: with and without safety factor). Then `step` multiplies every element by its increment.
     """
 
-    def __init__(self, rows: Sequence[Row], lanes: int) -> None:
+    def __init__(self, rows: Sequence[Row], channels: int) -> None:
         forms = [row.form for row in rows]
         if forms != sorted(forms):
             raise ValueError("rows must be ordered by form")
@@ -80,19 +80,19 @@ class Bank:
         binomial = [row for row in rows if row.form is Form.BINOMIAL]
         self._binomial = len(binomial)
         self._gauss = slice(len(binomial), len(binomial) + forms.count(Form.GAUSS))
-        self.lane_of = np.array([row.lane for row in rows], dtype=np.intp)
+        self.channel_of = np.array([row.channel for row in rows], dtype=np.intp)
         self.t0: Floats = np.exp([row.log_t0 for row in rows])
         self.active: Floats = np.ones(count)
         self.expected: Floats = np.ones(count)
         self.phi: Floats = np.ones(count)
-        self.n_canary: Floats = np.ones(lanes)
-        self.n_baseline: Floats = np.ones(lanes)
-        self.floor: Floats = np.ones(lanes)
-        self.tau2: Floats = np.zeros((2, lanes))
-        self.unsure: Floats = np.zeros((2, lanes))
-        self.plausible: Floats = np.zeros(lanes)
-        self._noise_at = np.array([row.plain * lanes + row.lane for row in rows], dtype=np.intp)
-        self._binomial_lane = self.lane_of[: len(binomial)].copy()
+        self.n_canary: Floats = np.ones(channels)
+        self.n_baseline: Floats = np.ones(channels)
+        self.floor: Floats = np.ones(channels)
+        self.tau2: Floats = np.zeros((2, channels))
+        self.unsure: Floats = np.zeros((2, channels))
+        self.plausible: Floats = np.zeros(channels)
+        self._noise_at = np.array([row.plain * channels + row.channel for row in rows], dtype=np.intp)
+        self._binomial_channel = self.channel_of[: len(binomial)].copy()
         self._lay_cells(binomial)
         self._lay_elements(rows)
         self._lay_shifts(rows)
@@ -202,7 +202,7 @@ class Bank:
             begun *= active
         np.exp(gain, out=gain)
         self.m += begun
-        for row, factor in self._raised():
+        for row, factor in self._boosts():
             gain[self.elements_of(row)] *= factor
         self.m *= gain
         np.maximum(self.m, _LOWEST, out=self.m)
@@ -215,19 +215,19 @@ class Bank:
 
     def _binomial_gain(self, out: Floats) -> None:
         rows = slice(0, self._binomial)
-        lane = self._binomial_lane
-        weighted = self.n_canary.take(lane)
+        channel = self._binomial_channel
+        weighted = self.n_canary.take(channel)
         weighted *= self.t0[rows]
-        share = weighted / (weighted + self.n_baseline.take(lane))
+        share = weighted / (weighted + self.n_baseline.take(channel))
         even = share * (1.0 - share)
         events = self.expected[rows] * even
         even *= 4.0
         noise = self._dispersion(rows)
         noise *= events
         phi = self.phi[rows]
-        np.add(self.floor.take(lane), noise, out=phi)
-        events *= self.plausible.take(lane)
-        phi += doubt(self.unsure.ravel().take(self._noise_at[rows]), even, noise, events)
+        np.add(self.floor.take(channel), noise, out=phi)
+        events *= self.plausible.take(channel)
+        phi += hidden_noise(self.unsure.ravel().take(self._noise_at[rows]), even, noise, events)
         if not out.size:
             return
         log = share.take(self._pair_row)
@@ -240,8 +240,8 @@ class Bank:
         np.add.reduceat(pairs, self._element_start, out=out)
         out /= np.maximum(phi.take(self._binomial_row), self.divisor)
 
-    def _raised(self) -> list[tuple[int, float]]:
-        """Return by what to raise rows near their limit; not those of cohorts with noise or bursts of their own."""
+    def _boosts(self) -> list[tuple[int, float]]:
+        """Return (row, factor) of rows near their limit; none for cohorts with noise or bursts of their own."""
         if not any(self._near):
             return []
         weighted = self.m[self._watch_at] * self._watch_weight
@@ -249,15 +249,15 @@ class Bank:
         for at in np.flatnonzero(self._near).tolist():
             index = int(self._watched[at])
             row, span, phi = self.rows[index], self.elements_of(index), float(self.phi[index])
-            noisy = phi > _NEARLY_CHANCE * float(self.floor[row.lane])
+            noisy = phi > _NEARLY_CHANCE * float(self.floor[row.channel])
             if not self.active[index] or not phi > 0 or noisy or float(self.divisor[span].max()) > phi:
                 continue
-            scaled = float(self.n_canary[row.lane] * self.t0[index])
+            scaled = float(self.n_canary[row.channel] * self.t0[index])
             cells = slice(self.first_cell[index], self.first_cell[index] + len(row.exponents))
             start = int(self._watch_start[at])
-            factor = boosting.raised(
+            factor = boosting.boosting_factor(
                 weighted[start : start + len(row.effects)], np.array(row.effects), row.exponents, self.x[cells] / phi,
-                scaled / (scaled + float(self.n_baseline[row.lane])), row.cap,
+                scaled / (scaled + float(self.n_baseline[row.channel])), row.cap,
                 row.limit - max(float(self.unspent[index]), 0.0),
             )  # fmt: skip
             found.append((index, factor))

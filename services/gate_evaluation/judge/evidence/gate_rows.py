@@ -1,12 +1,13 @@
-"""How a gate is made of e-processes: what each row is for, and how rows join to one F, one P and one interval."""
+"""Builds a gate from e-processes: the role of each row, and how rows join to one F, one P and one interval."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.evidence import mixtures
 from services.gate_evaluation.judge.evidence.e_processes import Form, Row
-from services.gate_evaluation.judge.evidence.mixtures import Floats, Power
+from services.gate_evaluation.judge.evidence.mixtures import Power
 
 
 class Role(IntEnum):
@@ -19,7 +20,7 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class GateRow:
     """One row of a gate.
 
     Attributes:
@@ -74,7 +75,7 @@ def even(count: int) -> tuple[float, ...]:
 
 
 def fail_row(
-    lane: int,
+    channel: int,
     effects: Sequence[float],
     context: Context,
     *,
@@ -86,14 +87,14 @@ def fail_row(
     """Return an F row of counts: onset mixed, each window capped.
 
     Args:
-        lane, effects, exponents: as the row's.
+        channel, effects, exponents: as the row's.
         context: of the gate.
         elements: of the whole gate.
         weight: of the row among the gate's F rows.
         middle: of the bell of the effects' weights.
     """
     return Row(
-        lane=lane,
+        channel=channel,
         form=Form.BINOMIAL,
         effects=tuple(effects),
         weights=mixtures.effect_weights(len(effects), middle),
@@ -104,9 +105,11 @@ def fail_row(
     )
 
 
-def pass_row(lane: int, effects: Sequence[float], form: Form = Form.BINOMIAL) -> Row:
+def pass_row(channel: int, effects: Sequence[float], form: Form = Form.BINOMIAL) -> Row:
     """Return a P row: no onset, no cap, dispersion without its safety factor."""
-    return Row(lane=lane, form=form, effects=tuple(effects), weights=even(len(effects)), plain=form is Form.BINOMIAL)
+    return Row(
+        channel=channel, form=form, effects=tuple(effects), weights=even(len(effects)), plain=form is Form.BINOMIAL
+    )
 
 
 def ladder(finest: float, widest: float, points: int) -> list[float]:
@@ -115,15 +118,15 @@ def ladder(finest: float, widest: float, points: int) -> list[float]:
     return [-value for value in reversed(side)] + [0.0, *side]
 
 
-def interval_rows(lane: int, form: Form, effects: Sequence[float], log_t0: Iterable[float]) -> list[Part]:
+def interval_rows(channel: int, form: Form, effects: Sequence[float], log_t0: Iterable[float]) -> list[GateRow]:
     """Return LOW and HIGH rows at each null; effects are ln m > 0 (or standard deviations, for Gaussian rows)."""
     parts = []
     weights = even(len(effects))
     standard = form is Form.GAUSS
     for null in log_t0:
-        up = Row(lane, form, tuple(effects), weights, onset=True, log_t0=null, standard=standard)
-        down = Row(lane, form, tuple(-e for e in effects), weights, log_t0=null, standard=standard)
-        parts += [Part(Role.LOW, up), Part(Role.HIGH, down)]
+        up = Row(channel, form, tuple(effects), weights, onset=True, log_t0=null, standard=standard)
+        down = Row(channel, form, tuple(-e for e in effects), weights, log_t0=null, standard=standard)
+        parts += [GateRow(Role.LOW, up), GateRow(Role.HIGH, down)]
     return parts
 
 

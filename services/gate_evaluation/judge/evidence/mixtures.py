@@ -1,12 +1,7 @@
-"""Where the judge looks: effects, their weights, onset times and caps, placed by power before the first window."""
+"""Places the mixtures before the first window: effects, their weights, onset times and caps, by power."""
 
 import math
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
 
 ONSET_FIRST = 0.87
 """Weight of a regression that is there from the first window."""

@@ -1,10 +1,10 @@
-"""What every comparison of counts remembers between windows: the smoothed rate, the running ratio, the residual."""
+"""State of a comparison of counts between windows: the smoothed rate, the running ratio, the residual."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.gate_evaluation.judge.evidence.weighted_totals import Whole
+from services.gate_evaluation.judge.evidence.weighted_totals import WeightedTotals
 from services.gate_evaluation.judge.noise.dispersion import Residual
 
 FORGET = 0.03
@@ -14,7 +14,7 @@ _FLOOR = 0.4
 
 
 @dataclass(slots=True)
-class Lane:
+class RateState:
     """State of one comparison of counts.
 
     Attributes:
@@ -33,12 +33,12 @@ class Lane:
     canary: float = 0.0
     expected: float = 0.0
     exposed: float = 0.0
-    whole: Whole = field(default_factory=Whole)
+    whole: WeightedTotals = field(default_factory=WeightedTotals)
 
-    def begin(self) -> None:
+    def start_rollout(self) -> None:
         """Begin a rollout: nothing is known of its canary."""
         self.canary = self.expected = self.exposed = 0.0
-        self.whole = Whole()
+        self.whole = WeightedTotals()
 
     @property
     def rate(self) -> float:
@@ -73,10 +73,10 @@ class Lane:
         return [*kept, self.canary, self.expected, self.exposed, *self.whole.to_list()]
 
     @classmethod
-    def from_list(cls, values: Sequence[float]) -> "Lane":
+    def from_list(cls, values: Sequence[float]) -> "RateState":
         """Continue from `to_list`."""
         events, total, seen, all_events, all_total, canary, expected, exposed, *whole = values
-        return cls(events, total, seen, all_events, all_total, canary, expected, exposed, Whole(*whole))
+        return cls(events, total, seen, all_events, all_total, canary, expected, exposed, WeightedTotals(*whole))
 
 
 def expected_events(smoothed: float, x: float) -> float:

@@ -1,4 +1,4 @@
-"""What a comparison tells the judge about one window: whether it could be judged, and what it looks like."""
+"""What a gate reports about one window: whether it could be judged, its counts, and how it is doing."""
 
 import math
 
@@ -13,9 +13,9 @@ class Reading(msgspec.Struct, frozen=True):
 
     Attributes:
         no_data: why it was not judged, or None.
-        residuals: one for each lane, around the running estimate, None where too little was expected.
+        residuals: one for each channel, around the running estimate, None where too little was expected.
         counts: what was compared.
-        beyond: of gates that keep their evidence outside the bank, the nats by which it is over its own limit.
+        beyond: of monitors, the nats by which it is over its own limit.
         needs: of gates that have too few samples, the windows until they have enough.
     """
 
@@ -27,7 +27,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """How a gate stands.
+    """Present estimate and margins of a gate.
 
     Attributes:
         canary, baseline: the metric's value over the recent windows, in its unit; None when unknown.
@@ -35,7 +35,8 @@ class Description(msgspec.Struct, frozen=True):
         gain_f, gain_p: nats a window that F and P are expected to grow at the present estimate.
         detail: numbers of this kind only.
         whole: both values over the whole rollout, which the band speaks of; None: no other than the recent ones.
-        band: relative bounds of gates that keep their evidence outside the bank.
+        band: relative bounds of monitors.
+        deciding, error: of monitors, the line and the lower bound that decide (relative), and the bound's level.
     """
 
     canary: float | None = None
@@ -47,6 +48,8 @@ class Description(msgspec.Struct, frozen=True):
     detail: dict[str, float] = msgspec.field(default_factory=dict)
     whole: tuple[float, float] | None = None
     band: tuple[float, float] | None = None
+    deciding: tuple[float, float | None] | None = None
+    error: float = 0.0
 
 
 def count_gain(events: float, ratio: float, null: float, phi: float) -> float:

@@ -1,11 +1,11 @@
-"""Both cohorts over a whole rollout, weighted alike: the estimate shown speaks of the same windows as its band."""
+"""Rollout-to-date means of both cohorts, so that the estimate and its interval cover the same windows."""
 
 import math
 from dataclasses import astuple, dataclass
 
 
 @dataclass(slots=True)
-class Whole:
+class WeightedTotals:
     """Weighted sums of a rollout: of both cohorts' values, and of the weights."""
 
     canary: float = 0.0
@@ -35,7 +35,7 @@ class Whole:
         return list(astuple(self))
 
 
-def shifted(whole: Whole) -> tuple[float, float] | None:
+def shifted(whole: WeightedTotals) -> tuple[float, float] | None:
     """Return both means where the sums hold the log ratio as the canary's value."""
     pair = whole.pair
     return None if pair is None else (pair[1] * math.exp(pair[0]), pair[1])

@@ -1,17 +1,14 @@
-"""Error-budget burn of the canary alone over the standard pairs of spans: it holds, and proves nothing more."""
+"""Error-budget burn rate of the canary alone, over the standard pairs of spans. It may hold, never roll back."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from services.gate_evaluation.judge.arrays import pack, unpack
-from services.gate_evaluation.judge.evidence.e_processes import Bank
-from services.gate_evaluation.judge.evidence.gate_rows import Context, Part
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
-from services.gate_evaluation.judge.measures import Cohort, Ratio, Window
-from services.gate_evaluation.judge.noise.dispersion import Residual
-from services.gate_evaluation.judge.series.rolling_counts import Spans
-from services.gate_evaluation.judge.spec import GateSpec, Margin
+from services.gate_evaluation.judge.measures import Cohort, Ratio
+from services.gate_evaluation.judge.series.rolling_counts import RollingCounts, Span
+from services.gate_evaluation.judge.spec import GateSpec
 from services.gate_evaluation.judge.verdict import NoData
 
 
@@ -27,7 +24,7 @@ PAIRS = (Pair(14.4, 3600, 300), Pair(6, 21600, 1800), Pair(1, 259200, 21600))
 _MONTH = 30 * 86400.0
 _SPENDING = math.log(math.pi**2 / 6.0 * len(PAIRS))
 _LIMIT = math.log(1000.0)
-_HALVINGS = 30
+_HALVINGS = 42
 
 
 def excess(events: float, total: float, rate: float) -> float:
@@ -62,69 +59,35 @@ def certain_after(looks: int) -> float:
     return _SPENDING + 2.0 * math.log(max(looks, 1)) + _LIMIT
 
 
-class BurnComparison:
+class BurnRateMonitor:
     """State of one burn-rate gate: a union bound over looks and pairs at 0.001, so it may be read at any time.
 
-    Spans are counted on the clock of the windows, which ingestion may have widened or stretched.
+    RollingCounts are counted on the clock of the windows, which ingestion may have widened or stretched.
     """
 
-    prior_sds: tuple[float, ...] = ()
-
-    def __init__(self, gate: GateSpec, first_lane: int) -> None:
+    def __init__(self, gate: GateSpec) -> None:
         assert gate.objective is not None
         self.gate = gate
-        self.fail_margin = gate.fail_at
-        self.index = first_lane
         self.budget = 1.0 - gate.objective
         # The factors spend 2 %, 5 % and 10 % of a budget of thirty days over their long spans.
         self.pairs = tuple(pair._replace(factor=pair.factor * gate.period / _MONTH) for pair in PAIRS)
-        self._window = (0.0, 0.0)
-        self.begin()
+        self.start_rollout()
 
-    def begin(self) -> None:
+    def start_rollout(self) -> None:
         """Begin a rollout: its canary has burnt nothing yet."""
-        self.spans = Spans()
+        self.spans = RollingCounts()
         self.looks = 0
         self.born: float | None = None
 
-    def tick(self, start: float, end: float) -> None:
-        """Tell when the next window lies (seconds on one clock)."""
-        self._window = (start, end)
-
-    def follow(self, window: Window) -> None:
-        """Do nothing: what burns between rollouts is not the canary's."""
-
-    def relax(self, margin: Margin) -> None:
-        """Test F against another degradation than the plan's tolerance."""
-        self.fail_margin = margin
-
-    def anchor(self) -> list[float]:
-        """Return nothing."""
-        return []
-
-    def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
-        """Return no rows: the evidence is not a product over windows."""
-        return []
-
-    def bind(self, bank: Bank, rows: list[tuple[int, Part]]) -> None:
-        """Do nothing."""
-
-    def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]:
-        """Return nothing: it has no lane."""
-        return []
-
-    def absorb_pair(self, a: Cohort, b: Cohort) -> None:
-        """Do nothing: only the canary's own budget counts."""
-
-    def read(self, bank: Bank, canary: Cohort, baseline: Cohort) -> Reading:
-        """Take the canary's window and return the evidence that some pair burns too fast."""
+    def observe(self, canary: Cohort, baseline: Cohort, span: Span) -> Reading:
+        """Add the canary's window and return the evidence that some pair burns too fast."""
         measure = canary.measures.get(self.gate.metric)
         if not isinstance(measure, Ratio):
             return Reading(NoData.TELEMETRY_OUTAGE)
         if measure.total <= 0:
             return Reading(NoData.NO_TRAFFIC)
-        self.born = self._window[0] if self.born is None else self.born
-        self.spans.add(*self._window, measure.events, measure.total)
+        self.born = span.start if self.born is None else self.born
+        self.spans.add(*span, measure.events, measure.total)
         self.looks += 1
         beyond = max(self._certain(pair) for pair in self.pairs) - self._needed
         return Reading(None, (), {"canary": measure.events, "canary_total": measure.total}, beyond=beyond)
@@ -140,10 +103,7 @@ class BurnComparison:
         spans = (self.spans.over(pair.long), self.spans.over(pair.short))
         return min(excess(*counts, pair.factor * self.budget) for counts in spans)
 
-    def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None:
-        """Do nothing: `read` has taken the window."""
-
-    def describe(self, bank: Bank) -> Description:
+    def describe(self) -> Description:
         """Return the burn over each span as detail."""
         detail = {}
         for pair in PAIRS:
@@ -151,18 +111,26 @@ class BurnComparison:
                 events, total = self.spans.over(span)
                 detail[f"burn_{int(span)}s"] = events / total / self.budget if total > 0 else 0.0
         detail["factor"] = self.pairs[0].factor
+        pair = max(self.pairs, key=self._certain)
+        deciding = (pair.factor - 1.0, self._burns_at_least(pair))
         events, total = self.spans.over(PAIRS[0].long)
         if not total > 0:
             return Description(baseline=self.budget, detail=detail)
         low, high = (bound / self.budget - 1.0 for bound in bounds(events, total, self._needed))
-        return Description(events / total, self.budget, band=(low, high), detail=detail)
+        return Description(
+            events / total, self.budget, band=(low, high), detail=detail, deciding=deciding, error=math.exp(-_LIMIT)
+        )
 
-    def log_nulls(self) -> None:
-        """Return None: there is no ratio to bound."""
-
-    def volumes(self) -> tuple[float, ...]:
-        """Return nothing: it has no lane."""
-        return ()
+    def _burns_at_least(self, pair: Pair) -> float | None:
+        """Return the least burn (relative to the budget) that is certain over both spans; None before it may decide."""
+        if self.born is None or self.spans.now - self.born < pair.short - 1e-6:
+            return None
+        spans = (self.spans.over(pair.long), self.spans.over(pair.short))
+        lows = [bounds(*counts, self._needed)[0] if counts[1] > 0 else 0.0 for counts in spans]
+        # By bisection: the comparison that decided is kept.
+        certain, line = self._certain(pair) >= self._needed, pair.factor * self.budget
+        low = max(min(lows), line) if certain else min(*lows, line * (1.0 - 1e-9))
+        return low / self.budget - 1.0
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""

@@ -4,17 +4,17 @@ import math
 from collections.abc import Sequence
 
 from services.gate_evaluation.judge.evidence import mixtures, rate_state
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form, Row
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form, Row
 from services.gate_evaluation.judge.evidence.gate_rows import (
     Context,
-    Part,
+    GateRow,
     Role,
     fail_row,
     interval_rows,
     ladder,
     pass_row,
 )
-from services.gate_evaluation.judge.evidence.rate_state import Lane
+from services.gate_evaluation.judge.evidence.rate_state import RateState
 from services.gate_evaluation.judge.evidence.reading import Description, Reading, count_gain
 from services.gate_evaluation.judge.measures import Cohort, Count, Ratio
 from services.gate_evaluation.judge.noise.dispersion import Residual
@@ -51,55 +51,55 @@ class CountsComparison:
 
     prior_sds = (0.10,)
 
-    def __init__(self, gate: GateSpec, first_lane: int) -> None:
+    def __init__(self, gate: GateSpec, first_channel: int) -> None:
         self.gate = gate
         self.fail_margin = gate.fail_at
-        self.index = first_lane
-        self.lane = Lane()
+        self.index = first_channel
+        self.rates = RateState()
         self._poisson = gate.kind is GateKind.COUNT
         self._fail: list[tuple[int, bool]] = []
         self._pass: list[tuple[int, bool]] = []
         self._rare: dict[Role, int] = {}
         self._span = (slice(0, 0), slice(0, 0))
 
-    def begin(self) -> None:
+    def start_rollout(self) -> None:
         """Begin a rollout: nothing is known of its canary."""
-        self.lane.begin()
+        self.rates.start_rollout()
 
-    def relax(self, margin: Margin) -> None:
+    def set_tolerance(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
         self.fail_margin = margin
 
     def anchor(self) -> list[float]:
         """Return what places the rows: the history's rate and total, and whether F and P need a one-sample side."""
-        known = self.lane.seen >= 1
+        known = self.rates.seen >= 1
         rare_fail, rare_pass = self._needs_one_sample(known)
-        rate = self.lane.rate if known else _RATE_UNKNOWN
-        return [rate, self.lane.total, float(rare_fail), float(rare_pass)]
+        rate = self.rates.rate if known else _RATE_UNKNOWN
+        return [rate, self.rates.total, float(rare_fail), float(rare_pass)]
 
-    def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
+    def rows(self, context: Context, anchor: Sequence[float]) -> list[GateRow]:
         """Return this gate's rows."""
         rate, total, rare_fail, rare_pass = anchor
         effects = context.effects(rate, mixtures.POINTS, total)
         sides = _SIDES[self.gate.bad]
         margin = self.gate.pass_at
         backs = mixtures.pass_effects(margin.relative or degradation(margin, rate), mixtures.PASS_RATIO)
-        found: list[Part] = []
+        found: list[GateRow] = []
         for group, side in enumerate(sides):
             weight = (0.5 if rare_fail else 1.0) / len(sides)
             row = fail_row(self.index, [side * e for e in effects], context, elements=len(effects), weight=weight)
-            found.append(Part(Role.F, row, weight, group))
+            found.append(GateRow(Role.F, row, weight, group))
             row = pass_row(self.index, [side * e for e in backs])
-            found.append(Part(Role.P, row, 0.5 if rare_pass else 1.0, group))
+            found.append(GateRow(Role.P, row, 0.5 if rare_pass else 1.0, group))
         if rare_fail:
             cap = mixtures.cap_of(len(mixtures.RARE_Q1), context.share)
             even = (1.0 / len(mixtures.RARE_Q1),) * len(mixtures.RARE_Q1)
             row = Row(self.index, Form.BERNOULLI, mixtures.RARE_Q1, even, onset=True, cap=cap)
-            found.append(Part(Role.F, row, 0.5))
+            found.append(GateRow(Role.F, row, 0.5))
         if rare_pass:
             logs = tuple(math.log(share) for share, _ in mixtures.RARE_PASS)
             weights = tuple(weight for _, weight in mixtures.RARE_PASS)
-            found.append(Part(Role.P, Row(self.index, Form.BERNOULLI, logs, weights, plain=True), 0.5))
+            found.append(GateRow(Role.P, Row(self.index, Form.BERNOULLI, logs, weights, plain=True), 0.5))
         if context.interval:
             few = context.effects(rate, 5, total)
             found += interval_rows(self.index, Form.BINOMIAL, few, ladder(min(few[0] / 2, 0.1), 4.0, 8))
@@ -108,86 +108,88 @@ class CountsComparison:
     def _needs_one_sample(self, known: bool) -> tuple[bool, bool]:
         if self.gate.bad is not Direction.UP or self._poisson:
             return False, False
-        rate = self.lane.all_events / self.lane.all_total if known and self.lane.all_total > 0 else 0.0
+        rate = self.rates.all_events / self.rates.all_total if known and self.rates.all_total > 0 else 0.0
         fail, pas = self.gate.fail_at.absolute, self.gate.pass_at.absolute
         return fail > 2.0 * rate and fail > 0, rate < 0.6 * pas and pas < 0.5
 
-    def bind(self, bank: Bank, rows: list[tuple[int, Part]]) -> None:
-        """Remember where this gate's rows and cells lie in the bank."""
+    def bind(self, processes: EProcesses, rows: list[tuple[int, GateRow]]) -> None:
+        """Remember where this gate's rows and cells lie among the e-processes."""
         two = [(i, part) for i, part in rows if part.row.form is Form.BINOMIAL]
         self._rare = {part.role: i for i, part in rows if part.row.form is Form.BERNOULLI}
         self._fail = [(i, part.row.effects[0] < 0) for i, part in two if part.role is Role.F]
         self._pass = [(i, part.row.effects[0] > 0) for i, part in two if part.role is Role.P]
         first, last = two[0][0], two[-1][0] + 1
-        cell = bank.first_cell[first]
+        cell = processes.first_cell[first]
         self._span = (slice(first, last), slice(cell, cell + last - first))
 
-    def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]:
+    def residuals(self, a: Cohort, b: Cohort) -> list[Residual | None]:
         """Return one A/A window's residual."""
         one, two = (pair_of(cohort, self.gate.metric, self.gate.kind) for cohort in (a, b))
         if one is None or two is None or one[1] <= 0 or two[1] <= 0:
             return [None]
         return [self._residual(one, two, 1.0)]
 
-    def absorb_pair(self, a: Cohort, b: Cohort) -> None:
+    def absorb_halves(self, a: Cohort, b: Cohort) -> None:
         """Take both halves of the stable fleet into the rate."""
         one, two = (pair_of(cohort, self.gate.metric, self.gate.kind) for cohort in (a, b))
         if one is not None and two is not None and one[1] + two[1] > 0:
-            self.lane.absorb(one[0] + two[0], one[1] + two[1])
+            self.rates.absorb(one[0] + two[0], one[1] + two[1])
 
     def _expected(self, one: tuple[float, float], two: tuple[float, float]) -> float:
-        x, lane = one[0] + two[0], self.lane
-        smoothed = lane.events / lane.total * (one[1] + two[1]) if lane.total > 0 else x
+        x, rates = one[0] + two[0], self.rates
+        smoothed = rates.events / rates.total * (one[1] + two[1]) if rates.total > 0 else x
         return rate_state.expected_events(smoothed, x)
 
     def _residual(self, one: tuple[float, float], two: tuple[float, float], ratio: float) -> Residual | None:
-        if self.lane.seen < 2:
+        if self.rates.seen < 2:
             return None
         expected = self._expected(one, two)
         return rate_state.residual(*one, *two, expected=expected, ratio=ratio, poisson=self._poisson)
 
-    def read(self, bank: Bank, canary: Cohort, baseline: Cohort) -> Reading:
-        """Write this window's counts into the bank and return what was read."""
+    def read(self, processes: EProcesses, canary: Cohort, baseline: Cohort) -> Reading:
+        """Write this window's counts into the e-processes and return what was read."""
         one, two = (pair_of(cohort, self.gate.metric, self.gate.kind) for cohort in (canary, baseline))
         if one is None or two is None:
             return Reading(NoData.TELEMETRY_OUTAGE)
         if one[1] <= 0 or two[1] <= 0:
             return Reading(NoData.NO_TRAFFIC)
-        self._write(bank, one, two)
-        residual = self._residual(one, two, self.lane.ratio)
+        self._write(processes, one, two)
+        residual = self._residual(one, two, self.rates.ratio)
         counts = {"canary": one[0], "canary_total": one[1], "baseline": two[0], "baseline_total": two[1]}
         return Reading(None, (residual,), counts)
 
-    def _write(self, bank: Bank, one: tuple[float, float], two: tuple[float, float]) -> None:
+    def _write(self, processes: EProcesses, one: tuple[float, float], two: tuple[float, float]) -> None:
         expected = self._expected(one, two)
-        bank.n_canary[self.index], bank.n_baseline[self.index] = one[1], two[1]
-        bank.floor[self.index] = 1.0 if self._poisson else rate_state.floor_of(expected, one[1] + two[1])
+        processes.n_canary[self.index], processes.n_baseline[self.index] = one[1], two[1]
+        processes.floor[self.index] = 1.0 if self._poisson else rate_state.floor_of(expected, one[1] + two[1])
         rows, cells = self._span
-        bank.expected[rows] = expected
-        bank.a[cells] = one[0]
-        bank.x[cells] = one[0] + two[0]
+        processes.expected[rows] = expected
+        processes.a[cells] = one[0]
+        processes.x[cells] = one[0] + two[0]
         for row, down in self._fail:
-            bank.t0[row] = null_ratio(self.fail_margin, self.lane.rate, down=down)
+            processes.t0[row] = null_ratio(self.fail_margin, self.rates.rate, down=down)
         for row, down in self._pass:
-            bank.t0[row] = null_ratio(self.gate.pass_at, self.lane.rate, down=down)
+            processes.t0[row] = null_ratio(self.gate.pass_at, self.rates.rate, down=down)
         if self._rare:
-            self._write_one_sample(bank, one, two)
+            self._write_one_sample(processes, one, two)
 
-    def _write_one_sample(self, bank: Bank, one: tuple[float, float], two: tuple[float, float]) -> None:
+    def _write_one_sample(self, processes: EProcesses, one: tuple[float, float], two: tuple[float, float]) -> None:
         for used in self._rare.values():
-            at = used - bank.one_first
-            bank.hits[at], bank.n[at] = one
+            at = used - processes.one_first
+            processes.hits[at], processes.n[at] = one
         if Role.P in self._rare:
-            bank.q0[self._rare[Role.P] - bank.one_first] = self.gate.pass_at.absolute
+            processes.q0[self._rare[Role.P] - processes.one_first] = self.gate.pass_at.absolute
         row = self._rare.get(Role.F)
         if row is None:
             return
-        lane, margin = self.lane, self.fail_margin
-        seen, total = lane.all_events + two[0], lane.all_total + two[1]
+        rates, margin = self.rates, self.fail_margin
+        seen, total = rates.all_events + two[0], rates.all_total + two[1]
         upper = (seen + 2.0 * math.sqrt(seen + 1.0) + 2.0) / total
-        bank.q0[row - bank.one_first] = min(max(upper + margin.absolute, upper * (1 + margin.relative)), 0.999)
+        processes.q0[row - processes.one_first] = min(
+            max(upper + margin.absolute, upper * (1 + margin.relative)), 0.999
+        )
         if two[0] > 3.0 * upper * two[1] + 3.0:
-            bank.active[row] = 0.0
+            processes.active[row] = 0.0
 
     def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None:
         """Take the window into what later windows expect."""
@@ -195,50 +197,47 @@ class CountsComparison:
         if two is None or two[1] <= 0:
             return
         if judged and one is not None:
-            self.lane.run(*one, *two)
-            self.lane.whole.add_counts(*one, *two)
-        self.lane.absorb(*two)
+            self.rates.run(*one, *two)
+            self.rates.whole.add_counts(*one, *two)
+        self.rates.absorb(*two)
 
-    def describe(self, bank: Bank) -> Description:
+    def describe(self, processes: EProcesses) -> Description:
         """Return how the gate stands over the recent windows."""
-        lane, gate = self.lane, self.gate
-        if not lane.exposed > 0:
+        rates, gate = self.rates, self.gate
+        if not rates.exposed > 0:
             return Description(
-                tolerance=degradation(gate.fail_at, lane.rate), pass_margin=degradation(gate.pass_at, lane.rate)
+                tolerance=degradation(gate.fail_at, rates.rate), pass_margin=degradation(gate.pass_at, rates.rate)
             )
-        rate = lane.rate
+        rate = rates.rate
         return Description(
-            canary=lane.canary / lane.exposed,
-            baseline=lane.expected / lane.exposed,
+            canary=rates.canary / rates.exposed,
+            baseline=rates.expected / rates.exposed,
             tolerance=degradation(gate.fail_at, rate),
             pass_margin=degradation(gate.pass_at, rate),
-            gain_f=max(self._gain(bank, row, beyond=True) for row, _ in self._fail),
-            gain_p=min(self._gain(bank, row, beyond=False) for row, _ in self._pass),
-            whole=lane.whole.pair,
+            gain_f=max(self._gain(processes, row, beyond=True) for row, _ in self._fail),
+            gain_p=min(self._gain(processes, row, beyond=False) for row, _ in self._pass),
+            whole=rates.whole.pair,
         )
 
-    def _gain(self, bank: Bank, row: int, *, beyond: bool) -> float:
+    def _gain(self, processes: EProcesses, row: int, *, beyond: bool) -> float:
         """Return the nats a window about the present ratio, if it lies beyond (or short of) the row's null."""
-        n, other = bank.n_canary.item(self.index), bank.n_baseline.item(self.index)
-        ratio, null = self.lane.ratio, bank.t0.item(row)
+        n, other = processes.n_canary.item(self.index), processes.n_baseline.item(self.index)
+        ratio, null = self.rates.ratio, processes.t0.item(row)
         outside = ratio > null if null >= 1.0 else ratio < null
         if outside is not beyond:
             return 0.0
-        return count_gain(n * self.lane.rate * other / (n + other), ratio, null, bank.phi.item(row))
-
-    def log_nulls(self) -> None:
-        """Return None: the rows' own nulls are fixed."""
+        return count_gain(n * self.rates.rate * other / (n + other), ratio, null, processes.phi.item(row))
 
     def volumes(self) -> tuple[float, ...]:
-        """Return the events that both cohorts have in a window, by lane."""
-        return (self.lane.events,)
+        """Return the events that both cohorts have in a window, by channel."""
+        return (self.rates.events,)
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
-        return {"lane": self.lane.to_list()}
+        return {"lane": self.rates.to_list()}
 
     def restore(self, doc: dict[str, object]) -> None:
         """Continue from `to_doc`."""
-        lane = doc["lane"]
-        assert isinstance(lane, list)
-        self.lane = Lane.from_list(lane)
+        channel = doc["lane"]
+        assert isinstance(channel, list)
+        self.rates = RateState.from_list(channel)

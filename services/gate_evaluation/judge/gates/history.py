@@ -1,20 +1,19 @@
-"""What past windows taught about a target: rates, edges, and how much two halves of one fleet differ."""
+"""A target's history: rates, edges and noise, estimated from the A/A windows between rollouts."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from services.gate_evaluation.judge.arrays import pack, unpack
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats, pack, unpack
 from services.gate_evaluation.judge.evidence.rate_state import FORGET
 from services.gate_evaluation.judge.gates import kinds
-from services.gate_evaluation.judge.gates.burn_rate import BurnComparison
-from services.gate_evaluation.judge.gates.own_history import OwnHistoryComparison
+from services.gate_evaluation.judge.gates.own_history import OwnHistoryMonitor
 from services.gate_evaluation.judge.measures import Cohort, MeasureError, Window
 from services.gate_evaluation.judge.noise.bursts import Bursts
 from services.gate_evaluation.judge.noise.dispersion import Dispersion, Residual
 from services.gate_evaluation.judge.noise.traffic_split import SplitNoise
+from services.gate_evaluation.judge.series.rolling_counts import Span
 from services.gate_evaluation.judge.series.tails import TailSource
 from services.gate_evaluation.judge.spec import GateKind, GateSpec
 
@@ -32,8 +31,9 @@ class History:
         self.gates = tuple(gates)
         self.window_seconds = window_seconds
         self.clock = 0.0
-        self.comparisons, self.sources = kinds.build(gates)
-        self._timed = [each for each in self.comparisons if isinstance(each, BurnComparison | OwnHistoryComparison)]
+        self.span = Span(0.0, 0.0)
+        self.evaluators, self.sources = kinds.build(gates)
+        self.comparisons = kinds.comparisons_of(self.evaluators)
         self.dispersion = Dispersion(kinds.priors(self.comparisons))
         self.bursts = Bursts(self.dispersion.prior.size)
         self.split = SplitNoise()
@@ -41,77 +41,80 @@ class History:
         self.requests = 0.0
         self.seen: set[str] = set()
 
-    def learn(self, window: Window) -> None:
+    def update(self, window: Window) -> None:
         """Take one window outside a rollout: of the halves dispersion and rates, of the whole service its past."""
-        self.tick(window)
+        self.advance(window)
         if window.late:
             return
-        for timed in self._timed:
-            timed.follow(window)
+        for evaluator in self.evaluators:
+            if isinstance(evaluator, OwnHistoryMonitor):
+                evaluator.follow(window, self.span)
         if window.a is None or window.b is None:
             return
         a, b = without(window.a, window.resets), without(window.b, window.resets)
-        self.compare(a, b)
+        self.update_noise(a, b)
         for comparison in self.comparisons:
-            comparison.absorb_pair(a, b)
+            if isinstance(comparison, kinds.WITH_LEVEL):
+                comparison.absorb_halves(a, b)
         for source in self.sources.values():
-            source.absorb_pair()
+            source.absorb_halves()
         self.windows += 1
         total = requests_of(a) + requests_of(b)
         self.requests += max(1.0 / self.windows, FORGET) * (total - self.requests)
 
-    def tick(self, window: Window) -> None:
-        """Tell the gates that count in time when the next window lies: as long as it is, whatever the plan asked."""
+    def advance(self, window: Window) -> None:
+        """Set the span of the window at hand: as long as it is, whatever the plan asked."""
         start = window.epoch if window.epoch is not None else self.clock
         self.clock = start + (window.seconds or self.window_seconds)
-        for timed in self._timed:
-            timed.tick(start, self.clock)
+        self.span = Span(start, self.clock)
 
-    def begin(self) -> None:
-        """Begin a rollout: what was last known of a canary was of another."""
-        for comparison in self.comparisons:
-            comparison.begin()
+    def start_rollout(self) -> None:
+        """Forget the canary of the last rollout."""
+        for evaluator in self.evaluators:
+            evaluator.start_rollout()
         for source in self.sources.values():
-            source.so_far.begin()
+            source.rollout_tails.start_rollout()
 
-    def compare(self, a: Cohort, b: Cohort) -> None:
-        """Take the difference of the two halves into the dispersion, and nothing else."""
+    def update_noise(self, a: Cohort, b: Cohort) -> None:
+        """Add the difference of the two halves to the noise estimates, and to nothing else."""
         for source in self.sources.values():
             load(source, a, b)
         self.seen |= a.measures.keys() & b.measures.keys()
-        residuals: list[Residual | None] = []
+        residuals: list[Residual | None] = [None] * self.dispersion.prior.size
         for comparison in self.comparisons:
-            residuals.extend(comparison.learn(a, b))
-        self.dispersion.learn(residuals, rollout=False)
-        self.bursts.learn(residuals)
-        self.split.learn(requests_of(a), requests_of(b))
+            if isinstance(comparison, kinds.WITH_RESIDUALS):
+                found = comparison.residuals(a, b)
+                residuals[comparison.index : comparison.index + len(found)] = found
+        self.dispersion.update(residuals, rollout=False)
+        self.bursts.update(residuals)
+        self.split.update(requests_of(a), requests_of(b))
 
     @property
     def unsure(self) -> Floats:
-        """Relative error of the dispersion, shape (2, lanes); none where bursts have divisors of their own."""
+        """Relative error of the dispersion, shape (2, channels); none where bursts have divisors of their own."""
         return self.dispersion.unsure * self.bursts.calm
 
     def to_doc(self) -> dict[str, Any]:
         """Return everything as JSON-able values (a few kilobytes a metric)."""
         arrays = self.dispersion.arrays()
-        gates = {}
+        gates: dict[str, dict[str, Any]] = {
+            each.gate.name: {"reads": reads(each.gate), "state": each.to_doc()} for each in self.evaluators
+        }
         for comparison in self.comparisons:
-            lanes = slice(comparison.index, comparison.index + len(comparison.prior_sds))
-            lags = np.concatenate((arrays["sums"][:, lanes], arrays["rings"][:, lanes]))
-            gates[comparison.gate.name] = {
-                "reads": reads(comparison.gate),
-                "state": comparison.to_doc(),
-                "windows": arrays["windows"][0, lanes].tolist(),
-                "bursts": pack(self.bursts.counts[lanes]),
-                "burst_windows": [self.bursts.windows[lanes].tolist(), self.bursts.again[lanes].tolist()],
-                "burst_last": self.bursts.last[lanes].tolist(),
+            channels = slice(comparison.index, comparison.index + len(comparison.prior_sds))
+            lags = np.concatenate((arrays["sums"][:, channels], arrays["rings"][:, channels]))
+            gates[comparison.gate.name] |= {
+                "windows": arrays["windows"][0, channels].tolist(),
+                "bursts": pack(self.bursts.counts[channels]),
+                "burst_windows": [self.bursts.windows[channels].tolist(), self.bursts.again[channels].tolist()],
+                "burst_last": self.bursts.last[channels].tolist(),
                 "lags": pack(lags),
             }
         sources = {
             name: {
                 "frame": source.frame.to_doc(),
                 "sums": pack(source.frame.sums),
-                "so_far": pack(source.so_far.to_array()),
+                "so_far": pack(source.rollout_tails.to_array()),
             }
             for name, source in self.sources.items()
         }
@@ -134,22 +137,27 @@ class History:
                 kept = doc["sources"][name]
                 source.frame.restore(kept["frame"], unpack(kept["sums"]))
                 if "so_far" in kept:
-                    source.so_far.restore(unpack(kept["so_far"]))
+                    source.rollout_tails.restore(unpack(kept["so_far"]))
         arrays = history.dispersion.arrays()
+        kept_gates = {}
+        for evaluator in history.evaluators:
+            kept = doc["gates"].get(evaluator.gate.name)
+            if kept is not None and kept["reads"] == reads(evaluator.gate):
+                evaluator.restore(kept["state"])
+                kept_gates[evaluator.gate.name] = kept
         for comparison in history.comparisons:
-            kept = doc["gates"].get(comparison.gate.name)
-            if kept is None or kept["reads"] != reads(comparison.gate):
+            kept = kept_gates.get(comparison.gate.name)
+            if kept is None:
                 continue
-            comparison.restore(kept["state"])
-            lanes = slice(comparison.index, comparison.index + len(comparison.prior_sds))
+            channels = slice(comparison.index, comparison.index + len(comparison.prior_sds))
             lags = unpack(kept["lags"])
-            arrays["windows"][0, lanes] = kept["windows"]
-            history.bursts.counts[lanes] = unpack(kept["bursts"])
-            history.bursts.windows[lanes], history.bursts.again[lanes] = kept["burst_windows"]
-            history.bursts.last[lanes] = kept["burst_last"]
-            arrays["sums"][:, lanes], arrays["rings"][:, lanes] = lags[:2], lags[2:]
+            arrays["windows"][0, channels] = kept["windows"]
+            history.bursts.counts[channels] = unpack(kept["bursts"])
+            history.bursts.windows[channels], history.bursts.again[channels] = kept["burst_windows"]
+            history.bursts.last[channels] = kept["burst_last"]
+            arrays["sums"][:, channels], arrays["rings"][:, channels] = lags[:2], lags[2:]
         history.dispersion.restore(arrays)
-        history.bursts.restored()
+        history.bursts.update_calm()
         return history
 
     def copy(self, gates: Sequence[GateSpec], window_seconds: float = 60.0) -> "History":

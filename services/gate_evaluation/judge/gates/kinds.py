@@ -1,86 +1,114 @@
-"""From gates to comparisons: which code reads which kind, and which dispersion lane each has."""
+"""The two protocols of gates, and which class evaluates which kind."""
 
 from collections.abc import Sequence
 from typing import Protocol, assert_never
 
 import numpy as np
 
-from services.gate_evaluation.judge.evidence.e_processes import Bank
-from services.gate_evaluation.judge.evidence.gate_rows import Context, Part
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses
+from services.gate_evaluation.judge.evidence.gate_rows import Context, GateRow
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
-from services.gate_evaluation.judge.gates.burn_rate import BurnComparison
+from services.gate_evaluation.judge.gates.burn_rate import BurnRateMonitor
 from services.gate_evaluation.judge.gates.counts import CountsComparison
 from services.gate_evaluation.judge.gates.gauge import GaugeComparison
 from services.gate_evaluation.judge.gates.mean import MeanComparison
-from services.gate_evaluation.judge.gates.own_history import OwnHistoryComparison
+from services.gate_evaluation.judge.gates.own_history import OwnHistoryMonitor
 from services.gate_evaluation.judge.gates.quantile import QuantileComparison
 from services.gate_evaluation.judge.gates.slo import SloComparison
 from services.gate_evaluation.judge.measures import Cohort
-from services.gate_evaluation.judge.noise.dispersion import Residual
+from services.gate_evaluation.judge.series.rolling_counts import Span
 from services.gate_evaluation.judge.series.tails import TailSource
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, Margin
 
 
 class Comparison(Protocol):
-    """What every kind of gate can do; see the modules for what each means by it."""
+    """A gate whose evidence is a set of e-processes: rows that it writes in every window.
+
+    `index` is the first of its noise channels; `prior_sds` holds the prior standard deviation of each.
+    """
 
     gate: GateSpec
     index: int
 
     @property
-    def prior_sds(self) -> tuple[float, ...]:
-        """Prior standard deviation of each of its lanes."""
-        ...
-
-    def begin(self) -> None: ...
-    def relax(self, margin: Margin) -> None: ...
+    def prior_sds(self) -> tuple[float, ...]: ...
+    def start_rollout(self) -> None: ...
+    def set_tolerance(self, margin: Margin) -> None: ...
     def anchor(self) -> list[float]: ...
-    def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]: ...
-    def bind(self, bank: Bank, rows: list[tuple[int, Part]]) -> None: ...
-    def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]: ...
-    def absorb_pair(self, a: Cohort, b: Cohort) -> None: ...
-    def read(self, bank: Bank, canary: Cohort, baseline: Cohort) -> Reading: ...
+    def rows(self, context: Context, anchor: Sequence[float]) -> list[GateRow]: ...
+    def bind(self, processes: EProcesses, rows: list[tuple[int, GateRow]]) -> None: ...
+    def read(self, processes: EProcesses, canary: Cohort, baseline: Cohort) -> Reading: ...
     def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None: ...
-    def log_nulls(self) -> Floats | None: ...
-    def volumes(self) -> tuple[float, ...]: ...
-    def describe(self, bank: Bank) -> Description: ...
+    def describe(self, processes: EProcesses) -> Description: ...
     def to_doc(self) -> dict[str, object]: ...
     def restore(self, doc: dict[str, object]) -> None: ...
 
 
-def build(gates: Sequence[GateSpec]) -> tuple[list[Comparison], dict[str, TailSource]]:
-    """Return a comparison for each gate, in order, and the histogram sources that they share."""
-    found: list[Comparison] = []
+class Monitor(Protocol):
+    """A gate that keeps its own evidence: no control, no e-processes, and so never authority to roll back."""
+
+    gate: GateSpec
+
+    def start_rollout(self) -> None: ...
+    def observe(self, canary: Cohort, baseline: Cohort, span: Span) -> Reading: ...
+    def describe(self) -> Description: ...
+    def to_doc(self) -> dict[str, object]: ...
+    def restore(self, doc: dict[str, object]) -> None: ...
+
+
+WITH_RESIDUALS = CountsComparison | QuantileComparison | MeanComparison | GaugeComparison
+"""Comparisons of two cohorts: halves of the stable fleet teach them how far cohorts differ."""
+WITH_LEVEL = CountsComparison | GaugeComparison
+"""Comparisons that keep a level of their own; those of histograms read it from their source."""
+WITH_EVENTS = CountsComparison | QuantileComparison | MeanComparison
+"""Comparisons of counts: they have an expected number of events a window."""
+
+
+MONITORS = BurnRateMonitor | OwnHistoryMonitor
+Evaluator = Comparison | BurnRateMonitor | OwnHistoryMonitor
+
+
+def build(gates: Sequence[GateSpec]) -> tuple[list[Evaluator], dict[str, TailSource]]:
+    """Return a comparison or monitor for each gate, in order, and the histogram sources that they share."""
+    found: list[Evaluator] = []
     sources: dict[str, TailSource] = {}
-    lane = 0
+    channel = 0
     for gate in gates:
-        comparison = _one(gate, lane, sources)
-        lane += len(comparison.prior_sds)
-        found.append(comparison)
+        if gate.kind is GateKind.BURN_RATE:
+            found.append(BurnRateMonitor(gate))
+        elif gate.kind is GateKind.OWN_HISTORY:
+            found.append(OwnHistoryMonitor(gate))
+        else:
+            comparison = _comparison(gate, channel, sources)
+            channel += len(comparison.prior_sds)
+            found.append(comparison)
     return found, sources
 
 
-def _one(gate: GateSpec, lane: int, sources: dict[str, TailSource]) -> Comparison:
+def _comparison(gate: GateSpec, channel: int, sources: dict[str, TailSource]) -> Comparison:
     match gate.kind:
         case GateKind.RATIO | GateKind.COUNT:
-            return CountsComparison(gate, lane)
+            return CountsComparison(gate, channel)
         case GateKind.QUANTILE:
-            return QuantileComparison(gate, lane, sources.setdefault(gate.metric, TailSource(gate.metric)))
+            return QuantileComparison(gate, channel, sources.setdefault(gate.metric, TailSource(gate.metric)))
         case GateKind.GAUGE:
-            return GaugeComparison(gate, lane)
+            return GaugeComparison(gate, channel)
         case GateKind.MEAN:
-            return MeanComparison(gate, lane, sources.setdefault(gate.metric, TailSource(gate.metric)))
+            return MeanComparison(gate, channel, sources.setdefault(gate.metric, TailSource(gate.metric)))
         case GateKind.SLO:
-            return SloComparison(gate, lane)
-        case GateKind.BURN_RATE:
-            return BurnComparison(gate, lane)
-        case GateKind.OWN_HISTORY:
-            return OwnHistoryComparison(gate, lane)
+            return SloComparison(gate, channel)
+        case GateKind.BURN_RATE | GateKind.OWN_HISTORY:
+            raise ValueError(f"a {gate.kind} gate has no e-processes")
         case _:
             assert_never(gate.kind)
 
 
+def comparisons_of(evaluators: Sequence[Evaluator]) -> list[Comparison]:
+    """Return the evaluators that have e-processes."""
+    return [each for each in evaluators if not isinstance(each, MONITORS)]
+
+
 def priors(comparisons: Sequence[Comparison]) -> Floats:
-    """Return the prior standard deviation of every lane."""
+    """Return the prior standard deviation of every channel."""
     return np.array([sd for comparison in comparisons for sd in comparison.prior_sds])

@@ -1,4 +1,4 @@
-"""Lays the rows of all gates into one bank, ordered by form, and remembers which rows make which gate."""
+"""Lays out the rows of all gates in one `EProcesses`, ordered by form, and records which rows make which gate."""
 
 import math
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Row
-from services.gate_evaluation.judge.evidence.gate_rows import Context, Part, Role
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Row
+from services.gate_evaluation.judge.evidence.gate_rows import Context, GateRow, Role
 from services.gate_evaluation.judge.gates.history import History
 from services.gate_evaluation.judge.spec import JudgeSpec
 
@@ -17,7 +17,7 @@ _REQUESTS_UNKNOWN = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class GateLayout:
-    """Rows of one gate in the bank.
+    """Rows of one gate among the e-processes.
 
     Attributes:
         fail: (row, weight) of F.
@@ -36,9 +36,9 @@ class GateLayout:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The bank and its gates, in the plan's order."""
+    """The e-processes and the rows of each gate, in the plan's order."""
 
-    bank: Bank
+    processes: EProcesses
     gates: tuple[GateLayout, ...]
     rows_of: tuple[NDArray[np.intp], ...]
     pass_rows: NDArray[np.intp]
@@ -46,7 +46,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """What the grids were placed by, before the first window; kept, so that a restart lays the same bank."""
+    """What the grids were placed by, before the first window; kept, so that a restart lays out the same rows."""
 
     requests: float
     anchors: list[list[float]]
@@ -55,14 +55,17 @@ class Placing:
 def place(spec: JudgeSpec, history: History) -> Placing:
     """Return where the history puts the grids of a new rollout."""
     requests = spec.window_requests or (history.requests if history.windows else _REQUESTS_UNKNOWN)
-    return Placing(requests, [comparison.anchor() for comparison in history.comparisons])
+    anchors = {each.gate.name: each.anchor() for each in history.comparisons}
+    return Placing(requests, [anchors.get(gate.name, []) for gate in spec.gates])
 
 
 def lay(spec: JudgeSpec, history: History, weights: dict[str, float], placing: Placing, *, interval: bool) -> Layout:
-    """Return the bank for a rollout."""
+    """Return the e-processes of a rollout and their layout."""
     shrunk = [split * (1.0 - split) for split in spec.splits]
-    flat: list[tuple[int, Part]] = []
-    for index, comparison in enumerate(history.comparisons):
+    flat: list[tuple[int, GateRow]] = []
+    order = {gate.name: index for index, gate in enumerate(spec.gates)}
+    for comparison in history.comparisons:
+        index = order[comparison.gate.name]
         context = Context(
             share=spec.alpha * weights[comparison.gate.name],
             alpha=spec.alpha,
@@ -72,25 +75,25 @@ def lay(spec: JudgeSpec, history: History, weights: dict[str, float], placing: P
             most=max(shrunk),
             interval=interval,
         )
-        flat += [(index, part) for part in comparison.parts(context, placing.anchors[index])]
+        flat += [(index, part) for part in comparison.rows(context, placing.anchors[index])]
     flat.sort(key=lambda pair: pair[1].row.form)
     rows: list[Row] = [part.row for _, part in flat]
-    bank = Bank(rows, history.dispersion.prior.size)
-    by_gate: list[list[tuple[int, Part]]] = [[] for _ in history.comparisons]
+    processes = EProcesses(rows, history.dispersion.prior.size)
+    by_gate: list[list[tuple[int, GateRow]]] = [[] for _ in spec.gates]
     for row, (index, part) in enumerate(flat):
         by_gate[index].append((row, part))
-    for comparison, found in zip(history.comparisons, by_gate, strict=True):
-        comparison.bind(bank, found)
+    for comparison in history.comparisons:
+        comparison.bind(processes, by_gate[order[comparison.gate.name]])
     passing = [row for row, (_, part) in enumerate(flat) if part.role in (Role.P,)]
     return Layout(
-        bank,
+        processes,
         tuple(_gate(found) for found in by_gate),
         tuple(np.array([row for row, _ in found], dtype=np.intp) for found in by_gate),
         np.array(passing, dtype=np.intp),
     )
 
 
-def _gate(rows: list[tuple[int, Part]]) -> GateLayout:
+def _gate(rows: list[tuple[int, GateRow]]) -> GateLayout:
     fail = tuple((row, part.weight) for row, part in rows if part.role is Role.F)
     groups: dict[int, list[tuple[int, float]]] = {}
     for row, part in rows:

@@ -1,4 +1,4 @@
-"""Heavy-tailed means: never a raw mean, but the mean of values capped near p99.5 and, apart from it, the tail count."""
+"""Heavy-tailed means: the mean of values capped near p99.5, and separately the count of the tail beyond it."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.evidence import mixtures
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form, Row
-from services.gate_evaluation.judge.evidence.gate_rows import Context, Part, Role, even, interval_rows, ladder
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form, Row
+from services.gate_evaluation.judge.evidence.gate_rows import Context, GateRow, Role, even, interval_rows, ladder
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
-from services.gate_evaluation.judge.evidence.weighted_totals import Whole, shifted
+from services.gate_evaluation.judge.evidence.weighted_totals import WeightedTotals, shifted
 from services.gate_evaluation.judge.gates.counts import degradation
 from services.gate_evaluation.judge.gates.quantile import QuantileComparison
 from services.gate_evaluation.judge.measures import Cohort
@@ -25,55 +25,55 @@ _FEW = (0.06, 0.2, 0.6, 1.5, 4.0)
 
 
 class MeanComparison:
-    """State of one mean gate: a Gaussian lane for the capped mean, and a quantile comparison for the tail beyond it."""
+    """State of one mean gate: a Gaussian channel for the capped mean, a quantile comparison for the tail beyond it."""
 
     prior_sds = (0.05, 0.05)
 
-    def __init__(self, gate: GateSpec, first_lane: int, source: TailSource) -> None:
+    def __init__(self, gate: GateSpec, first_channel: int, source: TailSource) -> None:
         self.gate = gate
         self.fail_margin = gate.fail_at
-        self.index = first_lane
+        self.index = first_channel
         self.source = source
-        self.tail = QuantileComparison(replace(gate, kind=GateKind.QUANTILE, q=_CAP_AT), first_lane + 1, source)
+        self.tail = QuantileComparison(replace(gate, kind=GateKind.QUANTILE, q=_CAP_AT), first_channel + 1, source)
         self._values: tuple[object, Floats] = ((), np.zeros(0))
         self._window = (0.0, 1.0)
-        self.whole = Whole()
+        self.whole = WeightedTotals()
 
-    def begin(self) -> None:
+    def start_rollout(self) -> None:
         """Begin a rollout: nothing is known of its canary."""
-        self.tail.begin()
-        self.whole = Whole()
+        self.tail.start_rollout()
+        self.whole = WeightedTotals()
 
-    def relax(self, margin: Margin) -> None:
+    def set_tolerance(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
         self.fail_margin = margin
-        self.tail.relax(margin)
+        self.tail.set_tolerance(margin)
 
     def anchor(self) -> list[float]:
         """Return what places the rows of the tail; shifts of the mean are standardised."""
         return self.tail.anchor()
 
-    def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
+    def rows(self, context: Context, anchor: Sequence[float]) -> list[GateRow]:
         """Return the rows of the capped mean, then those of the tail; either may carry a breach, both must pass."""
         cap = mixtures.cap_of(len(mixtures.GAUGE_POINTS), context.share)
         points = tuple(mixtures.GAUGE_POINTS)
         fail = Row(self.index, Form.GAUSS, points, even(len(points)), onset=True, cap=cap, standard=True)
         backs = mixtures.pass_effects(self.gate.pass_at.relative or 0.15, mixtures.PASS_GAUGE)
         passing = Row(self.index, Form.GAUSS, tuple(backs), even(len(backs)))
-        found = [Part(Role.F, fail, 0.5), Part(Role.P, passing)]
+        found = [GateRow(Role.F, fail, 0.5), GateRow(Role.P, passing)]
         if context.interval:
             found += interval_rows(self.index, Form.GAUSS, _FEW, ladder(0.004, 1.6, 8))
-        for part in self.tail.parts(replace(context, interval=False), anchor):
+        for part in self.tail.rows(replace(context, interval=False), anchor):
             weight = part.weight * 0.5 if part.role is Role.F else part.weight
             found.append(replace(part, weight=weight, group=part.group + 1))
         return found
 
-    def bind(self, bank: Bank, rows: list[tuple[int, Part]]) -> None:
+    def bind(self, processes: EProcesses, rows: list[tuple[int, GateRow]]) -> None:
         """Remember where the rows of both halves lie."""
         mean = [(i, part) for i, part in rows if part.row.form is Form.GAUSS]
-        self.tail.bind(bank, [(i, part) for i, part in rows if part.row.form is Form.BINOMIAL])
+        self.tail.bind(processes, [(i, part) for i, part in rows if part.row.form is Form.BINOMIAL])
         self._rows = slice(mean[0][0], mean[-1][0] + 1)
-        self._at = slice(mean[0][0] - bank.gauss_first, mean[-1][0] + 1 - bank.gauss_first)
+        self._at = slice(mean[0][0] - processes.gauss_first, mean[-1][0] + 1 - processes.gauss_first)
         self._nulls = [(i, int(part.role is Role.P)) for i, part in mean if part.role in (Role.F, Role.P)]
 
     def _capped(self) -> tuple[Floats, float]:
@@ -102,27 +102,24 @@ class MeanComparison:
             return None
         return math.log(first / second), max(spread, 1e-9) * (1.0 / n_1 + 1.0 / n_2)
 
-    def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]:
+    def residuals(self, a: Cohort, b: Cohort) -> list[Residual | None]:
         """Return one A/A window's residuals: capped mean, tail."""
         found = self._log_ratio()
         mean = Residual(found[0], found[1], found[1]) if found else None
-        return [mean, *self.tail.learn(a, b)]
+        return [mean, *self.tail.residuals(a, b)]
 
-    def absorb_pair(self, a: Cohort, b: Cohort) -> None:
-        """Do nothing: the source absorbs the histograms."""
-
-    def read(self, bank: Bank, canary: Cohort, baseline: Cohort) -> Reading:
-        """Write this window's capped means and tails into the bank."""
-        tail = self.tail.read(bank, canary, baseline)
+    def read(self, processes: EProcesses, canary: Cohort, baseline: Cohort) -> Reading:
+        """Write this window's capped means and tails into the e-processes."""
+        tail = self.tail.read(processes, canary, baseline)
         found = self._log_ratio() if tail.no_data is None else None
         if found is None:
             return Reading(tail.no_data or NoData.TOO_FEW_SAMPLES)
         y, sampling = found
-        sd = math.sqrt(sampling + float(bank.tau2[0, self.index]))
+        sd = math.sqrt(sampling + float(processes.tau2[0, self.index]))
         for row, which in self._nulls:
-            bank.t0[row] = 1.0 + degradation((self.fail_margin, self.gate.pass_at)[which], self._level())
-        bank.sd[self._at] = sd
-        bank.z[self._at] = (y - bank.log_t0(self._rows)) / sd
+            processes.t0[row] = 1.0 + degradation((self.fail_margin, self.gate.pass_at)[which], self._level())
+        processes.sd[self._at] = sd
+        processes.z[self._at] = (y - processes.log_t0(self._rows)) / sd
         self._window = (y, sd)
         return Reading(None, (Residual(y - self._running(), sampling, sampling), *tail.residuals), tail.counts)
 
@@ -131,7 +128,7 @@ class MeanComparison:
         return float(recent @ values) / float(recent.sum())
 
     def _means(self) -> tuple[float, float] | None:
-        canary, baseline = self.source.so_far.recent
+        canary, baseline = self.source.rollout_tails.recent
         values = self._values[1]
         if values.size + 1 != canary.size or not canary[-1] > 0 or not baseline[-1] > 0:
             return None
@@ -149,13 +146,13 @@ class MeanComparison:
             y, sd = self._window
             self.whole.add(y, self._level(), 1.0 / (sd * sd))
 
-    def describe(self, bank: Bank) -> Description:
+    def describe(self, processes: EProcesses) -> Description:
         """Return how the capped mean stands; the tail's numbers are in the detail."""
         means = self._means()
-        nulls = {which: float(bank.t0[row]) for row, which in self._nulls}
+        nulls = {which: float(processes.t0[row]) for row, which in self._nulls}
         if means is None:
             return Description(tolerance=nulls[0] - 1.0, pass_margin=nulls[1] - 1.0)
-        tail, sd = self.tail.describe(bank), self._window[1]
+        tail, sd = self.tail.describe(processes), self._window[1]
         past = [(self._running() - math.log(nulls[which])) / sd for which in (0, 1)]
         detail = {"sd": sd, "tail_tolerance": tail.tolerance, "tail_gain_f": tail.gain_f}
         return Description(
@@ -169,11 +166,8 @@ class MeanComparison:
             whole=shifted(self.whole),
         )
 
-    def log_nulls(self) -> None:
-        """Return None: the interval is that of the capped mean, whose nulls are fixed."""
-
     def volumes(self) -> tuple[float, ...]:
-        """Return nothing to count for the mean, and the values in the tail, by lane."""
+        """Return the events of both cohorts in a window, by channel: those of the tail are its values."""
         return (0.0, *self.tail.volumes())
 
     def to_doc(self) -> dict[str, object]:
@@ -186,4 +180,4 @@ class MeanComparison:
         assert isinstance(tail, dict)
         assert isinstance(whole, list)
         self.tail.restore(tail)
-        self.whole = Whole(*whole)
+        self.whole = WeightedTotals(*whole)

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.evidence import mixtures, rate_state
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form
-from services.gate_evaluation.judge.evidence.gate_rows import Context, Part, Role, fail_row, interval_rows, pass_row
-from services.gate_evaluation.judge.evidence.mixtures import Floats
-from services.gate_evaluation.judge.evidence.rate_state import Lane
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form
+from services.gate_evaluation.judge.evidence.gate_rows import Context, GateRow, Role, fail_row, interval_rows, pass_row
+from services.gate_evaluation.judge.evidence.rate_state import RateState
 from services.gate_evaluation.judge.evidence.reading import Description, Reading, count_gain
 from services.gate_evaluation.judge.gates.counts import degradation
 from services.gate_evaluation.judge.measures import Cohort
@@ -33,12 +33,12 @@ class QuantileComparison:
 
     prior_sds = (0.05,)
 
-    def __init__(self, gate: GateSpec, first_lane: int, source: TailSource) -> None:
+    def __init__(self, gate: GateSpec, first_channel: int, source: TailSource) -> None:
         assert gate.q is not None
         self.gate = gate
         self.fail_margin = gate.fail_at
-        self.index = first_lane
-        self.lane = Lane()
+        self.index = first_channel
+        self.rates = RateState()
         self.source = source
         self.q = gate.q
         self.zoned = gate.q >= 0.9
@@ -52,11 +52,11 @@ class QuantileComparison:
         self._told: tuple[tuple[int, ...], tuple[float, float]] = ((), (0.0, 0.0))
         self._nulls: tuple[int, Floats] | None = None
 
-    def begin(self) -> None:
+    def start_rollout(self) -> None:
         """Begin a rollout: nothing is known of its canary (the source forgets its histograms)."""
-        self.lane.begin()
+        self.rates.start_rollout()
 
-    def relax(self, margin: Margin) -> None:
+    def set_tolerance(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
         self.fail_margin = margin
 
@@ -64,10 +64,10 @@ class QuantileComparison:
         """Return what places the rows beside the quantile: the total of a window."""
         return [self._total()]
 
-    def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
+    def rows(self, context: Context, anchor: Sequence[float]) -> list[GateRow]:
         """Return this gate's rows; the quantile fixes the rate of its events."""
         effects = context.effects(1.0 - self.q, mixtures.POINTS, anchor[0])
-        found: list[Part] = []
+        found: list[GateRow] = []
         middle = mixtures.TAIL_BELL if self.zoned else mixtures.BELL
         families = mixtures.TAIL_FAMILIES if self.zoned else ((1.0, (1.0,)),)
         for weight, exponents in families:
@@ -75,9 +75,9 @@ class QuantileComparison:
             row = fail_row(
                 self.index, effects, context, elements=elements, exponents=exponents, weight=weight, middle=middle
             )
-            found.append(Part(Role.F, row, weight))
+            found.append(GateRow(Role.F, row, weight))
         backs = mixtures.pass_effects(self._pass_relative(), mixtures.PASS_TAIL)
-        found.append(Part(Role.P, pass_row(self.index, backs)))
+        found.append(GateRow(Role.P, pass_row(self.index, backs)))
         if context.interval:
             few = context.effects(1.0 - self.q, 5, anchor[0])
             found += interval_rows(self.index, Form.BINOMIAL, few, [0.0] * len(_STEPS))
@@ -86,12 +86,12 @@ class QuantileComparison:
     def _pass_relative(self) -> float:
         return self.gate.pass_at.relative or 0.2
 
-    def bind(self, bank: Bank, rows: list[tuple[int, Part]]) -> None:
-        """Remember where this gate's rows and cells lie in the bank (they are contiguous, F first, then P)."""
+    def bind(self, processes: EProcesses, rows: list[tuple[int, GateRow]]) -> None:
+        """Remember where this gate's rows and cells lie (they are contiguous, F first, then P)."""
         self._first = rows[0][0]
         self._rows = slice(self._first, rows[-1][0] + 1)
         self._pass = next(i for i, part in rows if part.role is Role.P)
-        cells = bank.first_cell[self._first]
+        cells = processes.first_cell[self._first]
         count = sum(len(part.row.exponents) for _, part in rows)
         self._cells = slice(cells, cells + count)
         self._interval = any(part.role is Role.LOW for _, part in rows)
@@ -160,15 +160,12 @@ class QuantileComparison:
             self._nulls = (scale, np.array(self._steps()) * step)
         return self._nulls[1]
 
-    def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]:
+    def residuals(self, a: Cohort, b: Cohort) -> list[Residual | None]:
         """Return one A/A window's residual."""
         if not self.source.loaded or not self.source.taught or self.source.frame.seen < 2:
             return [None]
         edge = self.source.frame.edges_at(self.source.recent, self._shares[:1])[0]
         return [self._residual(edge, 1.0)]
-
-    def absorb_pair(self, a: Cohort, b: Cohort) -> None:
-        """Do nothing: the source absorbs the histograms."""
 
     def _residual(self, edge: int, ratio: float) -> Residual | None:
         pair, recent = self.source.pair, self.source.recent
@@ -179,8 +176,8 @@ class QuantileComparison:
         expected = rate_state.expected_events(smoothed, x_a + x_b)
         return rate_state.residual(x_a, n_a, x_b, n_b, expected=expected, ratio=ratio)
 
-    def read(self, bank: Bank, canary: Cohort, baseline: Cohort) -> Reading:
-        """Write this window's tails into the bank and return what was read."""
+    def read(self, processes: EProcesses, canary: Cohort, baseline: Cohort) -> Reading:
+        """Write this window's tails into the e-processes and return what was read."""
         source = self.source
         if not source.loaded:
             return Reading(NoData.TELEMETRY_OUTAGE)
@@ -194,26 +191,26 @@ class QuantileComparison:
         count = values.size // 4
         a = values[:count] - values[count : 2 * count]
         b = values[2 * count : 3 * count] - values[3 * count :]
-        bank.a[self._cells] = a
-        bank.x[self._cells] = a + b
+        processes.a[self._cells] = a
+        processes.x[self._cells] = a + b
         edge = self._edge
         at = source.frame.size - edge
         self._window = (source.pair.item(0, at), n_c, source.pair.item(1, at), n_b)
-        self._expect(bank, n_c, n_b, self._window[0] + self._window[2])
+        self._expect(processes, n_c, n_b, self._window[0] + self._window[2])
         counts = {"canary": source.pair.item(0, max(at - self._shift[0], 0)), "canary_total": n_c,
                   "baseline": self._window[2], "baseline_total": n_b}  # fmt: skip
-        return Reading(None, (self._residual(edge, self.lane.ratio),), counts)
+        return Reading(None, (self._residual(edge, self.rates.ratio),), counts)
 
-    def _expect(self, bank: Bank, n_c: float, n_b: float, x: float) -> None:
+    def _expect(self, processes: EProcesses, n_c: float, n_b: float, x: float) -> None:
         source, total = self.source, n_c + n_b
         top = source.frame.size + source.frame.low
         above = [source.recent.item(top - edge) for edge in self._absolute]
         scale = total / source.recent.item(-1)
         smoothed = above[0] * scale
         expected = rate_state.expected_events(smoothed, x)
-        bank.n_canary[self.index], bank.n_baseline[self.index] = n_c, n_b
-        bank.floor[self.index] = rate_state.floor_of(expected, total)
-        bank.expected[self._rows] = expected
+        processes.n_canary[self.index], processes.n_baseline[self.index] = n_c, n_b
+        processes.floor[self.index] = rate_state.floor_of(expected, total)
+        processes.expected[self._rows] = expected
         if self.zoned:
             grow = expected / smoothed if smoothed > 0 else 1.0
             zones = [(low - high) * scale * grow for low, high in zip(above, [*above[1:], 0.0], strict=True)]
@@ -222,34 +219,34 @@ class QuantileComparison:
                 for c, e in zip(exponents, zones, strict=True):
                     first += c * e
                     second += c * c * e
-                bank.expected[row] = first * first / second if second > 0 else 0.0
+                processes.expected[row] = first * first / second if second > 0 else 0.0
 
     def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None:
         """Take the window into the running ratio (the source absorbs the histograms)."""
         if judged and self.source.loaded:
-            self.lane.run(*self._window)
+            self.rates.run(*self._window)
 
-    def describe(self, bank: Bank) -> Description:
+    def describe(self, processes: EProcesses) -> Description:
         """Return how the gate stands over the recent windows."""
         frame = self.source.frame
-        canary, baseline = self.source.so_far.recent
+        canary, baseline = self.source.rollout_tails.recent
         if not self._absolute or not canary.item(-1) > 0:
             return Description(tolerance=self.gate.fail_at.relative, pass_margin=self.gate.pass_at.relative)
         edge = self._edge
         at = frame.size - edge
         effective = self._effective(edge)
-        n_c, n_b, total = bank.n_canary.item(self.index), bank.n_baseline.item(self.index), baseline.item(-1)
+        n_c, n_b, total = processes.n_canary.item(self.index), processes.n_baseline.item(self.index), baseline.item(-1)
         share = baseline.item(at) / total if total > 0 else 0.0
         events = n_c * share * n_b / (n_c + n_b)
         per = canary.item(-1) * max(share, 1e-12)
         ratios = [(canary.item(max(at - k, 0)) + 0.5) / per for k in self._shift]
-        gain_f = count_gain(events, ratios[0], 1.0, bank.phi.item(self._first)) if ratios[0] > 1 else 0.0
-        gain_p = count_gain(events, ratios[1], 1.0, bank.phi.item(self._pass)) if ratios[1] < 1 else 0.0
+        gain_f = count_gain(events, ratios[0], 1.0, processes.phi.item(self._first)) if ratios[0] > 1 else 0.0
+        gain_p = count_gain(events, ratios[1], 1.0, processes.phi.item(self._pass)) if ratios[1] < 1 else 0.0
         steps, tails = float(self._shift[0]), float(len(self._absolute))
         detail = {"edge": math.exp(frame.log_edge(edge)), "steps": steps, "tails": tails}
         if frame.scale is not None:
             detail["scale"] = float(frame.scale)
-        recent, whole = self.source.so_far.quantiles(self.q)
+        recent, whole = self.source.rollout_tails.quantiles(self.q)
         return Description(
             canary=recent[0] if recent is not None else None,
             baseline=recent[1] if recent is not None else None,
@@ -275,16 +272,16 @@ class QuantileComparison:
         return float(self.source.frame.sums[0].sum())
 
     def volumes(self) -> tuple[float, ...]:
-        """Return the values beyond the quantile that both cohorts have in a window, by lane."""
+        """Return the values beyond the quantile that both cohorts have in a window, by channel."""
         return ((1.0 - self.q) * self._total(),)
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
-        return {"lane": self.lane.to_list(), "edges": self._absolute}
+        return {"lane": self.rates.to_list(), "edges": self._absolute}
 
     def restore(self, doc: dict[str, object]) -> None:
         """Continue from `to_doc`."""
-        lane, edges = doc["lane"], doc["edges"]
-        assert isinstance(lane, list)
+        channel, edges = doc["lane"], doc["edges"]
+        assert isinstance(channel, list)
         assert isinstance(edges, list)
-        self.lane, self._absolute = Lane.from_list(lane), list(edges)
+        self.rates, self._absolute = RateState.from_list(channel), list(edges)

@@ -1,16 +1,15 @@
-"""Absolute objectives: the canary alone against a budget, a rate or a latency at a quantile, as a one-sample test."""
+"""Absolute objectives: one-sample tests of the canary against a rate, or against a latency at a quantile."""
 
 import math
 from collections.abc import Sequence
 
 from services.gate_evaluation.judge.evidence import mixtures
-from services.gate_evaluation.judge.evidence.e_processes import Bank, Form, Row
-from services.gate_evaluation.judge.evidence.gate_rows import Context, Part, Role, even, interval_rows, ladder
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form, Row
+from services.gate_evaluation.judge.evidence.gate_rows import Context, GateRow, Role, even, interval_rows, ladder
 from services.gate_evaluation.judge.evidence.rate_state import FORGET
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
-from services.gate_evaluation.judge.evidence.weighted_totals import Whole
+from services.gate_evaluation.judge.evidence.weighted_totals import WeightedTotals
 from services.gate_evaluation.judge.measures import Cohort, ExplicitHistogram, ExponentialHistogram, Ratio
-from services.gate_evaluation.judge.noise.dispersion import Residual
 from services.gate_evaluation.judge.spec import GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
 
@@ -55,49 +54,49 @@ class SloComparison:
 
     prior_sds = (0.05,)
 
-    def __init__(self, gate: GateSpec, first_lane: int) -> None:
+    def __init__(self, gate: GateSpec, first_channel: int) -> None:
         assert gate.slo_max is not None
         self.gate = gate
         self.fail_margin = gate.fail_at
-        self.index = first_lane
+        self.index = first_channel
         self.limit = gate.slo_max
         self.budget = 1.0 - gate.q if gate.q is not None else min(gate.slo_max, _MOST)
         self._rows: dict[Role, int] = {}
         self._band: list[int] = []
         self._nulls: list[float] = []
         self._edges: tuple[float, float] | None = None
-        self.begin()
+        self.start_rollout()
 
-    def begin(self) -> None:
+    def start_rollout(self) -> None:
         """Begin a rollout: nothing is known of its canary."""
         self.events = self.total = 0.0
-        self.whole = Whole()
+        self.whole = WeightedTotals()
 
-    def relax(self, margin: Margin) -> None:
+    def set_tolerance(self, margin: Margin) -> None:
         """Test F against another degradation than the plan's tolerance."""
         self.fail_margin = margin
 
     def anchor(self) -> list[float]:
-        """Return nothing: the budget places the rows."""
+        """Return an empty anchor: the budget alone places the rows."""
         return []
 
-    def parts(self, context: Context, anchor: Sequence[float]) -> list[Part]:
+    def rows(self, context: Context, anchor: Sequence[float]) -> list[GateRow]:
         """Return one row of each side, and those of the displayed interval."""
         cap = mixtures.cap_of(len(_UP), context.share)
         fail = Row(self.index, Form.BERNOULLI, _UP, even(len(_UP)), onset=True, cap=cap)
         passing = Row(self.index, Form.BERNOULLI, _DOWN, even(len(_DOWN)), plain=True)
-        found = [Part(Role.F, fail), Part(Role.P, passing)]
+        found = [GateRow(Role.F, fail), GateRow(Role.P, passing)]
         if context.interval:
             most = math.log(_MOST / self.budget)
             nulls = [min(null, most) for null in ladder(0.04, 4.0, 8)]
             found += interval_rows(self.index, Form.BERNOULLI, _FEW, nulls)
         return found
 
-    def bind(self, bank: Bank, rows: list[tuple[int, Part]]) -> None:
+    def bind(self, processes: EProcesses, rows: list[tuple[int, GateRow]]) -> None:
         """Remember where the rows lie."""
         self._rows = {part.role: i for i, part in rows if part.role in (Role.F, Role.P)}
         band = [(i, part.row.log_t0) for i, part in rows if part.role in (Role.LOW, Role.HIGH)]
-        self._band = [i - bank.one_first for i, _ in band]
+        self._band = [i - processes.one_first for i, _ in band]
         self._nulls = [min(self.budget * math.exp(null), _MOST) for _, null in band]
 
     def _null(self, role: Role) -> float:
@@ -114,15 +113,8 @@ class SloComparison:
             return *above(measure, self.limit), measure.count
         return None
 
-    def learn(self, a: Cohort, b: Cohort) -> list[Residual | None]:
-        """Return nothing: two halves of a fleet say nothing about a budget."""
-        return [None]
-
-    def absorb_pair(self, a: Cohort, b: Cohort) -> None:
-        """Do nothing."""
-
-    def read(self, bank: Bank, canary: Cohort, baseline: Cohort) -> Reading:
-        """Write this window's counts of the canary into the bank."""
+    def read(self, processes: EProcesses, canary: Cohort, baseline: Cohort) -> Reading:
+        """Write this window's counts of the canary into the e-processes."""
         found = self._count(canary)
         if found is None:
             return Reading(NoData.TELEMETRY_OUTAGE)
@@ -130,12 +122,12 @@ class SloComparison:
         if total <= 0:
             return Reading(NoData.NO_TRAFFIC)
         for role, row in self._rows.items():
-            at = row - bank.one_first
-            bank.hits[at], bank.n[at] = certain if role is Role.F else possible, total
-            bank.q0[at] = self._null(role)
+            at = row - processes.one_first
+            processes.hits[at], processes.n[at] = certain if role is Role.F else possible, total
+            processes.q0[at] = self._null(role)
         # Rows of the band alternate: what is rejected from above counts the certain, what from below the possible.
-        bank.hits[self._band[::2]], bank.hits[self._band[1::2]] = certain, possible
-        bank.n[self._band], bank.q0[self._band] = total, self._nulls
+        processes.hits[self._band[::2]], processes.hits[self._band[1::2]] = certain, possible
+        processes.n[self._band], processes.q0[self._band] = total, self._nulls
         return Reading(None, (None,), {"canary": certain, "canary_total": total, "canary_possible": possible})
 
     def absorb(self, canary: Cohort, baseline: Cohort, *, judged: bool) -> None:
@@ -146,7 +138,7 @@ class SloComparison:
             self.total = (1.0 - FORGET) * self.total + found[2]
             self.whole.add(found[0] / found[2], self.budget, found[2])
 
-    def describe(self, bank: Bank) -> Description:
+    def describe(self, processes: EProcesses) -> Description:
         """Return the canary's rate of bad requests beside the budget."""
         rate = self.events / self.total if self.total > 0 else None
         detail = {"budget": self.budget, "limit": self.limit}
@@ -154,20 +146,13 @@ class SloComparison:
             detail["edge_low"], detail["edge_high"] = self._edges
         gains = [0.0, 0.0]
         if rate is not None:
-            n = float(bank.n[self._rows[Role.F] - bank.one_first])
+            n = float(processes.n[self._rows[Role.F] - processes.one_first])
             for side, role in enumerate((Role.F, Role.P)):
                 null = self._null(role)
                 if (rate > null) == (role is Role.F):
                     gains[side] = n * _divergence(rate, null)
         nulls = [self._null(role) / self.budget - 1.0 for role in (Role.F, Role.P)]
         return Description(rate, self.budget, nulls[0], nulls[1], gains[0], gains[1], detail, whole=self.whole.pair)
-
-    def log_nulls(self) -> None:
-        """Return None: there is no ratio to bound."""
-
-    def volumes(self) -> tuple[float, ...]:
-        """Return nothing to compare, by lane."""
-        return (0.0,)
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""
@@ -178,7 +163,7 @@ class SloComparison:
         sums = doc["sums"]
         assert isinstance(sums, list)
         self.events, self.total = sums[:2]
-        self.whole = Whole(*sums[2:])
+        self.whole = WeightedTotals(*sums[2:])
 
 
 def _divergence(p: float, q: float) -> float:

@@ -1,4 +1,4 @@
-"""Bursts of one cohort alone: noise that is rare and one-sided, which a variance cannot describe.
+"""Models bursts of one cohort alone: noise that is rare and one-sided, which a variance does not describe.
 
 Dividing the log evidence by a variance factor keeps its expectation below 1 for noise that is roughly even; a half of
 the fleet that fails three times as often in one window of thirty is not. So windows of the A/A split that lie far
@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.noise.dispersion import Residual
 
 _FAR = 3.5
@@ -24,61 +24,61 @@ _LARGE = 60.0
 _PRIOR_STAYS, _PRIOR_BURSTS = 0.3, 4.0
 """How often a burst goes on in the next window, and the bursts that this is worth."""
 _FEW = 2.5
-"""Bursts from which on a lane is said to burst: lasting noise gets that far from chance once or twice."""
+"""Bursts from which on a channel is said to burst: lasting noise gets that far from chance once or twice."""
 _UNSEEN = 2.0
 """Bursts added once any was seen: a history with a few of them may well have been a lucky one."""
 
 
 class Bursts:
-    """How often, and by how much, one half of the fleet bursts, by lane; shape (lanes, sizes)."""
+    """How often, and by how much, one half of the fleet bursts, by channel; shape (channels, sizes)."""
 
-    def __init__(self, lanes: int) -> None:
-        self.counts: Floats = np.zeros((lanes, _SIZES.size))
-        self.windows: Floats = np.zeros(lanes)
-        self.again: Floats = np.zeros(lanes)
-        self.last: Floats = np.zeros(lanes)
-        self.calm: Floats = np.ones(lanes)
+    def __init__(self, channels: int) -> None:
+        self.counts: Floats = np.zeros((channels, _SIZES.size))
+        self.windows: Floats = np.zeros(channels)
+        self.again: Floats = np.zeros(channels)
+        self.last: Floats = np.zeros(channels)
+        self.calm: Floats = np.ones(channels)
 
-    def restored(self) -> None:
-        """Say anew which lanes hardly ever burst (1; others 0), after the counts were set."""
+    def update_calm(self) -> None:
+        """Recompute `calm` (1 where a channel hardly ever bursts, else 0) from the counts."""
         self.calm = np.where(self.counts.sum(axis=1) > _FEW, 0.0, 1.0)
 
-    def learn(self, residuals: list[Residual | None]) -> None:
+    def update(self, residuals: list[Residual | None]) -> None:
         """Take one A/A window: either half may have burst, so it counts as two."""
-        for lane, found in enumerate(residuals):
+        for channel, found in enumerate(residuals):
             if found is None or found.expected_sampling <= 0:
                 continue
-            self.counts[lane] *= _FORGET
-            self.again[lane] *= _FORGET
-            self.windows[lane] = self.windows[lane] * _FORGET + 2.0
+            self.counts[channel] *= _FORGET
+            self.again[channel] *= _FORGET
+            self.windows[channel] = self.windows[channel] * _FORGET + 2.0
             size, side = abs(found.value), math.copysign(1.0, found.value)
             if size <= _FAR * math.sqrt(found.expected_sampling):
-                self.last[lane] = 0.0
+                self.last[channel] = 0.0
                 continue
-            self.counts[lane, min(int(_SIZES.searchsorted(size)), _SIZES.size - 1)] += 1.0
-            self.again[lane] += self.last[lane] == side
-            self.last[lane] = side
-        self.restored()
+            self.counts[channel, min(int(_SIZES.searchsorted(size)), _SIZES.size - 1)] += 1.0
+            self.again[channel] += self.last[channel] == side
+            self.last[channel] = side
+        self.update_calm()
 
-    def divisors(self, lane: int, events: float, effects: Floats, cap: float) -> Floats:
+    def divisors(self, channel: int, events: float, effects: Floats, cap: float) -> Floats:
         """Return the least divisor (>= 1) of each effect's log evidence.
 
         Args:
-            lane: whose noise.
+            channel: whose noise.
             events: canary events a window at the baseline's rate, shrunk by the share.
             effects: ln m > 0.
             cap: most that one window may add.
         """
-        counts = self.counts[lane]
+        counts = self.counts[channel]
         used = counts > 0
         if not used.any() or not events > 0:
             return np.ones(effects.size)
         bursts = float(counts.sum())
-        chance = min((bursts + _UNSEEN) / float(self.windows[lane]), 0.5)
+        chance = min((bursts + _UNSEEN) / float(self.windows[channel]), 0.5)
         weights = counts[used] / bursts
         sizes = np.concatenate(([1.0], 1.0 + _SIZES[used]))
         sizes /= (1.0 - chance) + chance * float(weights @ sizes[1:])
-        again = float(self.again[lane]) + _PRIOR_STAYS * _PRIOR_BURSTS
+        again = float(self.again[channel]) + _PRIOR_STAYS * _PRIOR_BURSTS
         stays = max(again / (bursts + _PRIOR_BURSTS), chance)
 
         def fair(theta: Floats) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":

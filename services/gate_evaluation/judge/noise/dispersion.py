@@ -1,7 +1,7 @@
-"""How much two halves of one fleet differ beyond chance, and for how long: what the A/A split teaches every lane.
+"""Estimates dispersion by channel: how much two halves of one fleet differ beyond chance, and for how long.
 
 Residuals are measured against the events *expected* from past windows (the realised total biases the ratio when the
-baseline is bursty), so a lane's noise is a variance of log rate ratios, tau2, per window and over its long run.
+baseline is bursty), so a channel's noise is a variance of log rate ratios, tau2, per window and over its long run.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 import msgspec
 import numpy as np
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 
 LAGS = 20
 _SPREAD = 4.0 / 3.0 * LAGS
@@ -44,21 +44,21 @@ class Residual(msgspec.Struct, frozen=True):
 
 
 class _Ring:
-    """The last LAGS windows of (g r, g) by lane, newest first, without moving them at each window."""
+    """The last LAGS windows of (g r, g) by channel, newest first, without moving them at each window."""
 
     _ROOM = 256
 
-    def __init__(self, lanes: int) -> None:
-        self._buffer: Floats = np.zeros((2, lanes, LAGS + self._ROOM))
+    def __init__(self, channels: int) -> None:
+        self._buffer: Floats = np.zeros((2, channels, LAGS + self._ROOM))
         self._at = self._ROOM
 
     @property
     def view(self) -> Floats:
-        """Shape (2, lanes, LAGS)."""
+        """Shape (2, channels, LAGS)."""
         return self._buffer[:, :, self._at : self._at + LAGS]
 
     def push(self, newest: list[list[float]]) -> Floats:
-        """Add one window, (g r, g) by lane, and return the view."""
+        """Add one window, (g r, g) by channel, and return the view."""
         if self._at == 0:
             self._buffer[:, :, self._ROOM :] = self.view.copy()
             self._at = self._ROOM
@@ -68,10 +68,10 @@ class _Ring:
 
 
 class Dispersion:
-    """Weighted sums of residual products by lane and lag, over the history and the rollout so far.
+    """Weighted sums of residual products by channel and lag, over the history and the rollout so far.
 
-    `sums` holds the products (row 0) and their weights (row 1); shape (2, lanes, LAGS). Lanes are few, so what is done
-    once a lane is done in plain floats, and only what is done once a lag in arrays.
+    `sums` holds the products (row 0) and their weights (row 1); shape (2, channels, LAGS). Channels are few:
+    what is done once a channel uses plain floats, and only what is done once a lag uses arrays.
     """
 
     def __init__(self, prior_sd: Floats) -> None:
@@ -87,44 +87,44 @@ class Dispersion:
 
     @property
     def tau2(self) -> Floats:
-        """Long-run variance a window: row 0 with the safety factor, row 1 without; shape (2, lanes)."""
+        """Long-run variance a window: row 0 with the safety factor, row 1 without; shape (2, channels)."""
         return self._tau2
 
     @property
     def plausible(self) -> Floats:
-        """Long-run variance a window that may well be there though no history shows it, by lane."""
+        """Long-run variance a window that may well be there though no history shows it, by channel."""
         return _PLAUSIBLE * self.prior
 
     @property
     def unsure(self) -> Floats:
         """Relative error (sd) of the long-run variance, as Bartlett's estimate has it over its lags.
 
-        Row 1 is that of uses without a safety factor, which do without it: zero; shape (2, lanes).
+        Row 1 is that of uses without a safety factor, which do without it: zero; shape (2, channels).
         """
         return self._unsure
 
-    def variance(self, lane: int) -> float:
-        """Return V0 of a lane: the variance of one window beyond chance."""
-        return self._v0[lane]
+    def variance(self, channel: int) -> float:
+        """Return V0 of a channel: the variance of one window beyond chance."""
+        return self._v0[channel]
 
-    def learn(self, residuals: list[Residual | None], *, rollout: bool) -> None:
-        """Add one window; lanes without a residual learn nothing. In-rollout residuals weigh less and are clipped."""
+    def update(self, residuals: list[Residual | None], *, rollout: bool) -> None:
+        """Add one window of residuals, None where there is none; those of a rollout weigh less and are clipped."""
         if not residuals:
             return
         share = _ROLLOUT_WEIGHT if rollout else 1.0
         newest: list[list[float]] = [[], []]
         chance: list[float] = []
         known = 0
-        for lane, found in enumerate(residuals):
+        for channel, found in enumerate(residuals):
             if found is None:
                 value = weight = sampling = 0.0
             else:
                 value, sampling = found.value, found.sampling
-                weight = 1.0 / (found.expected_sampling + self._priors[lane])
+                weight = 1.0 / (found.expected_sampling + self._priors[channel])
                 if rollout:
-                    most = _CLIP * math.sqrt(sampling + self._v0[lane])
+                    most = _CLIP * math.sqrt(sampling + self._v0[channel])
                     value = min(max(value, -most), most)
-                self.windows[lane] += share
+                self.windows[channel] += share
                 known += 1
             newest[0].append(weight * value)
             newest[1].append(weight)
@@ -140,7 +140,7 @@ class Dispersion:
         self._estimate()
 
     def _weigh_priors(self) -> None:
-        """Say what the priors weigh; it changes while a lane has seen next to nothing."""
+        """Set the weights of the priors; they change while a channel has next to no windows."""
         self._young = any(seen < _KNOWN for seen in self.windows)
         self._weights = [
             (_PRIOR_WINDOWS_ALONE if seen < _KNOWN else _PRIOR_WINDOWS) / (36.0 * prior * prior)
@@ -165,12 +165,12 @@ class Dispersion:
         self._tau2, self._unsure = together[:2], together[2:]
 
     def arrays(self) -> dict[str, Floats]:
-        """Return everything that a continuation needs, by name; the second axis of each is the lane."""
+        """Return everything that a continuation needs, by name; the second axis of each is the channel."""
         rings = np.concatenate([ring.view for ring in self._rings])
         return {"sums": self.sums, "rings": rings, "windows": np.array([self.windows])}
 
     def restore(self, arrays: dict[str, Floats]) -> None:
-        """Continue from `arrays` of the same lanes."""
+        """Continue from `arrays` of the same channels."""
         self.sums, self.windows = arrays["sums"].copy(), arrays["windows"][0].tolist()
         self._weigh_priors()
         for at, ring in enumerate(self._rings):
@@ -190,12 +190,12 @@ def _long_run(v0: float, v1: float, later: float) -> float:
     return 0.5 * (max(v0, v0 + 2.0 * later) + chain)
 
 
-def doubt(unsure: Floats, even: Floats, noise: Floats, most: Floats) -> Floats:
+def hidden_noise(unsure: Floats, even: Floats, noise: Floats, most: Floats) -> Floats:
     """Return what to add to a dispersion for noise that the A/A windows may not have shown.
 
-    Evidence divided by too small a dispersion is too large by a share that grows with the error, so what matters is the
-    error's square, times half of the nats that a breach takes. An estimate that is cut off at zero is too large already
-    where there is no noise; that much is taken off. All but `unsure` are in units of chance.
+    An underestimated dispersion inflates log evidence in proportion to the squared error; this adds a correction of
+    that order (half of the nats of a breach). An estimate that is cut off at zero is too large already where there is
+    no noise; that much is subtracted. All but `unsure` are in units of chance.
 
     Args:
         unsure: relative error of the dispersion.

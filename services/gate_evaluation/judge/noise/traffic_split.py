@@ -1,4 +1,4 @@
-"""Traffic split: does the canary get the share that the router was told to give it? A validity flag, never a breach."""
+"""Tests whether the canary gets the share of traffic that the router was given: a validity flag, never a breach."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 
 _EFFECTS: Floats = np.array([s * e for e in (0.03, 0.06, 0.12, 0.25, 0.5, 1.0) for s in (-1.0, 1.0)])
 _SLACK = 0.02
@@ -26,7 +26,7 @@ class SplitNoise:
     top: float = 0.0
     bottom: float = 0.0
 
-    def learn(self, n_a: float, n_b: float) -> None:
+    def update(self, n_a: float, n_b: float) -> None:
         """Take one A/A window."""
         n = n_a + n_b
         if n <= 0:

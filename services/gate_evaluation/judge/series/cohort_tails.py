@@ -1,8 +1,8 @@
-"""What both cohorts of a rollout have shown so far of one metric, as upper tails: lately, and over all of it."""
+"""Upper tails of both cohorts of a rollout for one metric: over the recent windows, and over all of it."""
 
 import numpy as np
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.evidence.rate_state import FORGET
 from services.gate_evaluation.judge.series.histograms import Cells, Frame
 
@@ -10,16 +10,16 @@ _NONE = 1
 """Width of the tails before any window."""
 
 
-class SoFar:
+class CohortTails:
     """Tails of canary and baseline: of the recent windows, then of the whole rollout, where either cohort counts by the
     other's share, so that both weigh alike whatever the stages' splits. They follow the frame when its cells move.
     """
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        self.begin()
+        self.start_rollout()
 
-    def begin(self) -> None:
+    def start_rollout(self) -> None:
         """Begin a rollout: nothing is known of its canary."""
         self._recent: Floats = np.zeros((2, _NONE))
         self._whole: Floats = np.zeros((2, _NONE))

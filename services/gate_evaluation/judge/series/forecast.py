@@ -1,4 +1,4 @@
-"""A metric's own past: a point each five minutes, what the next should be, and how far earlier ones strayed from it."""
+"""Forecasts a metric from its own past: a point each five minutes, its expected value, and past residuals."""
 
 from bisect import bisect_left
 from statistics import median
@@ -19,7 +19,7 @@ _KEPT = 864
 _EPS = 1e-6
 
 
-class Past:
+class Forecast:
     """Points by their place in time (five minutes from the epoch on), and residuals of three days.
 
     A point is closed by the window that ends its five minutes, or by the first that lies beyond them; a longer window
@@ -32,7 +32,7 @@ class Past:
         self.scores: list[float] = []
         self._open: list[float] = [0.0, 0.0, 0.0]  # place, seconds, seconds x value
 
-    def take(self, start: float, end: float, value: float) -> list[tuple[float, float]]:
+    def add(self, start: float, end: float, value: float) -> list[tuple[float, float]]:
         """Take one window's value; return the points that it closes (at most two), each with what it should be."""
         place = int((0.5 * (start + end)) // POINT_S)
         found: list[tuple[float, float]] = []

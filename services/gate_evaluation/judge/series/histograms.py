@@ -1,4 +1,4 @@
-"""A metric's histograms on one set of edges: placed, coarsened where scales differ, turned into upper tails."""
+"""Brings a metric's histograms onto one set of edges, coarsens where scales differ, and forms upper tails."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from penstock.errors import Problem
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.evidence.rate_state import FORGET
 from services.gate_evaluation.judge.measures import ExplicitHistogram, ExponentialHistogram, MeasureError
 

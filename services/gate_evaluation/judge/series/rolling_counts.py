@@ -1,13 +1,20 @@
-"""What one cohort counted, by the clock: sums over the last minutes to days, whatever the width of the windows."""
+"""Rolling sums of counts by the clock, over the last minutes to days, whatever the length of the windows."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 
 _COLUMNS = 4
+
+
+class Span(NamedTuple):
+    """When a window lies: start and end in seconds, on any one clock."""
+
+    start: float
+    end: float
 
 
 class _Tier(NamedTuple):
@@ -20,7 +27,7 @@ class _Tier(NamedTuple):
 _TIERS = (_Tier(30.0, 300.0), _Tier(300.0, 21600.0), _Tier(3600.0, 259200.0))
 
 
-class Spans:
+class RollingCounts:
     """Events and totals of the last three days, the nearer the finer. Times are seconds on any one clock.
 
     A window is never cut: its events are known, but not where in it they fell. So a span is as exact as half a cell,

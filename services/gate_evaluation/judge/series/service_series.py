@@ -1,4 +1,4 @@
-"""One number of a window for the whole service: what a gate without a control group follows."""
+"""One number a window for the whole service, as gates without a control need it."""
 
 import math
 

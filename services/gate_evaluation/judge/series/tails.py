@@ -1,10 +1,10 @@
-"""One metric's histograms as upper tails, worked out once a window for all gates that read them."""
+"""Upper tails of one metric's histograms, computed once a window for all gates that read them."""
 
 import numpy as np
 
-from services.gate_evaluation.judge.evidence.mixtures import Floats
+from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.measures import Cohort, ExplicitHistogram, ExponentialHistogram
-from services.gate_evaluation.judge.series.cohort_tails import SoFar
+from services.gate_evaluation.judge.series.cohort_tails import CohortTails
 from services.gate_evaluation.judge.series.histograms import Frame
 
 
@@ -12,7 +12,8 @@ class TailSource:
     """A metric's frame and the tails of the window at hand.
 
     `pair` holds the tails of two cohorts (canary, baseline or a, b), shape (2, size + 1); `recent` those of the
-    smoothed baseline. Both count by size - edge: index 0 lies above everything. `so_far` holds those of the rollout.
+    smoothed baseline. Both count by size - edge: index 0 lies above everything.
+    `rollout_tails` holds those of the rollout.
     """
 
     def __init__(self, metric: str) -> None:
@@ -21,7 +22,7 @@ class TailSource:
         self.pair: Floats = np.zeros((2, 1))
         self.recent: Floats = np.zeros(1)
         self._cells: tuple[Floats, Floats] | None = None
-        self.so_far = SoFar(self.frame)
+        self.rollout_tails = CohortTails(self.frame)
 
     def load(self, one: Cohort, two: Cohort) -> bool:
         """Place both cohorts' histograms; False when one has none.
@@ -66,7 +67,7 @@ class TailSource:
         assert self._cells is not None
         return self._cells
 
-    def absorb_pair(self) -> None:
+    def absorb_halves(self) -> None:
         """Take both cohorts into the smoothed baseline (they are halves of the stable fleet)."""
         if self._cells is not None:
             self.frame.absorb(self._cells[0] + self._cells[1])
@@ -76,5 +77,5 @@ class TailSource:
         if self._cells is None:
             return
         if judged:
-            self.so_far.add(self.pair)
+            self.rollout_tails.add(self.pair)
         self.frame.absorb(self._cells[1])

@@ -1,4 +1,4 @@
-"""`penstock rollouts`: list, show, wait and explain; the verbs that act stand in actions.py."""
+"""`penstock rollouts`: list, show, wait and explain; the verbs that act are in actions.py."""
 
 from typing import Annotated
 
@@ -10,15 +10,15 @@ from penstock.cli.exits import Exits
 from penstock.cli.output import Json, Jsonl, Output, Quiet, plain
 from penstock.cli.rollouts import views
 from penstock.cli.rollouts.actions import approve, hold, promote, resume, rollback
-from penstock.cli.rollouts.waiting import GOALS, Clock, change_of, follow, outcome, why_rolled_back
+from penstock.cli.rollouts.waiting import GOALS, Clock, change_of, follow, outcome, unknown_stage, why_rolled_back
 from penstock.client import Client
 
 app = typer.Typer(no_args_is_help=True, help="List, show, wait for, explain and steer rollouts.")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the rollout, such as ro-0123456789ab.")]
 
-_HEARTBEAT = 30.0
-"""Seconds after which a wait without a change says that it still waits."""
+_HEARTBEAT = 60.0
+"""Seconds without a change after which a heartbeat is printed."""
 
 
 @app.command("list")
@@ -62,7 +62,7 @@ def wait(
     goal: Annotated[
         str, typer.Option("--for", metavar="GOAL", help=f"{', '.join(GOALS)}, or stage:NAME.")
     ] = "promoted",
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds; without it, wait for ever.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds; without it, wait indefinitely.")] = None,
     patient: Annotated[
         bool, typer.Option("--patient", help="Wait through holds and missing approvals, until the timeout.")
     ] = False,
@@ -71,7 +71,7 @@ def wait(
     jsonl: Jsonl = False,
     quiet: Quiet = False,
 ) -> None:
-    """Wait until a rollout is promoted (or elsewhere); the exit code tells how it ended.
+    """Wait until a rollout is promoted (or another goal); the exit code says how it ended.
 
     0 reached, 3 timeout, 8 waiting for an approval, 10 rolled back, 11 aborted by a person, 12 held or inconclusive,
     13 superseded; 4 not authorised, 5 not found, 6 unreachable, 2 usage, 1 internal or ended otherwise.
@@ -106,13 +106,15 @@ def _wait(
     patient: bool,
     clock: Clock | None = None,
 ) -> Exits:
-    """Print a line a change on stdout and a heartbeat on stderr; without a goal, end where the rollout ends."""
+    """Print a line per change on stdout and a heartbeat per minute on stderr; without a goal, wait for its end."""
     clock = clock or Clock()
     began = spoke = clock.now()
     last: object = None
     view: views.View = {}
     code: Exits | None = None
     for view in follow(client, rollout, clock, every, out.progress):
+        if lost := unknown_stage(view, goal or ""):
+            raise typer.BadParameter(lost, param_hint="--for")
         change, now = change_of(view), clock.now()
         if change != last:
             last, spoke = change, now
@@ -120,10 +122,10 @@ def _wait(
                 if out.jsonl:
                     out.line(view)
             else:
-                out.out.print(views.line(view), soft_wrap=True)
+                out.out.print(views.line(view, clock.wall()), soft_wrap=True)
         elif now - spoke >= _HEARTBEAT:
             spoke = now
-            out.progress(f"still {view['phase'].replace('_', ' ')} after {now - began:.0f} s{views.awaited(view)}")
+            out.progress(f"{clock.wall()}  still {views.progress(view)} after {now - began:.0f} s{views.awaited(view)}")
         code = outcome(view, goal or "promoted", patient, why_rolled_back(view))
         if code is not None:
             break

@@ -22,6 +22,9 @@ GOALS: dict[str, Phase] = {
 }
 """What `--for` takes besides `stage:NAME`."""
 
+_TELLING = frozenset({"breach", "passed"})
+"""Verdicts that end something. Between inconclusive and no data a gate may change with every window."""
+
 PATIENCE = 60.0
 """Seconds that a server may stay away once it has answered."""
 
@@ -30,12 +33,17 @@ GRACE = 5.0
 """Seconds between the acceptance of a deploy and its rollout's first record, at most."""
 
 
+def _utc_now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime())
+
+
 @dataclass(frozen=True)
 class Clock:
-    """The time that waiting goes by."""
+    """The time that waiting goes by, and the wall clock that its lines carry."""
 
     now: Callable[[], float] = field(default=time.monotonic)
     sleep: Callable[[float], None] = field(default=time.sleep)
+    wall: Callable[[], str] = field(default=_utc_now)
 
 
 def reached(view: View, goal: str) -> bool:
@@ -93,6 +101,15 @@ def follow(client: Client, rollout: str, clock: Clock, every: float, complain: C
         clock.sleep(every)
 
 
+def unknown_stage(view: View, goal: str) -> str | None:
+    """Return why `stage:NAME` can never be reached: the rollout has no stage of that name. None where it can."""
+    names = [str(stage["name"]) for stage in view.get("stages") or []]
+    wanted = goal.removeprefix("stage:")
+    if not goal.startswith("stage:") or not names or wanted in names:
+        return None
+    return f"the rollout has no stage {wanted!r}; its stages are {', '.join(names)}"
+
+
 def why_rolled_back(view: View) -> str | None:
     """Return the ground on which the rollback started: the view's own ground is that of its completion."""
     rollback = view.get("rollback") or {}
@@ -100,7 +117,8 @@ def why_rolled_back(view: View) -> str | None:
 
 
 def change_of(view: View) -> tuple[Any, ...]:
-    """Return what makes a view worth a new line."""
+    """Return what makes a view worth a new line: phase, stage, exposure or verdict; a further window alone does not."""
     following = view.get("next") or {}
     waits = (following.get("what"), following.get("lacks")) if view["phase"] == Phase.ROLLING_BACK else None
-    return view["sequence"], view["phase"], view.get("judged"), view.get("word"), view.get("exposure_actual"), waits
+    word = view.get("word") if view.get("word") in _TELLING else None
+    return view["sequence"], view["phase"], view.get("stage"), word, view.get("exposure_actual"), waits
