@@ -66,7 +66,7 @@ def _messages(topic: Topic) -> tuple[str, ...]:
 def _channel(topic: Topic) -> Document:
     return {
         "address": topic.name,
-        "description": f"Key: {topic.key}. Said by {topic.producer}, heard by {', '.join(topic.consumers)}.",
+        "description": f"Key: {topic.key}. Published by {', '.join(topic.producers)}; read by {', '.join(topic.consumers)}.",
         "messages": {_key(name): {"$ref": f"#/components/messages/{name}"} for name in _messages(topic)},
         "bindings": {
             "kafka": {

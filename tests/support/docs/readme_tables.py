@@ -36,7 +36,7 @@ _DAY = 86_400_000
 def topics() -> str:
     """Return the table of topics, in flow order."""
     rows = [
-        f"| `{topic.name}` | {_KINDS.get(topic.kind, topic.kind.value)} | {topic.producer} | {_names(topic.consumers)} "
+        f"| `{topic.name}` | {_KINDS.get(topic.kind, topic.kind.value)} | {_names(topic.producers)} | {_names(topic.consumers)} "
         f"| {_kept(topic)} |"
         for topic in TOPICS
     ]
