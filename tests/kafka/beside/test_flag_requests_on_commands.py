@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from penstock.events import KillRequested
+from penstock.events import BY_TYPE, FlagRequest, KillRequested
 from penstock.settings import Settings
 from penstock.topics import BY_NAME
 from tests.support.builders import an
@@ -14,9 +14,7 @@ from tests.support.flags.world import AS_OPERATOR, World, exposed, flag_control,
 from tests.support.plans import TARGET
 from tests.support.stack import OwnKafka, OwnRedis, eventually, settings_on
 
-REQUESTS = tuple(
-    kind for kind in BY_NAME["commands"].carries if kind.startswith(("kill", "undo", "opt", "flag", "arc"))
-)
+REQUESTS = [name for name in BY_NAME["commands"].carries if issubclass(BY_TYPE[name], FlagRequest)]
 
 
 async def ask(client: httpx.AsyncClient, target: str, verb: str, **fields: object) -> httpx.Response:
