@@ -18,9 +18,10 @@ from penstock.errors import (
     PenstockError,
     UnauthorizedError,
 )
-from penstock.events import FlagRequest, KillRequested, from_json, problems_of
+from penstock.events import FlagRequest, KillRequested, from_json
 from penstock.targets import parse_target
 from penstock.tokens import Identity, Role, Tokens
+from penstock.wording.problems import problems_of
 from services.flag_control.fallback.peers import FLAGS_PATH, PEER_PATH, peer_key
 from services.runtime.http.bodies import GoneError, parse_json, read_body
 from services.runtime.http.errors import retry_headers, status_of

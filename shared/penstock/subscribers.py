@@ -9,9 +9,10 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from penstock.errors import InvalidError, NotFoundError, Problem
-from penstock.events import Event, problems_of
+from penstock.events import Event
 from penstock.targets import Name
 from penstock.webhooks import key_of
+from penstock.wording.problems import problems_of
 
 
 def _many(value: Any) -> Any:

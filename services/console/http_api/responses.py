@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.errors import InvalidError, NotFoundError, PenstockError, Problem, TransientError, UnauthorizedError
-from penstock.events import problems_of
+from penstock.wording.problems import problems_of
 from services.runtime.http.bodies import TooLargeError, parse_json, read_body
 from services.runtime.http.errors import ForbiddenError, retry_headers, status_of
 from services.runtime.http.worker import Worker

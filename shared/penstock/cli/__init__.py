@@ -1,6 +1,7 @@
 """The command line: noun-verb, result on stdout, progress on stderr, one meaning an exit code."""
 
 import errno
+import io
 import os
 import sys
 
@@ -61,10 +62,18 @@ def _root(
     """
 
 
+def _print_anything() -> None:
+    """Let a terminal without Unicode show `?` for an icon instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the command line; an error of ours becomes one message and its exit code."""
     from penstock.errors import PenstockError
 
+    _print_anything()
     try:
         app(prog_name="penstock")
     except PenstockError as error:
@@ -74,7 +83,7 @@ def main() -> None:
         complain(error)
         sys.exit(of_error(error))
     except BrokenPipeError:
-        # The reader (head, less) has gone: nothing is wrong, and nothing more can be said on stdout.
+        # The reader (head, less) has gone: nothing is wrong, and stdout takes nothing more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:

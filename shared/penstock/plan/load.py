@@ -3,15 +3,16 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from penstock.errors import PlanError, Problem
-from penstock.events import problems_of
 from penstock.plan.impossible import impossible_selectors
 from penstock.plan.model import Plan
+from penstock.wording.problems import problems_of
 
 Path = tuple[str, ...]
 Lines = dict[Path, int]
@@ -73,13 +74,21 @@ def load_plan(text: str, subject: str = "plan", *, new: bool = False) -> Plan:
     try:
         plan = Plan.model_validate(data)
     except ValidationError as error:
-        problems += [_located(problem, lines) for problem in problems_of(error)]
+        problems += [_located(problem, lines) for problem in problems_of(error, _known_keys())]
     problems += [_located(problem, lines) for problem in _crossings(data)]
     if new and plan is not None:
         problems += [_located(problem, lines) for problem in impossible_selectors(plan.gates)]
     if problems or plan is None:
         raise PlanError(subject, _listed(sorted(problems, key=lambda problem: problem.line or 0)))
     return plan
+
+
+@cache
+def _known_keys() -> tuple[str, ...]:
+    """Every key that a plan can have somewhere."""
+    schema = Plan.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return tuple(sorted({name for part in parts for name in part.get("properties", {})}))
 
 
 def _listed(problems: list[Problem]) -> list[Problem]:
@@ -168,19 +177,19 @@ def _crossings(data: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _stage(stage: dict[str, Any], where: str, gates: dict[str, Any], names: set[str]) -> Iterator[Problem]:
-    name = stage.get("name")
+    name = str(stage.get("name"))
     if name in names:
         yield Problem(f"{where}.name", f"another stage is called {name!r} already")
     if name == "soak":
         yield Problem(f"{where}.name", "`soak` is the name of the time after the last stage; call it otherwise")
-    names.add(str(name))
-    for gate in _list(stage.get("gates")):
+    names.add(name)
+    for gate in map(str, _list(stage.get("gates"))):
         if gate not in gates:
             known = ", ".join(sorted(str(name)[:100] for name in gates)[:20]) or "none"
             yield Problem(f"{where}.gates", f"there is no gate {str(gate)[:100]!r}; there are: {known}")
         elif _only_advises(gates[gate]):
             yield Problem(f"{where}.gates", f"{gate!r} only advises: no stage can wait for it to pass")
-    judged = _list(stage.get("gates")) or list(gates)
+    judged = list(map(str, _list(stage.get("gates")))) or list(gates)
     bounded = stage.get("on_inconclusive") == "promote_if_bounded"
     if bounded and not any(isinstance(gates.get(gate), dict) and gates[gate].get("hard_limit") for gate in judged):
         yield Problem(f"{where}.on_inconclusive", "`promote_if_bounded` needs a `hard_limit` at a gate of the stage")
@@ -224,7 +233,7 @@ def _gates(gates: dict[str, Any]) -> Iterator[Problem]:
         named = bool(gate.get("bad")) + bool(gate.get("bad_metric"))
         if _counts_bad(gate) and named != 1:
             yield Problem(f"gates.{name}", "say which events are bad: either `bad` attributes or a `bad_metric`")
-        elif gate.get("kind") in _MAY_COUNT_BAD and not _counts_bad(gate) and named:
+        elif str(gate.get("kind")) in _MAY_COUNT_BAD and not _counts_bad(gate) and named:
             yield Problem(f"gates.{name}", "`bad` and `bad_metric` mark events of a share; this gate follows none")
 
 

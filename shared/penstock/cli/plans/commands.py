@@ -68,7 +68,11 @@ def lint(
         if traffic is not None:
             weak = warnings_of(power_of(text_of(file), traffic, errors, history))
             findings += [_finding(file, "warning", warning) for warning in weak]
-    out.rows("findings", findings, lambda: "\n".join(map(_line, findings)) or f"{len(files)} checked, no problems")
+    out.rows(
+        "findings",
+        findings,
+        lambda: "\n".join(map(_line, findings)) or "\n".join(f"{file}: no problems" for file in files),
+    )
     if any(finding["kind"] == "problem" for finding in findings):
         raise typer.Exit(Exits.USAGE)
 
@@ -94,7 +98,10 @@ def list_(json: Json = False, jsonl: Jsonl = False) -> None:
     """List the registered plans."""
     with connect() as client:
         plans = client.get("/api/plans")["plans"]
-    rows = [[str(plan.get(name, "-")) for name in ("name", "target", "plan_hash")] for plan in plans]
+    rows = [
+        [str(plan.get("name", "-")), str(plan.get("target", "-")), str(plan.get("plan_hash", "-"))[:12]]
+        for plan in plans
+    ]
     out = Output(json, jsonl)
     out.rows("plans", plans, lambda: table(["NAME", "TARGET", "HASH"], rows) if rows else "no plans")
 

@@ -33,6 +33,6 @@ def demo(
         code: int = director.run(load_settings(os.environ), check, quiet)
     except KeyboardInterrupt:
         # Nothing was shown to the end, so this is no success; the children have ended with the director's context.
-        Narrator(quiet).say("stopped before its end; nothing is left running")
+        Narrator(quiet).line("stopped before its end; nothing is left running")
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)
