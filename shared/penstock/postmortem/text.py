@@ -70,7 +70,7 @@ def _identity(facts: Postmortem) -> list[tuple[str, str]]:
 def _detection(facts: Postmortem) -> Iterable[str]:
     found = facts.detection
     if found is None:
-        yield "No rollback: nothing was detected that took the release back."
+        yield "No rollback: nothing was detected that rolled the release back."
         return
     words = found.why.replace("_", " ")
     text = f": “{found.text}”" if found.text else ""
