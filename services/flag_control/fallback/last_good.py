@@ -73,6 +73,12 @@ class LastGood:
         self._folder = folder
         self._digests: dict[str, str] = {}
 
+    @property
+    def targets(self) -> frozenset[str]:
+        """Targets of the flags that are known to be on disk."""
+        # Copied first: the writer adds to it in a thread.
+        return frozenset(list(self._digests))
+
     def load(self) -> dict[str, Kept]:
         """Return every flag that can be read, by target; the rest is named in the service's log and left out."""
         found: dict[str, Kept] = {}

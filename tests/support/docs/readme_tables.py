@@ -36,8 +36,8 @@ _DAY = 86_400_000
 def topics() -> str:
     """Return the table of topics, in flow order."""
     rows = [
-        f"| `{topic.name}` | {_KINDS.get(topic.kind, topic.kind.value)} | {topic.producer} | {_names(topic.consumers)} "
-        f"| {_kept(topic)} |"
+        f"| `{topic.name}` | {_KINDS.get(topic.kind, topic.kind.value)} | {_names(topic.producers)} "
+        f"| {_names(topic.consumers)} | {_kept(topic)} |"
         for topic in TOPICS
     ]
     return "\n".join(["| topic | for | written by | read by | kept |", "|---|---|---|---|---|", *rows])
