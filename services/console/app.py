@@ -35,6 +35,7 @@ from services.console.pages.site import static_files
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
 from services.runtime.http.bodies import GoneError
+from services.runtime.http.errors import HTTP_ERRORS
 from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
@@ -209,7 +210,7 @@ def application(
             static_files(),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(NotYet, caught_up=caught_up)],
-        exception_handlers={PenstockError: on_error, GoneError: on_gone},
+        exception_handlers={**HTTP_ERRORS, PenstockError: on_error, GoneError: on_gone},
     )
 
 

@@ -5,7 +5,6 @@ import logging
 from datetime import datetime
 
 from faststream.kafka import KafkaBroker
-from starlette.applications import Starlette
 
 from penstock.chain import Accepted
 from penstock.events import WindowClosed, from_json
@@ -22,7 +21,7 @@ from services.metric_ingestion.partitions.poller import GroupPoller
 from services.metric_ingestion.partitions.restore import NAME
 from services.metric_ingestion.selection.registry import Registry
 from services.metric_ingestion.windows.closing import nanoseconds
-from services.runtime.http.server import HttpServer, health_routes
+from services.runtime.http.server import HttpServer, health_app
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import KafkaAwayError, ensure_topics, make_broker, named
 from services.runtime.kafka.republisher import Republisher
@@ -123,7 +122,7 @@ class MetricIngestion:
             lambda: self._registry.selector,
             self._publisher.publish,
             self._now,
-            Starlette(routes=health_routes(self.ready, self.alive)),
+            health_app(self.ready, self.alive),
         )
 
     def _frames_poller(self, broker: KafkaBroker, partitions: Partitions) -> GroupPoller:
