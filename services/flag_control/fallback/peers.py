@@ -65,7 +65,7 @@ class Peers:
             shared = decoded(answer.content)
         except (httpx.HTTPError, httpx.InvalidURL):
             return None
-        except (ValueError, InvalidError) as error:
+        except (ValueError, RecursionError, InvalidError) as error:
             log.warning("what the peer %s says of its flags cannot be read: %s", url, error)
             return None
         self._known[url] = (answer.headers.get("etag", ""), shared)
