@@ -6,6 +6,7 @@ from datetime import datetime
 
 from faststream.kafka import KafkaBroker
 
+from penstock.access.denials import reporter
 from penstock.chain import Accepted
 from penstock.events import WindowClosed, from_json
 from penstock.settings import Settings
@@ -123,6 +124,7 @@ class MetricIngestion:
             self._publisher.publish,
             self._now,
             health_app(self.ready, self.alive),
+            reporter(self._telemetry),
         )
 
     def _frames_poller(self, broker: KafkaBroker, partitions: Partitions) -> GroupPoller:
