@@ -8,6 +8,7 @@ from time import monotonic
 from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
 
+from penstock.access.denials import reporter
 from penstock.chain import Accepted
 from penstock.events import WindowClosed, from_json
 from penstock.settings import Settings
@@ -131,6 +132,7 @@ class MetricIngestion:
             self._publisher.publish,
             self._now,
             Starlette(routes=health_routes(self.ready, self.alive)),
+            reporter(self._telemetry),
         )
 
     def _frames_poller(self, broker: KafkaBroker, partitions: Partitions) -> GroupPoller:

@@ -81,6 +81,7 @@ class Writes:
         assert book.state is not None
         body = await body_of(VerbBody, request, MOST_BODY_BYTES, self._worker)
         name = str(request.path_params["verb"])
+        who = self._door.permitted(request, who, *verb.roles, target=book.state.target)
         asked = self._commands.on_rollout(name, book.id, book.state.target, body, who, key_of(request))
         caused = await self._commands.ask(asked)
         return self._answer(caused, asked.id, f"/api/rollouts/{book.id}", book.id)
@@ -92,6 +93,7 @@ class Writes:
             parse_target(body.target)
         except ValueError as error:
             raise InvalidError("body", [Problem("target", str(error))]) from None
+        who = self._door.permitted(request, who, target=body.target)
         asked = self._commands.lift(body, who, key_of(request))
         return self._answer(await self._commands.ask(asked), asked.id, f"/api/events?target={body.target}")
 
@@ -99,6 +101,7 @@ class Writes:
         who = self._door.identify(request, Role.PLANNER)
         raw = await read_body(request.receive, MOST_PLAN_BYTES)
         text, plan = await self._worker.run(plan_in, raw)
+        who = self._door.permitted(request, who, Role.PLANNER, target=plan.target.key)
         reason = request.query_params.get("reason") or request.headers.get("penstock-reason") or "registered by API"
         asked = self._plan_request(text, plan, reason, who, key_of(request))
         return self._answer(await self._commands.ask(asked), asked.id, "/api/plans")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.access import grants_of
+from penstock.access import Verb, grants_of
 from penstock.errors import InvalidError, PlanError, Problem
 from penstock.events import DeployAnnounced
 from penstock.events.cdevents.deployed import from_deployed
@@ -33,9 +33,11 @@ def deploy_of(received: CloudEvent, known: Projection, who: Identity | None) -> 
         problems += error.problems
     if deploy is not None:
         problems += _plan_problems(deploy, known)
+    grants = grants_of(who, deploy.target) if who is not None and deploy is not None else ()
+    if who is not None and deploy is not None and Verb.ANNOUNCE not in grants:
+        problems.append(Problem("subject", f"{who.identity} may not announce releases of {deploy.target}"))
     if problems or deploy is None:
         raise InvalidError("event", problems)
-    grants = grants_of(who, deploy.target) if who is not None else ()
     return deploy.model_copy(update={"grants": grants})
 
 

@@ -135,7 +135,7 @@ def definition_of(state: FlagState) -> FlagDefinition:
 
 def effective_exposure(state: FlagState) -> float:
     """Return the share of the audience that is served the release."""
-    if state.kills:
+    if state.kills or state.rolled_back:
         return 0.0
     if state.archived:
         return 0.0 if state.archived == state.definition.off else 1.0

@@ -163,7 +163,7 @@ def decode(value: bytes) -> Frame:
     """
     try:
         frame = _decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidError("metric frame", [Problem("", str(error))]) from None
     if frame.version != VERSION:
         raise InvalidError("metric frame", [Problem("version", f"{frame.version} is not known; this is {VERSION}")])

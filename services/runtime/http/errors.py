@@ -5,6 +5,7 @@ from penstock.errors import (
     NotFoundError,
     PermanentError,
     RefusedError,
+    TooManyAttemptsError,
     TransientError,
     UnauthorizedError,
 )
@@ -22,6 +23,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (RefusedError, 409),
     (TooLargeError, 413),
     (InvalidError, 422),
+    (TooManyAttemptsError, 429),
     (TransientError, 503),
 )
 RETRY_AFTER_S = 2
@@ -32,6 +34,8 @@ def status_of(error: Exception) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
-def retry_headers(status: int) -> dict[str, str]:
+def retry_headers(status: int, error: Exception | None = None) -> dict[str, str]:
     """Return the headers that tell a client when to try again; none where that cannot help."""
+    if isinstance(error, TooManyAttemptsError):
+        return {"retry-after": str(error.retry_after)}
     return {"retry-after": str(RETRY_AFTER_S)} if status in {429, 503} else {}

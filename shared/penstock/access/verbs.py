@@ -17,4 +17,5 @@ _ROLES = {Verb.ANNOUNCE: Role.PUBLISHER, Verb.PLAN: Role.PLANNER}
 
 def grants_of(who: Identity, target: str) -> tuple[str, ...]:
     """Return the verbs that the identity may use on the target."""
-    return tuple(str(verb) for verb, role in _ROLES.items() if who.has(role))
+    here = who.on(target)
+    return tuple(str(verb) for verb, role in _ROLES.items() if here.has(role))

@@ -70,7 +70,7 @@ def _identity(facts: Postmortem) -> list[tuple[str, str]]:
 def _detection(facts: Postmortem) -> Iterable[str]:
     found = facts.detection
     if found is None:
-        yield "No rollback: nothing was detected that took the release back."
+        yield "No rollback: nothing was detected that rolled the release back."
         return
     words = found.why.replace("_", " ")
     text = f": “{found.text}”" if found.text else ""
@@ -201,6 +201,6 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    # What others wrote must not end a table, start a heading, or carry HTML into whoever renders this.
+    # What others wrote must not end a table, start a heading, or carry HTML into the page that renders it.
     safe = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("|", "\\|")
