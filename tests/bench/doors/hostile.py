@@ -91,7 +91,7 @@ def slow_attack(door: Door, seed: int) -> Attack:
 
 
 def _usual(door: Door, rng: random.Random) -> dict[str, str]:
-    headers = {"host": "door", "content-type": rng.choice(door.types)}
+    headers = {"host": "127.0.0.1", "content-type": rng.choice(door.types)}
     if rng.random() < 0.8:
         headers["authorization"] = f"Bearer {door.token}"
     return headers
@@ -177,10 +177,10 @@ def _headers(kind: str, door: Door, rng: random.Random) -> Attack:
 
 def _framing(kind: str, door: Door, rng: random.Random) -> Attack:
     path = rng.choice(door.posts).encode()
-    start = b"POST " + path + b" HTTP/1.1\r\nhost: x\r\nauthorization: Bearer " + door.token.encode() + b"\r\n"
+    start = b"POST " + path + b" HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer " + door.token.encode() + b"\r\n"
     chunked = b"transfer-encoding: chunked\r\n"
     odd = [
-        b"content-length: 5\r\n" + chunked + b"\r\n0\r\n\r\nGET /x HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"content-length: 5\r\n" + chunked + b"\r\n0\r\n\r\nGET /x HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
         b"content-length: 5\r\ncontent-length: 6\r\n\r\nabcdef", b"content-length: -1\r\n\r\n", b"content-length: +5\r\n\r\nabcde",
         b"content-length: 0x10\r\n\r\n", b"content-length: 5 5\r\n\r\nabcde", b"content-length: " + b"9" * 40 + b"\r\n\r\n",
         b"content-length: 99999999999\r\n\r\n", b"content-length: 3\r\n\r\nabcdefgh", b"content-length: 50\r\n\r\nshort",
@@ -205,9 +205,9 @@ def _noise(kind: str, door: Door, rng: random.Random) -> Attack:
     odd = [
         rng.randbytes(rng.choice([1, 10, 1000, 100_000])), b"\x16\x03\x01\x02\x00\x01" + rng.randbytes(200),
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + rng.randbytes(50), b"\r\n" * rng.choice([1, 5000]), b"", b"GET /\r\n\r\n",
-        b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/0.9\r\n\r\n", b"GET / HTTP/9.9\r\nhost: x\r\n\r\n", b"get / http/1.1\r\n\r\n",
-        b"GET  /  HTTP/1.1\r\nhost: x\r\n\r\n", b"GET / HTTP/1.1\nhost: x\n\n", b"A" * 300_000, b"\x00" * 5000,
-        b"SSH-2.0-x\r\n", b"*1\r\n$4\r\nPING\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/0.9\r\n\r\n", b"GET / HTTP/9.9\r\nhost: 127.0.0.1\r\n\r\n", b"get / http/1.1\r\n\r\n",
+        b"GET  /  HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", b"GET / HTTP/1.1\nhost: 127.0.0.1\n\n", b"A" * 300_000, b"\x00" * 5000,
+        b"SSH-2.0-x\r\n", b"*1\r\n$4\r\nPING\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
     ]  # fmt: skip
     return Attack(kind, [(rng.choice(odd), 0.0)])
 
