@@ -47,6 +47,7 @@ def decide(target: str, document: Document, event: Event) -> Decision:
             _on_timer_fired(change, event)
         case _:
             return Decision(document)
+    change.put(decided=change.decided)
     return Decision(dump(change.state), tuple(change.events))
 
 
@@ -74,7 +75,7 @@ def _on_announced(change: Change, event: RolloutAnnounced) -> None:
     lifecycle = replace(
         lifecycle,
         owner=lifecycle.owner or plan.owners[0],
-        created=lifecycle.created or event.time.date().isoformat(),
+        created=lifecycle.created or event.at.date().isoformat(),
         ticket=event.release.ticket or lifecycle.ticket,
         notes=event.release.notes or lifecycle.notes,
     )
@@ -113,7 +114,7 @@ def _on_timer_fired(change: Change, event: TimerFired) -> None:
         change.state = armed(state, event.due)
         return
     since, rule = found
-    change.say(FlagStale, rule=rule, since=since, owner=state.definition.lifecycle.owner or None)
+    change.add(FlagStale, rule=rule, since=since, owner=state.definition.lifecycle.owner or None)
     change.state = armed(state, event.due, said=True)
 
 

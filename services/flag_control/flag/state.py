@@ -120,6 +120,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
         history: the latest versions by number, and of the older ones those that changed the definition or opt-outs.
         settled: since when everyone gets one variant without a rollout under way; empty otherwise.
         timers: due times, RFC 3339, by name.
+        decided: how many events were decided for the flag, since versions count them; their ids differ by it.
     """
 
     version: int = 0
@@ -136,6 +137,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     history: dict[str, Revision] = {}
     settled: str = ""
     timers: dict[str, str] = {}
+    decided: int = 0
 
     @property
     def rolled_back(self) -> bool:
