@@ -56,7 +56,6 @@ def console(port: int) -> subprocess.Popen[bytes]:
     )
     assert found.stdout is not None
     assert int(found.stdout.readline()) == port
-    return found
 
 
 class Starting(BaseHTTPRequestHandler):
@@ -78,8 +77,7 @@ class Starting(BaseHTTPRequestHandler):
 def port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        found = free.getsockname()[1]
-    return found
+        return free.getsockname()[1]
 
 
 def test_a_page_comes_back_by_itself_after_the_console_was_killed(browser: Browser, port: int) -> None:
@@ -115,7 +113,7 @@ def test_a_submit_that_gets_no_answer_says_so_within_five_seconds(browser: Brows
     page = context.new_page()
     sign_in(page, PAGE)
     kept = []
-    page.route("**/ask", kept.append)
+    page.route("**/ask", lambda route: kept.append(route))
     page.locator("#ask-hold summary").click()
     page.fill("#why-hold", "let us look")
     # Playwright waits for a navigation that does not end: the page reports by itself.
