@@ -32,7 +32,8 @@ from services.gate_evaluation.judge.spec import (
     Sensitivity,
     weights_of,
 )
-from services.gate_evaluation.judge.verdict import JUDGE_VERSION, GateVerdict, NoData, Reason, WindowVerdict, Word
+from services.gate_evaluation.judge.verdict import GateVerdict, NoData, Reason, WindowVerdict, Word
+from services.gate_evaluation.judge.versions import CURRENT, Parameters, parameters_of
 
 _NEVER_SEEN_AFTER = 3
 _EMPTY = Cohort()
@@ -47,6 +48,7 @@ class Judge:
     ) -> None:
         self.spec = spec
         self._history = history
+        self.parameters = history.parameters
         self._report = report
         self._weights = weights_of(spec)
         if spec.sensitivity is Sensitivity.ESTIMATE:
@@ -59,7 +61,7 @@ class Judge:
         self._processes.plausible = history.dispersion.plausible
         self._set_burst_divisors(spec.splits[0])
         self._split = SplitGuard()
-        self._catastrophe = Catastrophe(spec.gates)
+        self._catastrophe = Catastrophe(spec.gates, by_share=self.parameters.catastrophe_by_share)
         gates = len(spec.gates)
         self._progress = Progress(0, 0, 0, spec.min_bake, spec.max_bake, [0] * gates, [0.0] * gates)
 
@@ -81,16 +83,27 @@ class Judge:
                     processes.divisor[processes.elements_of(row)] = np.where(divisors > 1.0, divisors, 0.0)
 
     @classmethod
-    def start(cls, spec: JudgeSpec, history: History | None = None, *, report: bool = True) -> "Judge":
+    def start(
+        cls,
+        spec: JudgeSpec,
+        history: History | None = None,
+        *,
+        report: bool = True,
+        parameters: Parameters = CURRENT,
+    ) -> "Judge":
         """Return a judge that has seen no window of the rollout.
 
         Args:
             spec: gates and budgets.
             history: what A/A windows taught; it is copied. None: priors only.
+            parameters: of the version that judges.
             report: False leaves the gates' numbers and intervals out: the word alone (simulation).
         """
         seconds = spec.window_seconds
-        memory = history.copy(spec.gates, seconds) if history is not None else History(spec.gates, seconds)
+        if history is not None:
+            memory = history.copy(spec.gates, seconds, parameters)
+        else:
+            memory = History(spec.gates, seconds, parameters)
         memory.start_rollout()
         return cls(spec, memory, report=report)
 
@@ -274,6 +287,7 @@ class Judge:
             stage_judged=progress.stage_judged,
             split_log10=self._split.log_e / _LN10,
             gates=gates,
+            judge_version=self.parameters.version,
         )
 
     def _gates(self, standings: list[Standing], readings: list[Reading], evidence: Floats) -> tuple[GateVerdict, ...]:
@@ -307,7 +321,7 @@ class Judge:
         """Return the whole state as JSON-able values (under 64 KB); `from_doc` continues bit for bit."""
         processes = self._processes
         return {
-            "version": JUDGE_VERSION,
+            "version": self.parameters.version,
             "gates": [gate.name for gate in self.spec.gates],
             "history": self._history.to_doc(),
             "progress": asdict(self._progress),
@@ -327,9 +341,10 @@ class Judge:
         Raises:
             InvalidError: the state is of another spec or another version.
         """
-        if doc["version"] != JUDGE_VERSION or doc["gates"] != [gate.name for gate in spec.gates]:
-            raise InvalidError("judge state", [Problem("gates", "the state belongs to another spec or judge version")])
-        history = History.from_doc(spec.gates, doc["history"], spec.window_seconds)
+        parameters = parameters_of(doc["version"])
+        if doc["gates"] != [gate.name for gate in spec.gates]:
+            raise InvalidError("judge state", [Problem("gates", "the state belongs to another spec")])
+        history = History.from_doc(spec.gates, doc["history"], spec.window_seconds, parameters)
         judge = cls(spec, history, Placing(**doc["placing"]), report=report)
         m, unspent = unpack(doc["m"]), unpack(doc["unspent"])
         if m.shape != judge._processes.m.shape or unspent.shape != judge._processes.unspent.shape:

@@ -74,11 +74,12 @@ def lay(spec: JudgeSpec, history: History, weights: dict[str, float], placing: P
             least=min(shrunk),
             most=max(shrunk),
             interval=interval,
+            parameters=history.parameters,
         )
         flat += [(index, part) for part in comparison.rows(context, placing.anchors[index])]
     flat.sort(key=lambda pair: pair[1].row.form)
     rows: list[Row] = [part.row for _, part in flat]
-    processes = EProcesses(rows, history.dispersion.prior.size)
+    processes = EProcesses(rows, history.dispersion.prior.size, history.parameters)
     by_gate: list[list[tuple[int, GateRow]]] = [[] for _ in spec.gates]
     for row, (index, part) in enumerate(flat):
         by_gate[index].append((row, part))
