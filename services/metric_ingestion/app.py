@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import datetime
+from time import monotonic
 
 from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from penstock.settings import Settings
 from penstock.telemetry import Telemetry, seconds_between
 from penstock.tokens import load_tokens
 from penstock.topics import log_of
+from services.metric_ingestion.doors.backlog import Backlog
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
 from services.metric_ingestion.doors.otlp_http import LIMITS, Door
 from services.metric_ingestion.doors.otlp_kafka import Intake
@@ -54,6 +56,8 @@ class MetricIngestion:
         self._broker: KafkaBroker | None = None
         self._partitions: Partitions | None = None
         self._pollers: list[GroupPoller] = []
+        self._intake: Intake | None = None
+        self._backlog = Backlog([self._publisher.struggles, self._intake_waits], monotonic)
         self._tasks = Tasks(NAME)
         self._server = HttpServer(self._door(), settings.host, settings.otlp_port, LIMITS)
 
@@ -74,7 +78,7 @@ class MetricIngestion:
             self._republisher,
             self._headers,
             self._measure,
-            self._publisher.struggles,
+            self._backlog.exists,
         )
         self._broker = make_broker(self._settings)
         self._pollers = [self._frames_poller(self._broker, self._partitions), self._otlp_poller(self._broker)]
@@ -115,6 +119,9 @@ class MetricIngestion:
         checks += [self._partitions.alive] if self._partitions is not None else []
         return all(check() for check in checks)
 
+    def _intake_waits(self) -> bool:
+        return self._intake is not None and self._intake.waits()
+
     def _now(self) -> int:
         return nanoseconds(self._clock())
 
@@ -142,7 +149,15 @@ class MetricIngestion:
 
     def _otlp_poller(self, broker: KafkaBroker) -> GroupPoller:
         settings = self._settings
-        intake = Intake(self._registry.selected, self._publisher, self._appender, self._now, lambda: poller.commit())
+        self._intake = intake = Intake(
+            self._registry.selected,
+            self._publisher,
+            self._appender,
+            self._now,
+            lambda: poller.commit(),
+            f"otlp_metrics at {settings.instance}",
+            lambda: poller.unread(),
+        )
         poller = GroupPoller(
             broker,
             named(settings, "otlp_metrics"),
