@@ -30,9 +30,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-def settings(stack_settings: Settings, tmp_path: Path) -> Settings:
+def settings(stack_settings: Settings, receiver: Receiver, tmp_path: Path) -> Settings:
     path = tmp_path / "subscribers.yaml"
-    path.write_text(f"subscribers: [{{name: ci, secret: {SECRET}}}]")
+    host = receiver.url.split("/")[2]
+    path.write_text(f"subscribers: [{{name: ci, secret: {SECRET}, steps: {{hosts: '{host}', targets: '*'}}}}]")
     return stack_settings.model_copy(update={"subscribers": path, "instance": "rollback-0"})
 
 

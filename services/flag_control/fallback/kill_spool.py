@@ -40,7 +40,7 @@ class KillSpool:
         for line in filter(None, lines[:-1]):
             try:
                 kill = from_json(msgspec.json.decode(line))
-            except (msgspec.DecodeError, InvalidError) as error:
+            except (msgspec.DecodeError, RecursionError, InvalidError) as error:
                 raise CorruptError(f"{self._path} holds a kill that cannot be read: {error}") from None
             if isinstance(kill, KillRequested):
                 self._kills[kill.id] = kill

@@ -90,7 +90,7 @@ class LastGood:
         for path in paths:
             try:
                 kept = _decoded(path.read_bytes())
-            except (OSError, ValueError, InvalidError) as error:
+            except (OSError, ValueError, RecursionError, InvalidError) as error:
                 log.warning("%s is no last good flag and is ignored: %s", path, error)
                 continue
             found[kept.target] = kept

@@ -121,13 +121,13 @@ def decode(value: bytes) -> Envelope:
     """
     try:
         record = _record.decode(value)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         record = None
     head: Any = record
     if record is None or record.schema > SCHEMA:
         record = None
         try:
             head = _envelope.decode(value)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise CorruptError(f"a record's envelope cannot be read: {error}") from None
     return Envelope(head.prev, head.cursor, head.target, head.schema, digest(value), record)

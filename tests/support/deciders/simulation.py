@@ -28,6 +28,8 @@ class Simulation:
     Attributes:
         now: the simulated time; console: what the console knows; published: every event on a public topic, in order.
         serving: whether flag control's instances report that clients were served.
+        answer: what the executor of a webhook step sees; None while it does not answer.
+        executor: the copy of rollback execution that is alive.
     """
 
     def __init__(self, start: datetime | None = None) -> None:
@@ -40,6 +42,8 @@ class Simulation:
         self.console = Projection()
         self.published: list[Event] = []
         self.serving = True
+        self.answer: Saw | None = Saw.SUCCEEDED
+        self.executor = "rollback-0"
         self._timers = {name: Timers(f"/penstock/{name}") for name in self.pipeline.nodes}
         self._audience = Audience(Subscribers(()))
         self._read = 0
@@ -95,11 +99,15 @@ class Simulation:
         did = False
         for target, document in self.pipeline.nodes[EXECUTION].replica.fold.documents.items():
             state = load(document)
-            errand = errand_of(state, "rollback-0")
+            errand = errand_of(state, self.executor)
             if errand is None or state.running is None:
                 continue
-            saw = Saw.CLAIMED if errand.what == "claim" else Saw.SUCCEEDED
-            observed = report(target, state.running, "rollback-0", self.now, saw, 200 if saw is Saw.SUCCEEDED else None)
+            saw = Saw.CLAIMED if errand.what == "claim" else self.answer
+            if saw is None:
+                continue
+            observed = report(
+                target, state.running, self.executor, self.now, saw, 200 if saw is Saw.SUCCEEDED else None
+            )
             self.pipeline.observe(EXECUTION, observed)
             did = True
         return did

@@ -21,7 +21,7 @@ def demo(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Start everything, release four things to simulated users, and watch what becomes of them. Under three minutes.
+    """Start everything, release four things to simulated users, and watch the outcome. Under three minutes.
 
     A good release, a bad one whose mean looks fine, one that changes nothing, and one that nobody measures. Everything
     goes through the public interfaces, and every figure comes from the recorded events. Afterwards the dashboard stays
