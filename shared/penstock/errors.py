@@ -4,6 +4,7 @@ PenstockError
 |-- TransientError            redeliver: the same input may succeed later
 |   |-- UnavailableError      a broker, server or peer cannot be reached
 |   `-- AppendError           a record's fate is unknown: fold the log, then decide again
+|-- FaultyVersionError        stop: this version fails on too many inputs to skip them
 `-- PermanentError            dead-letter the input and hold its target: retrying cannot help
     |-- InvalidError          input breaks the contract; carries every problem
     |   |-- OversizeError     a record larger than the brokers take
@@ -34,6 +35,10 @@ class UnavailableError(TransientError):
 
 class AppendError(TransientError):
     """Whether a record reached its log is unknown."""
+
+
+class FaultyVersionError(PenstockError):
+    """This version fails on so many inputs that skipping them would bury good ones."""
 
 
 class PermanentError(PenstockError):

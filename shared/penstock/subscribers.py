@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from penstock.errors import InvalidError, NotFoundError, Problem
-from penstock.events import Event, problems_of
+from penstock.events import problems_of
 from penstock.targets import Name
 from penstock.webhooks import key_of
 
@@ -38,6 +38,20 @@ class _File(BaseModel):
     subscribers: tuple[_Entry, ...] = ()
 
 
+class Addressed(Protocol):
+    """What an event is chosen by."""
+
+    @property
+    def type(self) -> str:
+        """Noun and participle."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Environment, service and flag."""
+        ...
+
+
 class Subscriber(BaseModel):
     """Somebody to tell.
 
@@ -56,7 +70,7 @@ class Subscriber(BaseModel):
     targets: tuple[str, ...] = ("*",)
     secrets: tuple[str, ...] = Field(repr=False)
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: Addressed) -> bool:
         """Whether the file alone subscribes it to this event."""
         return matches(self.types, event.type) and matches(self.targets, event.target)
 

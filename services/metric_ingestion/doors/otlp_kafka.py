@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
+import penstock
+from penstock.chain.failures import fault_of
 from penstock.errors import InvalidError, OversizeError, UnavailableError
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
 from services.metric_ingestion.doors.otlp_messages import parse
@@ -41,10 +43,14 @@ class Intake:
         for record in records:
             try:
                 request = parse(record.value or b"", json=False)
+                selection = self._selector().select(request, self._now())
             except InvalidError as error:
                 await dead_letter(self._letters, "metric_ingestion", record, str(error))
                 continue
-            selection = self._selector().select(request, self._now())
+            except Exception as error:
+                log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
+                await dead_letter(self._letters, "metric_ingestion", record, fault_of(error, penstock.__version__))
+                continue
             if selection.rejected:
                 reason = f"{selection.rejected} points left out: {'; '.join(selection.problems)}"
                 await dead_letter(self._letters, "metric_ingestion", record, reason)
