@@ -24,7 +24,7 @@ from services.console.flag_control_client import FlagControl
 from services.console.http_api.event_stream import Hub
 from services.console.http_api.openapi import openapi_route
 from services.console.http_api.reads import Reads
-from services.console.http_api.responses import on_error
+from services.console.http_api.responses import on_error, on_gone
 from services.console.http_api.security import Door, SecurityHeaders
 from services.console.http_api.session_key import session_key
 from services.console.http_api.startup_gate import NotYet
@@ -34,6 +34,8 @@ from services.console.pages.routes import Pages
 from services.console.pages.site import static_files
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
+from services.runtime.http.bodies import GoneError
+from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named
@@ -46,8 +48,6 @@ from services.runtime.process.tasks import Tasks
 
 NAME = "console"
 _PUBLISH_S = 10.0
-_MOST_CONNECTIONS = 2_000
-"""Open requests and streams beyond which new ones are answered 503: a flood must not take the intake's memory."""
 _EVIDENCE = ("metric-windows", "gate-verdicts")
 _EVIDENCE_TAIL = 2_000
 """Records of each partition of evidence that are read at the start; 400 days of them would take hours."""
@@ -76,8 +76,7 @@ class Console:
         self._intake = IntakeTopic(settings, self._projection, self.publish, bury)
         self._tasks = Tasks(NAME)
         self._open = False
-        options = {"limit_concurrency": _MOST_CONNECTIONS}
-        self._server = HttpServer(self._application(), settings.host, settings.console_port, **options)
+        self._server = HttpServer(self._application(), settings.host, settings.console_port, Limits())
 
     @property
     def port(self) -> int:
@@ -221,7 +220,7 @@ def application(
             static_files(),
         ],
         middleware=[Middleware(SecurityHeaders), Middleware(NotYet, caught_up=caught_up)],
-        exception_handlers={PenstockError: on_error},
+        exception_handlers={PenstockError: on_error, GoneError: on_gone},
     )
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -17,17 +16,20 @@ from penstock.errors import (
     InvalidError,
     NotFoundError,
     PenstockError,
-    Problem,
-    RefusedError,
-    TransientError,
     UnauthorizedError,
 )
-from penstock.events import FlagRequest, KillRequested, from_json, problems_of
+from penstock.events import FlagRequest, KillRequested, from_json
 from penstock.targets import parse_target
 from penstock.tokens import Identity, Role, Tokens
+from penstock.wording.problems import problems_of
 from services.flag_control.fallback.peers import FLAGS_PATH, PEER_PATH, peer_key
+from services.runtime.http.bodies import GoneError, parse_json, read_body
+from services.runtime.http.errors import retry_headers, status_of
+from services.runtime.http.worker import Worker
 
 _MAX_BODY = 256 * 1024
+_LARGE = 16 * 1024
+_WORKER = Worker("parse")
 _ROLES = (Role.OPERATOR, Role.RELEASE_MANAGER)
 
 View = dict[str, Any]
@@ -177,23 +179,12 @@ def _answered(handler: Handler) -> Handler:
             problems = [{"where": problem.where, "what": problem.what} for problem in error.problems]
             return JSONResponse({"error": str(error), "problems": problems}, 422)
         except PenstockError as error:
-            return JSONResponse({"error": str(error)}, _status(error))
+            status = status_of(error)
+            return JSONResponse({"error": str(error)}, status, retry_headers(status))
+        except GoneError:
+            return Response(status_code=400)
 
     return answered
-
-
-def _status(error: PenstockError) -> int:
-    match error:
-        case UnauthorizedError():
-            return 401
-        case NotFoundError():
-            return 404
-        case RefusedError():
-            return 409
-        case TransientError():
-            return 503
-        case _:
-            return 500
 
 
 def _may_read(tokens: Tokens, request: Request) -> None:
@@ -218,15 +209,8 @@ def _target(request: Request) -> str:
 
 
 async def _json(request: Request) -> Any:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise InvalidError("request", [Problem("", f"is larger than {_MAX_BODY} bytes")])
-    try:
-        return json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise InvalidError("request", [Problem("", f"is not JSON: {error}")]) from None
+    raw = await read_body(request.receive, _MAX_BODY)
+    return await _WORKER.run(parse_json, raw, "request") if len(raw) > _LARGE else parse_json(raw, "request")
 
 
 async def _fields(request: Request, form: type[_Body]) -> View:

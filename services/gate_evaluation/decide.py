@@ -120,7 +120,9 @@ def _on_window_closed(run: _Run, state: TargetState, window: WindowClosed) -> Ta
     if not state.plan:
         return state
     measured = judge_window(plan_of(state.plan), window)
-    state = msgspec.structs.replace(state, last=to_json(window)["end"])
+    if window.received is None:
+        # Earlier versions kept it for nothing: every window that changed nothing else wrote a record because of it.
+        state = msgspec.structs.replace(state, last=to_json(window)["end"])
     if rollout is None or not rollout.live or rollout.entry is None:
         return _update_history(state, measured)
     if not _belongs(rollout, window):
@@ -130,7 +132,7 @@ def _on_window_closed(run: _Run, state: TargetState, window: WindowClosed) -> Ta
 
 def _belongs(rollout: RolloutState, window: WindowClosed) -> bool:
     """Whether the window starts after the present stage began or resumed; one that contains that time is left out."""
-    return rollout.entered_at is not None and window.start >= datetime.fromisoformat(rollout.entered_at)
+    return rollout.entered_at is not None and window.began_after(datetime.fromisoformat(rollout.entered_at))
 
 
 def _update_history(state: TargetState, measured: Window) -> TargetState:
@@ -144,7 +146,7 @@ def _update_history(state: TargetState, measured: Window) -> TargetState:
 
 
 def _judge(run: _Run, state: TargetState, rollout: RolloutState, window: WindowClosed, measured: Window) -> TargetState:
-    plan = plan_of(state.plan)
+    plan, before = plan_of(state.plan), state
     if state.seen < plan.windows.warm_up:
         return msgspec.structs.replace(state, seen=state.seen + 1)
     state, measured = _admit(state, plan, window, measured)
@@ -155,11 +157,15 @@ def _judge(run: _Run, state: TargetState, rollout: RolloutState, window: WindowC
         state, missing=state.missing + 1 if blind else 0, good=0 if blind else state.good + 1
     )
     final = _acts(state, rollout, verdict)
+    unmeasured = _unmeasured(verdict) if blind and window.received is not None else ""
+    if unmeasured and unmeasured == before.unmeasured and not final and rollout.phase not in _ACTS:
+        return before  # a rollout that waits without data, for the same reasons as after the window before
     event = report(plan, state.plan, rollout, window, verdict, final)
     run.verdicts.append(event)
     return msgspec.structs.replace(
         state,
         judge=run.judges.save(judge),
+        unmeasured=unmeasured,
         seen=state.seen + 1,
         waits=event.id if final else "",
     )
@@ -176,6 +182,11 @@ def _admit(state: TargetState, plan: Plan, window: WindowClosed, measured: Windo
         canary = measured.canary if measured.canary is not None else Cohort()
         measured = replace(measured, canary=replace(canary, live=0))
     return msgspec.structs.replace(state, owed=owed), measured
+
+
+def _unmeasured(verdict: WindowVerdict) -> str:
+    """Return which gates were not measured and why, as text."""
+    return " ".join(f"{gate.name}={gate.no_data}" for gate in verdict.gates if gate.no_data is not None)
 
 
 def _known_split(plan: Plan, rollout: RolloutState) -> float | None:

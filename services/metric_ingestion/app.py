@@ -15,7 +15,7 @@ from penstock.telemetry import Telemetry, seconds_between
 from penstock.tokens import load_tokens
 from penstock.topics import log_of
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
-from services.metric_ingestion.doors.otlp_http import Door
+from services.metric_ingestion.doors.otlp_http import LIMITS, Door
 from services.metric_ingestion.doors.otlp_kafka import Intake
 from services.metric_ingestion.partitions.owner import FRAMES, Append
 from services.metric_ingestion.partitions.partitions import Partitions
@@ -57,7 +57,7 @@ class MetricIngestion:
         self._partitions: Partitions | None = None
         self._pollers: list[GroupPoller] = []
         self._tasks = Tasks(NAME)
-        self._server = HttpServer(self._door(), settings.host, settings.otlp_port)
+        self._server = HttpServer(self._door(), settings.host, settings.otlp_port, LIMITS)
 
     @property
     def port(self) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from penstock import ids
 from penstock.events import Saw, StepObserved
-from services.rollback_execution.course import SOURCE
+from services.rollback_execution.draft import SOURCE
 from services.rollback_execution.state import Phase, Running, State
 from services.rollback_execution.steps.webhook import KIND as WEBHOOK
 

@@ -24,6 +24,7 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
         commands: ids of the commands heard lately.
         quarantined: rollout that was taken back, by version.
         timers: due times, RFC 3339, by name.
+        decided: how many events were decided for the target, since versions count them; ids are told apart by it.
     """
 
     rollout: RolloutState | None = None
@@ -34,6 +35,7 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
     commands: tuple[str, ...] = ()
     quarantined: dict[str, str] = {}
     timers: dict[str, str] = {}
+    decided: int = 0
 
     def with_deploy(self, key: str, rollout: str) -> "TargetState":
         """Return the state that remembers a deploy event; the oldest are forgotten."""

@@ -4,11 +4,12 @@ import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from penstock.errors import Problem, SettingsError
+from penstock.wording.problems import problems_of
 
 PREFIX = "PENSTOCK_"
 
@@ -16,6 +17,15 @@ PREFIX = "PENSTOCK_"
 def host_name(name: str) -> str:
     """Return the host's name as it can name a folder and a member of a consumer group."""
     return re.sub(r"[^a-zA-Z0-9._-]", "-", name).lstrip("._-")[:200] or "local"
+
+
+def _web_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return text
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 class Settings(BaseModel):
@@ -85,8 +95,8 @@ class Settings(BaseModel):
     )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for our own telemetry; off without it.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
-    server: str = Field("http://127.0.0.1:8400", description="Console address that the command line talks to.")
-    flags_server: str = Field(
+    server: WebAddress = Field("http://127.0.0.1:8400", description="Console address that the command line talks to.")
+    flags_server: WebAddress = Field(
         "http://127.0.0.1:8016",
         description="Flag control address that `penstock flags` and the dashboard's kill switch talk to.",
     )
@@ -120,8 +130,8 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         problems += [
-            Problem(variable_of(str(entry["loc"][0])) if entry["loc"] else "", entry["msg"])
-            for entry in error.errors(include_url=False, include_input=False)
+            Problem(variable_of(problem.where.split(".")[0]) if problem.where else "", problem.what)
+            for problem in problems_of(error)
         ]
         raise SettingsError("settings", problems) from None
     if problems:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from penstock.errors import InvalidError, Problem, UnauthorizedError
-from penstock.events import problems_of
+from penstock.wording.problems import problems_of
 
 
 class Role(StrEnum):

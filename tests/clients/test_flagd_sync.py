@@ -64,9 +64,9 @@ async def test_a_client_without_flags_is_refused_and_never_told_that_there_are_n
     store = FlagStore()
     async with serving(store) as (_, stub):
         for ask in (stub.SyncFlags(REQUEST).read(), stub.FetchAllFlags(sync_pb2.FetchAllFlagsRequest())):
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
+            with pytest.raises(grpc.aio.AioRpcError) as newer:
                 await asyncio.wait_for(ask, 5)
-            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+            assert newer.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_the_selector_header_wins_over_the_requests_own_and_both_work() -> None:
@@ -122,9 +122,9 @@ async def test_a_server_that_stops_ends_its_streams_so_that_clients_reconnect() 
         call = stub.SyncFlags(REQUEST)
         await next_of(call)
         await asyncio.wait_for(server.stop(), 3)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as newer:
             await call.read()
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert newer.value.code() is grpc.StatusCode.UNAVAILABLE
         assert server.streams.connected == set()
 
 
@@ -197,9 +197,9 @@ async def test_a_client_that_cannot_show_who_it_is_gets_nothing_and_delays_nobod
             refused = sync_pb2_grpc.FlagSyncServiceStub(hostile).SyncFlags(REQUEST, timeout=5)
             call = sync_pb2_grpc.FlagSyncServiceStub(honest).SyncFlags(REQUEST)
             assert await next_of(call)
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
+            with pytest.raises(grpc.aio.AioRpcError) as newer:
                 await refused.read()
-            assert caught.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+            assert newer.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
             assert len(server.streams.connected) == 1
             call.cancel()
     finally:
@@ -275,9 +275,9 @@ async def test_a_refusal_fits_into_a_header_however_long_the_selector_was() -> N
     store = FlagStore()
     store.publish(source())
     async with serving(store) as (_, stub):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as newer:
             await stub.FetchAllFlags(sync_pb2.FetchAllFlagsRequest(selector="x" * 60_000))
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert newer.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_half_of_a_certificate_is_a_settings_error(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_the_local_stack_runs_the_same_services() -> None:
 
 
 def test_every_producer_and_consumer_of_a_topic_is_there(compose: dict[str, Any]) -> None:
-    named = {name for topic in ALL for name in (topic.producer, *topic.consumers)} - {"external", "any"}
+    named = {name for topic in ALL for name in (*topic.producers, *topic.consumers)} - {"external", "any"}
     assert named <= set(compose["services"])
 
 

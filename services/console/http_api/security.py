@@ -9,8 +9,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from penstock.errors import PermanentError, UnauthorizedError
+from penstock.errors import UnauthorizedError
 from penstock.tokens import Identity, Tokens
+from services.runtime.http.errors import ForbiddenError
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -26,14 +27,6 @@ HEADERS = {
 }
 COOKIE = "penstock_session"
 SESSION_S = 12 * 3600
-
-
-class ForbiddenError(PermanentError):
-    """A known identity without the role that it takes."""
-
-
-class TooLargeError(PermanentError):
-    """A request body beyond the limit."""
 
 
 class SecurityHeaders:
@@ -145,19 +138,3 @@ def permitted(who: Identity, *roles: str) -> Identity:
     if roles and not who.has(*roles):
         raise ForbiddenError(f"{who.identity} lacks the role: it takes {' or '.join(roles)}")
     return who
-
-
-async def read_body(request: Request, most: int) -> bytes:
-    """Return the body.
-
-    Raises:
-        TooLargeError: longer than `most` bytes.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
-            raise TooLargeError(f"the body is longer than {most} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)

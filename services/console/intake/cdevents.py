@@ -58,7 +58,7 @@ def _plan_text_problems(document: Any) -> Sequence[Problem]:
     if not isinstance(text, str):
         return ()
     try:
-        load_plan(text)
+        load_plan(text, new=True)
     except PlanError as error:
         return [Problem(f"{_TEXT}: {p.where}", p.what, p.line) for p in error.problems]
     return ()

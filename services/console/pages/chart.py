@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from penstock.events import GateVerdict, Word
+from penstock.events import Authority, GateVerdict, Word
 from penstock.events.verdicts import Direction
 from services.console.read_models.json_views import worst_first
 from services.console.read_models.rollout import Book, GatePoint, Point
@@ -67,7 +67,8 @@ class Chart:
 
     Attributes:
         measure: in what differences are drawn.
-        band, line: point lists; marks: (x, label, anchor) of vertical lines.
+        band, line: point lists (between the bounds, and the estimate); marks: (x, label, anchor) of vertical lines.
+        limit, pass_line: where a breach and a pass have their lines.
     """
 
     gate: str
@@ -84,6 +85,8 @@ class Chart:
     times: Sequence[tuple[float, str]]
     marks: Sequence[tuple[float, str, str]]
     rows: Sequence[Row]
+    pass_line: float | None = None
+    pass_label: str = ""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -145,7 +148,9 @@ def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoin
         ],
         zero=scale.y(0.0),
         limit=scale.y(last.limit) if last.limit is not None else None,
-        limit_label=f"limit {last.limit_words}" if last.limit is not None else "",
+        limit_label=_limit_label(gate, last),
+        pass_line=scale.y(last.pass_line) if last.pass_line is not None else None,
+        pass_label="" if last.pass_line is None else f"passes {_side(last, 'below')} {last.words(last.pass_line)}",
         ticks=_ticks(scale, last),
         times=_times(scale, points),
         marks=_marks(book, scale, points),
@@ -153,11 +158,26 @@ def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoin
     )
 
 
+def _limit_label(gate: GateVerdict, last: Difference) -> str:
+    if last.limit is None:
+        return ""
+    if last.pass_line is None:
+        return f"limit {last.limit_words}"
+    verb = {Authority.HOLD: "holds", Authority.ADVISE: "advises"}.get(gate.authority, "rolls back")
+    return f"{verb} {_side(last, 'above')} {last.words(last.limit)}"
+
+
+def _side(last: Difference, up: str) -> str:
+    """Return `up`, or its opposite where the lines lie below control."""
+    below = (last.limit or last.pass_line or 0.0) < 0
+    return up if not below else {"above": "below", "below": "above"}[up]
+
+
 def _domain(differences: Sequence[Difference]) -> tuple[float, float]:
     """Show all estimates, the limit and the last band; early bands are as wide as the world and may be cut."""
     estimates = [each.estimate or 0.0 for each in differences]
     last = differences[-1]
-    limit = abs(last.limit or 0.0)
+    limit = max(abs(last.limit or 0.0), 0.75 * abs(last.pass_line or 0.0))
     least = _LEAST_POINTS if last.in_points else _LEAST_RELATIVE
     reach = max(limit * 2.5, 1.3 * max(abs(value) for value in estimates), 2.0 * least)
     above, below = (0.5, 1.5) if last.direction is Direction.DOWN else (1.5, 0.5)
@@ -206,7 +226,7 @@ def _thinned(
 
 def _title(name: str, point: Point, gate: GatePoint) -> str:
     row = _row(point, gate)
-    return f"{point.at:%H:%M:%S} {point.stage}: {name} {row.estimate}, band {row.band}, {gate.word.replace('_', ' ')}"
+    return f"{point.at:%H:%M:%S} {point.stage}: {name} {row.estimate}, bounds {row.band}, {gate.word.replace('_', ' ')}"
 
 
 def _row(point: Point, gate: GatePoint) -> Row:

@@ -12,9 +12,10 @@ from penstock.errors import InvalidError, NotFoundError, PenstockError, Problem,
 from penstock.targets import parse_target
 from penstock.tokens import Identity, Role
 from services.console.flag_control_client import FlagControl
-from services.console.http_api.security import Door, ForbiddenError, permitted
-from services.console.pages.forms import form_of, status_of
+from services.console.http_api.security import Door, permitted
+from services.console.pages.forms import form_of
 from services.console.pages.site import Page, Site
+from services.runtime.http.errors import ForbiddenError, status_of
 from services.runtime.process.service import Clock
 
 _MOST_REASON = 2000

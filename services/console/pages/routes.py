@@ -21,12 +21,13 @@ from services.console.http_api.event_stream import BEAT, Hub
 from services.console.http_api.reads import wanted_of
 from services.console.http_api.security import COOKIE, SESSION_S, Door, permitted
 from services.console.pages import content, flags
-from services.console.pages.forms import form_of, status_of
+from services.console.pages.forms import form_of
 from services.console.pages.kill_switch import KillSwitch, target_of
 from services.console.pages.site import Page, Site
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.entries import Entry, Wanted
 from services.console.read_models.projection import Projection
+from services.runtime.http.errors import status_of
 from services.runtime.process.service import Clock
 
 _QUIET_S = 0.25
@@ -220,9 +221,12 @@ class Pages:
             )
             await self._commands.ask(asked)
         except (PenstockError, ValidationError) as error:
-            text = "Say why, in at most 2000 characters." if isinstance(error, ValidationError) else str(error)
+            unfit = isinstance(error, ValidationError)
+            text = "Give a reason of at most 2,000 characters." if unfit else str(error)
             return self._site.page(
-                Page("problem.html", "Not done", {}, {"trouble": text}), self._common(request), status_of(error)
+                Page("problem.html", "Not done", {}, {"trouble": text}),
+                self._common(request),
+                422 if unfit else status_of(error),
             )
         return RedirectResponse(f"/rollouts/{rollout}?{urlencode({'asked': asked.id})}", 303)
 

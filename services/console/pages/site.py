@@ -14,6 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from penstock.events import GateVerdict
+from penstock.wording import deciding, outlooks
 from services.console.read_models.entries import Wanted
 from services.console.wording import words
 from services.console.wording.differences import difference_of
@@ -133,10 +134,14 @@ def tight(text: str) -> str:
 def gate_words(gate: GateVerdict) -> dict[str, str]:
     """Return a gate's cells of the table."""
     difference = difference_of(gate)
+    found = gate.model_dump(mode="json", exclude_none=True)
     return {
         "canary": words.value_of(gate, "canary"),
         "baseline": words.value_of(gate, "baseline"),
         "difference": difference.words(difference.estimate),
+        "fails": deciding.fails_clause(found) or f"limit {difference.limit_words}",
+        "passes": deciding.passes_clause(found) or "–",
+        "outlook": outlooks.outlook(found),
         "band": difference.band,
         "limit": difference.limit_words,
         "clause": words.clause(gate),

@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import grpc
@@ -13,6 +12,7 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2
 from penstock.errors import UnavailableError
 from services.flag_control.serving.client_libraries import disagreement, family_of
 from services.flag_control.serving.store import FlagSet, FlagStore, normal
+from services.flag_control.serving.streams import Stream, Streams
 
 SERVICE = "flagd.sync.v1.FlagSyncService"
 _OPTIONS = (
@@ -29,29 +29,6 @@ _GRACE_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class Stream:
-    """One connected client.
-
-    Attributes:
-        selector: what it reads; family: language of its library.
-        sent: the set that it was last sent; at: when, by the monotonic clock.
-    """
-
-    selector: str
-    family: str = "unknown"
-    sent: FlagSet | None = None
-    at: float = 0.0
-
-
-@dataclass
-class Streams:
-    """Every connected client, and who wants to know when one was sent something, or left."""
-
-    connected: set[Stream] = field(default_factory=set)
-    on_change: Callable[[], None] = lambda: None
-
-
 class SyncServer:
     """The server.
 
@@ -65,12 +42,13 @@ class SyncServer:
         host: str,
         port: int,
         *,
+        streams: Streams | None = None,
         context: Mapping[str, Any] | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
-        """Serve `store`; `context` is sent as `sync_context` for clients to merge into their evaluations."""
+        """Serve `store`, keeping `streams`; `context` is sent as `sync_context`, merged into evaluations."""
         self.port = port
-        self.streams = Streams()
+        self.streams = streams if streams is not None else Streams()
         self._store = store
         self._host = host
         self._context = struct_pb2.Struct()
@@ -136,14 +114,14 @@ class SyncServer:
                         self._sent(stream, flag_set)
         finally:
             self.streams.connected.discard(stream)
-            self.streams.on_change()
+            self.streams.moved.send()
         await context.abort(grpc.StatusCode.UNAVAILABLE, "this server stops; reconnect")
 
     def _sent(self, stream: Stream, flag_set: FlagSet) -> None:
         stream.sent, stream.at = flag_set, time.monotonic()
         if stream.family not in flag_set.families:
             self._warn(stream, flag_set)
-        self.streams.on_change()
+        self.streams.moved.send()
 
     def _warn(self, stream: Stream, flag_set: FlagSet) -> None:
         # Once a family and a set: to look at every stream of a push would cost as much as to send to it.

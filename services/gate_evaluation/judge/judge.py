@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from penstock.errors import InvalidError, Problem
 from services.gate_evaluation.judge.arrays import Floats, pack, unpack
 from services.gate_evaluation.judge.decision.catastrophe import Catastrophe
+from services.gate_evaluation.judge.decision.outlook import Prediction, predicted
 from services.gate_evaluation.judge.decision.progress import Progress
 from services.gate_evaluation.judge.decision.report import GateView, gate_verdict
-from services.gate_evaluation.judge.decision.rule import Decision, Standing, decide
+from services.gate_evaluation.judge.decision.rule import Bake, Decision, Standing, breached, decide
 from services.gate_evaluation.judge.decision.standings import enough, gated, standings_of
 from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form
 from services.gate_evaluation.judge.evidence.mixtures import onset_weight
@@ -110,7 +111,7 @@ class Judge:
         done.min_bake = done.min_bake if min_bake is None else min_bake
         done.max_bake = done.max_bake if max_bake is None else max_bake
         done.must_pass = must_pass
-        done.stage_judged, done.samples = 0, [0.0] * len(self.spec.gates)
+        done.stage_judged, done.samples, done.predictions = 0, [0.0] * len(self.spec.gates), {}
         self._processes.restart(self._layout.pass_rows)
         self._split.restart()
 
@@ -280,13 +281,27 @@ class Judge:
         spec, progress, bake = self.spec, self._progress, self._progress.bake()
         found = []
         for at, evaluator in enumerate(self._history.evaluators):
-            seen = self._describe(evaluator) if readings[at].no_data is None else Description()
+            known = readings[at].no_data is None or breached(standings[at], spec.alpha)
+            seen = self._describe(evaluator) if known else Description()
             nulls = evaluator.log_nulls() if isinstance(evaluator, QuantileComparison) else None
             view = GateView(
-                evaluator.gate, standings[at], readings[at], seen, self._layout.gates[at], nulls, progress.missing[at]
-            )
+                evaluator.gate, standings[at], readings[at], seen, self._layout.gates[at], nulls, progress.missing[at],
+                spec.sensitivity is Sensitivity.ESTIMATE,
+                self._predict(evaluator.gate.name, standings[at], seen, bake),
+            )  # fmt: skip
             found.append(gate_verdict(view, log_e, bake, spec.alpha, spec.alpha_pass))
         return tuple(found)
+
+    def _predict(self, name: str, standing: Standing, seen: Description, bake: Bake) -> Prediction | None:
+        spec, kept = self.spec, self._progress.predictions
+        before = Prediction(*kept[name]) if name in kept else None
+        if standing.no_data is not None:
+            return None
+        found = predicted(standing, seen, bake, spec.alpha, spec.alpha_pass, before)
+        kept.pop(name, None)
+        if found is not None:
+            kept[name] = list(found)
+        return found
 
     def to_doc(self) -> dict[str, Any]:
         """Return the whole state as JSON-able values (under 64 KB); `from_doc` continues bit for bit."""

@@ -46,6 +46,31 @@ class Reason(StrEnum):
     WARM_UP = "warm_up"  # the window does not count
 
 
+class Outlook(StrEnum):
+    """How a gate is likely to end within its bake."""
+
+    BREACH = "breach"
+    PASSED = "passed"
+    UNDECIDED = "undecided"
+
+
+class Deciding(msgspec.Struct, frozen=True):
+    """One way to decide a gate: a bound of the relative difference, beside the line that it has to cross.
+
+    Attributes:
+        line: the tolerance or the pass margin, as a signed relative difference.
+        bound: what the evidence excludes; None: nothing yet.
+        down: the side below control is meant: a breach has its bound below the line, a pass above it. Otherwise a
+            breach has its bound above the line, a pass below it.
+        error: chance that the bound is ever wrong.
+    """
+
+    line: float
+    bound: float | None
+    down: bool
+    error: float
+
+
 class GateVerdict(msgspec.Struct, frozen=True):
     """One gate after one window.
 
@@ -61,10 +86,13 @@ class GateVerdict(msgspec.Struct, frozen=True):
         log10_f, log10_p: evidence of harm, and against harm beyond the pass margin.
         tolerance_asked, tolerance_effective, pass_asked, pass_effective: relative; effective after snapping to buckets.
         limit_absolute: the tolerance in the metric's unit at the present baseline.
-        windows_needed: further windows until the likely decision at the present estimate; None: unknown or decided.
+        windows_needed: further windows until the likely decision, `outlook`, at the present estimate, never more than
+            the bake has left; None: unknown or decided. Of a gate with too few samples: windows until there are enough.
         samples_needed: canary requests (or instances x windows) in those windows.
         no_data: why the gate was not judged in this window.
         detail: numbers of this kind only (dispersion, scale, edges, spans), by name.
+        fails, passes: what decides a breach and a pass; None where the gate has no such bound, or no data.
+        outlook: the likely decision; undecided: the bake is likely to end without one.
     """
 
     name: str
@@ -93,10 +121,13 @@ class GateVerdict(msgspec.Struct, frozen=True):
     no_data: NoData | None
     detail: dict[str, float]
     recent: float | None = None
+    fails: Deciding | None = None
+    passes: Deciding | None = None
+    outlook: Outlook | None = None
 
 
 class WindowVerdict(msgspec.Struct, frozen=True):
-    """The judge's answer to one window.
+    """The verdict on one window.
 
     Attributes:
         word, final: `inconclusive` with `final` False means: keep watching.

@@ -197,10 +197,12 @@ def _classified(
     name = _hash("\x1e".join(told))
     source = _hash(f"{identity}") if "service.instance.id" not in resource else _hash(resource["service.instance.id"])
     for matcher in matchers:
-        cohort = matcher.cohort(point, resource)
-        parts = matcher.parts(metric, traits, point, resource) if cohort is not None else ()
-        if cohort is not None and parts:
-            yield matcher, Series(name, source, cohort, half(point, resource), traits.temporality, parts)
+        place = matcher.place(point, resource)
+        parts = matcher.parts(metric, traits, point, resource) if place is not None else ()
+        if place is not None and parts:
+            stated, unmatched = half(point, resource), matcher.unmatched(metric, point, resource)
+            temporality = traits.temporality
+            yield matcher, Series(name, source, place.cohort, stated, temporality, parts, *place[1:], unmatched)
 
 
 def _hash(text: str) -> str:

@@ -10,7 +10,13 @@ from penstock import ids
 from penstock.chain import Document
 from penstock.events import Closing, Cohort, Doubt, Event, WindowClosed, WindowsRefused
 from penstock.plan import Gate, Plan, Reads, reads_of
-from services.metric_ingestion.windows.measures import measures_of, requests_of, split_of
+from services.metric_ingestion.windows.measures import (
+    measures_of,
+    requests_of,
+    split_of,
+    too_many_outside,
+    unattributed_of,
+)
 from services.metric_ingestion.windows.slots import Slot
 from services.metric_ingestion.windows.sources import attendance, slowest_interval
 from services.metric_ingestion.windows.target import PATIENT_WINDOWS, TargetState
@@ -20,6 +26,7 @@ MOST_EMPTY_WINDOWS = 60
 """Windows without any point that are closed one by one; a longer silence (we were away) is told as one long window."""
 
 _JITTER = 0.25
+_UNATTRIBUTED = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRAFFIC_KINDS = ("ratio", "slo", "burn_rate", "quantile", "mean")
 
@@ -61,6 +68,7 @@ def adopted(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Documen
         "gates": dict(kinds),
         "counts_bad": sorted(name for name, gate in plan.gates.items() if reads_of(gate) is Reads.SHARE),
         "traffic": traffic[0] if traffic else "",
+        "unattributed": plan.cohorts.unattributed,
         "next": begun if same else start,
         "since": state.document["since"] if same else start,
     }
@@ -145,6 +153,9 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
         slot.cells = {cohort: gates for cohort, gates in slot.cells.items() if cohort not in {"a", "b"}}
     seconds = (end - start) / 1e9
     requests = requests_of(slot, document["traffic"], kinds)
+    unattributed = unattributed_of(slot, kinds)
+    for gate in too_many_outside(slot, unattributed, document.get("unattributed", _UNATTRIBUTED)):
+        slot.doubts.setdefault(gate, Doubt.UNATTRIBUTED)
     measures, doubts = measures_of(slot, kinds, requests, seconds)
     interval = slowest_interval(state.sources.values(), state.event_time, state.length)
     patience = PATIENT_WINDOWS * document["window"]
@@ -170,6 +181,7 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
         halves=slot.halves[0] if usable else None,  # type: ignore[arg-type]
         doubts={**_unproven(document, state, requests), **doubts},
         closed_by=by,
+        unattributed=unattributed,
     )
     return Step({**document, "next": end}, (event,), slot.trace)
 

@@ -29,11 +29,17 @@ class Temporality(StrEnum):
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """One gate that a series counts for; with a `doubt` it only says why it cannot."""
+    """One gate that a series counts for; with a `doubt` it only says why it cannot.
+
+    Attributes:
+        factor: from the unit of the series to the gate's; unit: the series' own, where the gate states none.
+    """
 
     gate: str
     role: Role
     doubt: str = ""
+    factor: float = 1.0
+    unit: str = ""
 
 
 class Series(msgspec.Struct, frozen=True, array_like=True):
@@ -42,7 +48,9 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         key: hash of resource, scope, metric and attributes.
         source: hash of the resource instance, whose exports are one clock.
-        cohort: `canary` or `baseline`; half: `a`, `b`, or empty where the application does not say.
+        cohort: `canary`, `baseline`, or empty for none; half: `a`, `b`, or empty where the application does not say.
+        outside: why it belongs to no cohort, or empty; value: the variant that it names.
+        unmatched: gate and `attribute=value`, where the gate's conditions for bad events do not match.
     """
 
     key: str
@@ -51,6 +59,9 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     half: str
     temporality: Temporality
     parts: tuple[Part, ...]
+    outside: str = ""
+    value: str = ""
+    unmatched: tuple[tuple[str, str], ...] = ()
 
 
 class Numbers(msgspec.Struct, array_like=True):
@@ -144,7 +155,7 @@ def decode(value: bytes) -> Frame:
     """
     try:
         frame = _decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidError("metric frame", [Problem("", str(error))]) from None
     if frame.version != VERSION:
         raise InvalidError("metric frame", [Problem("version", f"{frame.version} is not known; this is {VERSION}")])

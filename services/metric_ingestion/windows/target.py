@@ -8,9 +8,9 @@ from penstock.chain import Document
 from penstock.events import Cohort, Doubt, Halves
 from services.metric_ingestion.windows.frames import Frame, Role, Series, Temporality
 from services.metric_ingestion.windows.series import Outcome, SeriesState, advance
-from services.metric_ingestion.windows.slots import Slot
+from services.metric_ingestion.windows.slots import MOST_VALUES, Slot
 from services.metric_ingestion.windows.sources import Source, assigned_half, half_of
-from services.metric_ingestion.windows.values import Value
+from services.metric_ingestion.windows.values import Value, scaled
 
 MOST_SERIES = 20_000
 """Series kept of one target; further ones are not measured, and their gates say so."""
@@ -29,7 +29,7 @@ class TargetState(msgspec.Struct):
         series, sources: by key; slots: by start, Unix nanoseconds; length: of a slot, nanoseconds.
         event_time: newest time of a point, never ahead of its arrival; late: points since the last closing that came
             after theirs; patience: windows for which nothing is closed early.
-        bad_seen: gates whose bad events were seen.
+        bad_seen: gates whose bad events were seen; not_bad: gate -> a few `attribute=value` of events that were not.
     """
 
     document: Document = {}
@@ -41,6 +41,7 @@ class TargetState(msgspec.Struct):
     late: int = 0
     patience: int = 0
     bad_seen: list[str] = []
+    not_bad: dict[str, list[str]] = {}
 
     def take(self, frame: Frame) -> None:
         """Add the points of a frame."""
@@ -97,7 +98,8 @@ class TargetState(msgspec.Struct):
         else:
             covered = time - start if series.temporality is Temporality.DELTA and start else 0
             source.report(time, covered)
-        source.cohorts[series.cohort] = max(source.cohorts.get(series.cohort, 0), time)
+        if series.cohort:
+            source.cohorts[series.cohort] = max(source.cohorts.get(series.cohort, 0), time)
         source.steady = source.steady or series.temporality is Temporality.CUMULATIVE
         if series.cohort == Cohort.BASELINE and not source.half:
             source.half = assigned_half(series.source, self.sources)
@@ -114,6 +116,11 @@ class TargetState(msgspec.Struct):
 
     def _add(self, slot: Slot, series: Series, source: Source, time: int, added: Value, instances: int) -> None:
         half, how = "", Halves.TURNS
+        for part in series.parts if series.outside else ():
+            slot.add_outside(series, part, added, time)
+        if series.outside:
+            return
+        self._note_unmatched(series)
         if series.cohort == Cohort.BASELINE:
             half, how = half_of(series.half, source, instances)
         for part in series.parts:
@@ -122,11 +129,20 @@ class TargetState(msgspec.Struct):
                 continue
             if part.role is Role.BAD and part.gate not in self.bad_seen:
                 self.bad_seen = [*self.bad_seen, part.gate]
-            slot.cell(series.cohort, part.gate).add(part.role, added, series.key, time)
+            if part.unit:
+                slot.note_unit(part.gate, part.unit)
+            value = added if part.factor == 1.0 else scaled(added, part.factor)
+            slot.cell(series.cohort, part.gate).add(part.role, value, series.key, time)
             # Turns of one instance's exports cannot halve a gauge: its level is one and the same.
             if half and not (part.role is Role.LEVEL and how is Halves.TURNS):
-                slot.cell(half, part.gate).add(part.role, added, series.key, time)
+                slot.cell(half, part.gate).add(part.role, value, series.key, time)
                 slot.note_halves(how)
+
+    def _note_unmatched(self, series: Series) -> None:
+        for gate, text in series.unmatched:
+            known = self.not_bad.get(gate, ())
+            if text not in known and len(known) < MOST_VALUES:
+                self.not_bad = {**self.not_bad, gate: [*known, text]}
 
     def _doubt(self, frame: Frame, series: Series, time: int, doubt: Doubt) -> None:
         if self._is_open(time, Outcome.ADDED):

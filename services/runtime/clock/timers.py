@@ -62,7 +62,7 @@ class Timers:
             time=due,
             timer=name,
             due=due,
-        )
+        ).received_at(due)
 
 
 def _moved(when: datetime, jump: timedelta) -> datetime:

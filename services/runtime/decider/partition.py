@@ -4,7 +4,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import MessageSizeTooLargeError
@@ -15,6 +15,7 @@ from penstock.chain.replica import OBSERVATION, TICK, Write
 from penstock.errors import InvalidError
 from penstock.events import Event, from_json
 from penstock.events.cloudevents import from_kafka
+from services.runtime.kafka.messages import received
 from services.runtime.process.service import Parked
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class PartitionWorker:
         if fold is not None:
             item = _decided_in(source, fold, record.offset, value, headers)
             if item is not None:
-                self._receive(item)
+                self._receive(item, record)
             elif record.offset in fold.foreign:
                 self.hooks.foreign(record)
             return
@@ -88,7 +89,7 @@ class PartitionWorker:
             item = Item(source, record.offset, event.target, (event,), headers=_text(headers))
         except Exception as error:
             item = Item(source, record.offset, "", (), error=_reason(error), raw=value)
-        self._receive(item)
+        self._receive(item, record)
 
     def start_deciding(self, still_due: StillDue | None) -> None:
         """Decide from now on, first what is still due of the events that an earlier version skipped."""
@@ -171,7 +172,8 @@ class PartitionWorker:
         if len(self._trace) > 1000:
             self._trace.pop(next(iter(self._trace)))
 
-    def _receive(self, item: Item) -> None:
+    def _receive(self, item: Item, record: ConsumerRecord) -> None:
+        item = replace(item, events=tuple(received(event, record) for event in item.events))
         self.hooks.received(item)
         self.replica.receive(item)
 

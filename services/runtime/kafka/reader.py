@@ -16,6 +16,7 @@ from penstock.events.cloudevents import from_kafka
 from penstock.settings import Settings
 from penstock.topics import BY_NAME
 from services.runtime.kafka.connection import connection, make_broker, named
+from services.runtime.kafka.messages import received
 from services.runtime.kafka.positions import first_and_end_offsets
 from services.runtime.kafka.subscriber import PositionedSubscriber
 
@@ -101,7 +102,7 @@ class PublicReader:
             if record.value is None:
                 continue
             try:
-                event = from_kafka(record.value, record.headers)
+                event = received(from_kafka(record.value, record.headers), record)
                 headers = {name: value for name, value in record.headers if value is not None}
                 self._on_event(Heard(self._names[record.topic], record.partition, record.offset, event, headers))
             except InvalidError as error:

@@ -13,6 +13,7 @@ from penstock.chain.record import LARGEST, Cursor, Input, Position, Record, enco
 from penstock.chain.writer import ChainWriter, Proposal
 from penstock.errors import PermanentError
 from penstock.events import Event, to_json
+from penstock.events.base import rfc3339
 
 TICK = "tick"
 OBSERVATION = "observation"
@@ -280,11 +281,16 @@ class Replica:
 def _input(item: Item) -> Input:
     if item.error:
         return Input(item.source, item.offset, ({"raw": base64.b64encode(item.raw).decode()},))
-    return Input(item.source, item.offset, tuple(to_json(event) for event in item.events))
+    return Input(item.source, item.offset, tuple(to_json(event) for event in item.events), _received(item))
 
 
 def _time_of(item: Item) -> str:
-    return str(to_json(item.events[-1])["time"]) if item.events else ""
+    return rfc3339(item.events[-1].at) if item.events else ""
+
+
+def _received(item: Item) -> str:
+    received = item.events[-1].received if item.events else None
+    return rfc3339(received) if received is not None else ""
 
 
 def _covered(item: Item, cursor: Cursor) -> bool:

@@ -34,7 +34,7 @@ MARKS: dict[str, tuple[str, str]] = {
     "inconclusive": ("◐", "yellow"),
     "no_data": ("◌", "dim"),
 }
-"""Icon and style by phase or verdict; the word always stands beside it."""
+"""Icon and style by phase or verdict; the word is always beside it."""
 
 
 def plain(text: object) -> str:

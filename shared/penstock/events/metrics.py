@@ -1,5 +1,6 @@
 """What ingestion measures: one event a target and interval, with every cohort and metric together."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -31,6 +32,32 @@ class Doubt(StrEnum):
     TOO_MANY_SERIES = "too_many_series"
     MORE_BAD_THAN_ALL = "more_bad_than_all"
     BAD_NEVER_SEEN = "bad_never_seen"
+    UNATTRIBUTED = "unattributed"
+    TWO_WRITERS = "two_writers"
+    POINTS_DROPPED = "points_dropped"
+
+
+class Outside(StrEnum):
+    """Why events of a watched metric belong to no cohort: the SDK's overflow series, a variant that is neither canary
+    nor control, or attributes that are absent."""
+
+    OVERFLOW = "overflow"
+    OTHER_VARIANT = "other_variant"
+    NO_VARIANT = "no_variant"
+    NO_FLAG = "no_flag"
+    NO_VERSION = "no_version"
+
+
+class Unattributed(Value):
+    """Events of one gate in one window that belong to no cohort.
+
+    Attributes:
+        share: of all events of the gate; reasons: events by reason; values: a few variants that were seen.
+    """
+
+    share: float = Field(ge=0, le=1)
+    reasons: dict[Outside, NonNegativeFloat] = Field(default_factory=dict)
+    values: tuple[str, ...] = ()
 
 
 class Halves(StrEnum):
@@ -122,6 +149,7 @@ class WindowClosed(Event):
         halves: how `a` and `b` were told apart, None where there are none.
         doubts: gate -> what is wrong with its telemetry.
         closed_by: what closed it.
+        unattributed: gate -> its events that belong to no cohort; gates without such events are absent.
     """
 
     type: Literal["window.closed"] = "window.closed"
@@ -141,6 +169,15 @@ class WindowClosed(Event):
     halves: Halves | None = None
     doubts: dict[str, Doubt] = Field(default_factory=dict)
     closed_by: Closing | None = None
+    unattributed: dict[str, Unattributed] = Field(default_factory=dict)
+
+    def began_after(self, moment: datetime) -> bool:
+        """Return whether the interval lies after a moment of Penstock's clock.
+
+        Its start is as the sources stamp their points, and their clocks may be ahead: what was received before that
+        moment lies before it, whatever its start.
+        """
+        return self.start >= moment and (self.received is None or self.received >= moment)
 
 
 class WindowsRefused(Event):

@@ -42,6 +42,7 @@ class NoDataReason(StrEnum):
     METRIC_NEVER_SEEN = "metric_never_seen"
     TOO_FEW_SAMPLES = "too_few_samples"
     LATE_DATA = "late_data"
+    UNATTRIBUTED = "unattributed"
 
 
 class Side(Value):
@@ -51,6 +52,36 @@ class Side(Value):
     n: float = 0
     events: float | None = None
     value: float | None = None
+
+
+class Outlook(StrEnum):
+    """How a gate is likely to end: a decision, or what the plan does at the end of a bake without one."""
+
+    BREACH = "breach"
+    PASSED = "passed"
+    EXTENDED = "extended"
+    HELD = "held"
+    ROLLED_BACK = "rolled_back"
+    BOUNDED = "bounded"
+
+
+class Deciding(Value):
+    """One way to decide a gate: a confidence bound of the difference, beside the line that it has to cross.
+
+    Attributes:
+        line: the tolerance (of a breach) or the pass margin (of a pass), as a signed relative difference from control.
+        bound: what the evidence excludes; absent: nothing yet.
+        absolute_line, absolute_bound: the same in the metric's own unit, where that makes sense.
+        worse: `up`: a breach has its bound above the line, a pass below it; `down`: the other way round.
+        error: chance that the bound is ever wrong, however often it is read.
+    """
+
+    line: float
+    bound: float | None = None
+    absolute_line: float | None = None
+    absolute_bound: float | None = None
+    worse: Direction = Direction.UP
+    error: float
 
 
 class GateVerdict(Value):
@@ -72,12 +103,16 @@ class GateVerdict(Value):
         evidence: log10 of the e-value against "within tolerance"; evidence_pass: against "beyond the pass margin".
         direction: which way is worse, `up` (when absent), `down` or `both`: the sign of the limit.
         threshold, threshold_pass: log10 limits of the two.
-        windows_needed: further windows until a decision at the present rates, or until there are samples enough; None
-            when it cannot be told.
+        windows_needed: further windows until the decision that `outlook` expects, at most to the end of the bake, or
+            until there are samples enough; None when it cannot be predicted.
         no_data: why it could not be judged.
         doubt: what is wrong with its telemetry in this window, whether or not that left it unjudged.
         flags: such as `traffic_split`, `counter_reset`, `warm_up`, `snapped`.
         detail: further numbers of this kind of gate.
+        fails, passes: what decides a breach and a pass. A breach has the bound of `fails` beyond its line, a pass that
+            of `passes` short of its line; absent where the gate is not decided by a bound, or has no data.
+        outlook: how the gate is likely to end; absent: too early to predict, or decided.
+        decides_in: seconds after this window until then; decides_at: when that is.
     """
 
     gate: str
@@ -106,6 +141,11 @@ class GateVerdict(Value):
     doubt: Doubt | None = None
     flags: tuple[str, ...] = ()
     detail: dict[str, Any] = Field(default_factory=dict)
+    fails: Deciding | None = None
+    passes: Deciding | None = None
+    outlook: Outlook | None = None
+    decides_in: float | None = None
+    decides_at: Moment | None = None
 
 
 class StageJudged(Event):

@@ -40,8 +40,8 @@ def markdown(facts: Postmortem, names: bool = False) -> str:
         _table(("time", "event", "what", "by", "id", "position"), _timeline(facts.timeline, names)),
         "## Policy in force",
         _policy(facts),
-        "## Who was told",
-        _told(facts),
+        "## Who was notified",
+        _notifications(facts),
         *(f"## {heading}\n\n{_hint(hint)}" for heading, hint in _BLANKS),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -70,7 +70,7 @@ def _identity(facts: Postmortem) -> list[tuple[str, str]]:
 def _detection(facts: Postmortem) -> Iterable[str]:
     found = facts.detection
     if found is None:
-        yield "No rollback: nothing was detected that took the release back."
+        yield "No rollback: nothing was detected that rolled the release back."
         return
     words = found.why.replace("_", " ")
     text = f": “{found.text}”" if found.text else ""
@@ -151,18 +151,24 @@ def _policy(facts: Postmortem) -> str:
     return f"{head}\n\n{_table(('', ''), rows)}"
 
 
-def _told(facts: Postmortem) -> str:
+def _notifications(facts: Postmortem) -> str:
     lines = [f"Escalated: {_cell(reason)}." for reason in facts.escalations]
     rows = [
-        (told.time[:23].replace("T", " "), told.subscriber, told.event_type, str(told.attempts), _heard(told.heard))
-        for told in facts.told
+        (
+            entry.time[:23].replace("T", " "),
+            entry.subscriber,
+            entry.event_type,
+            str(entry.attempts),
+            _delivery(entry.delivered),
+        )
+        for entry in facts.notified
     ]
     table = _table(("time", "subscriber", "event", "attempts", ""), rows) if rows else "No deliveries are recorded."
     return "\n\n".join([*lines, table])
 
 
-def _heard(heard: bool) -> str:
-    return "heard" if heard else "did not hear"
+def _delivery(delivered: bool) -> str:
+    return "delivered" if delivered else "not delivered"
 
 
 def _who(moment: Moment, names: bool) -> str:
@@ -195,6 +201,6 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    # What others wrote must not end a table, start a heading, or carry HTML into whoever renders this.
+    # What others wrote must not end a table, start a heading, or carry HTML into the page that renders it.
     safe = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("|", "\\|")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from penstock.chain import Decide, Document, merge
 from penstock.errors import PermanentError
-from penstock.events import from_json, to_json
-from penstock.replay.history import DECIDED_BY, LOG_OF_WINDOWS, History, Step, fold_history, select, until
+from penstock.events import to_json
+from penstock.replay.history import DECIDED_BY, LOG_OF_WINDOWS, History, Step, events_of, fold_history, select, until
 from penstock.replay.likeness import differences_of
 
 
@@ -108,10 +108,10 @@ def decide_again(step: Step, decide: Decide) -> Document:
     record, after, plan = step.record, step.before, ""
     events: list[Document] = []
     try:
-        for document in (document for entry in record.inputs for document in entry.events):
-            decision = decide(record.target, after, from_json(document))
+        for event in (event for entry in record.inputs for event in events_of(entry)):
+            decision = decide(record.target, after, event)
             after, plan = decision.document, decision.plan or plan
-            events.extend(to_json(event) for event in decision.events)
+            events.extend(to_json(decided) for decided in decision.events)
     except PermanentError as error:
         return {"events": [], "document": step.before, "plan": "", "error": f"{type(error).__name__}: {error}"}
     return {"events": events, "document": after, "plan": plan, "error": ""}

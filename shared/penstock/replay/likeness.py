@@ -17,13 +17,19 @@ _ARRAY = "f8"
 """Key under which the judge's state keeps an array."""
 
 _OF_THE_COPY = frozenset({"code"})
-"""Fields that say which version decided; they are no part of a decision."""
+"""Fields that name the version that decided; they are no part of a decision."""
+
+_PREDICTED = frozenset({"windows_needed", "samples_needed"})
+"""Fields that predict a decision; they are no part of it."""
+
+_ADDED = frozenset({"fails", "passes", "outlook", "decides_in", "decides_at", "predictions"})
+"""Fields that explain a decision, and that older records do not have."""
 
 
 def differences_of(recorded: Any, again: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (path, recorded, again) where two JSON values are not the same decision."""
     if isinstance(recorded, dict) and isinstance(again, dict):
-        for name in sorted({*recorded, *again} - _OF_THE_COPY):
+        for name in sorted({*recorded, *again} - _OF_THE_COPY - _PREDICTED - (_ADDED - recorded.keys())):
             one, other = recorded.get(name), again.get(name)
             if name == _ARRAY:
                 one, other = _floats(one), _floats(other)

@@ -13,8 +13,8 @@ from penstock import ids
 from penstock.chain import Decide, Document
 from penstock.chain.replica import OBSERVATION, TICK
 from penstock.errors import PermanentError
-from penstock.events import DeployAnnounced, Event, TimerFired, from_json, to_json
-from penstock.replay.history import DECIDED_BY, History, Step, fold_history, select
+from penstock.events import DeployAnnounced, Event, TimerFired, to_json
+from penstock.replay.history import DECIDED_BY, History, Step, events_of, fold_history, select
 from penstock.topics import BY_NAME, log_of
 
 
@@ -66,7 +66,7 @@ class World:
 
     def feed(self, heard: Heard) -> None:
         """Fire the timers that are due before it, then let the input and all that follows from it be decided."""
-        while (timer := self._due(heard.event.time)) is not None:
+        while (timer := self._due(heard.event.at)) is not None:
             self._run(timer)
         self._run(heard)
 
@@ -114,7 +114,7 @@ class World:
             time=moment,
             timer=name,
             due=moment,
-        )
+        ).received_at(moment)
         return Heard(TICK, fired, service)
 
 
@@ -149,11 +149,11 @@ def inputs_of(chosen: Mapping[str, list[Step]]) -> list[Heard]:
                 if entry.source in DECIDED_BY or entry.source == TICK:
                     continue
                 seen = entry.source == OBSERVATION
-                for place, document in enumerate(entry.events):
-                    key = document["id"] if seen else (entry.offset, place)
-                    heard = Heard(entry.source, from_json(document), service if seen else None)
+                for place, event in enumerate(events_of(entry)):
+                    key = event.id if seen else (entry.offset, place)
+                    heard = Heard(entry.source, event, service if seen else None)
                     found.setdefault((entry.source, key), heard)
-    return sorted(found.values(), key=lambda heard: heard.event.time)
+    return sorted(found.values(), key=lambda heard: heard.event.at)
 
 
 def departures(recorded: Sequence[Turn], instead: Sequence[Turn]) -> Iterator[Departure]:
@@ -170,10 +170,16 @@ def departures(recorded: Sequence[Turn], instead: Sequence[Turn]) -> Iterator[De
 
 def _under(heard: Heard, rollout: str, plan_text: str) -> Heard:
     event = heard.event
-    if isinstance(event, DeployAnnounced) and ids.rollout_id(event.source, event.id) == rollout:
+    if isinstance(event, DeployAnnounced) and rollout in _ids_of(event):
         changed = event.model_copy(update={"plan_text": plan_text, "plan_name": None})
         return Heard(heard.source, changed, heard.service)
     return heard
+
+
+def _ids_of(deploy: DeployAnnounced) -> set[str]:
+    """Return the ids that versions have given the rollout of a deploy."""
+    named = ((), (deploy.target,))
+    return {ids.rollout_id(deploy.source, deploy.id, *target) for target in named}
 
 
 def _turn(event: Mapping[str, object]) -> Turn:

@@ -1,9 +1,10 @@
-"""The sentence's parts of gates without a control group: a share against its budget, a service against its past."""
+"""Parts of the sentences about gates without a control group: a share and its budget, a service and its past."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.wording.deciding import value_of
 from penstock.wording.figures import amount, number, percent, share
 
 KINDS = ("slo", "burn_rate", "own_history")
@@ -34,20 +35,21 @@ def limit(gate: Mapping[str, Any]) -> str:
     if "quantile" not in detail:
         return f" against a budget of {share(most)}"
     asked = f"p{100 * detail['quantile']:g} below {_objective(detail)}"
-    return f" against the {share(most)} that {asked} allows{_cut(detail)}"
+    return f" against the {share(most)} that {asked} allows{cut(detail)}"
 
 
 def _objective(detail: Mapping[str, Any]) -> str:
     return amount(detail.get("limit", 0.0), detail.get("limit_unit", ""))
 
 
-def _cut(detail: Mapping[str, Any]) -> str:
+def cut(detail: Mapping[str, Any]) -> str:
+    """Return which edges of its buckets lie around the limit of a latency objective, where it is none of them."""
     low, high, unit = detail.get("edge_low"), detail.get("edge_high"), detail.get("limit_unit", "")
     if low is None or (high is not None and math.isclose(low, high, rel_tol=1e-6)):
         return ""
     if high is None:
-        return f" (its buckets end at {amount(low, unit)})"
-    return f" (its buckets tell {amount(low, unit)} from {amount(high, unit)}, and nothing between)"
+        return f"; its buckets end at {amount(low, unit)}"
+    return f"; its buckets have edges at {amount(low, unit)} and {amount(high, unit)}, none between"
 
 
 def _shown(gate: Mapping[str, Any], value: float) -> str:
@@ -73,9 +75,3 @@ def outcome(gate: Mapping[str, Any], word: str) -> str:
     raised, limit = detail.get("alarm", 0.0), detail.get("alarm_limit", 0.0)
     level = f"alarm {number(raised)} of {limit:,.0f}"
     return f"unlike its past, {level}; it only advises" if word == "breach" else f"like its past, {level}"
-
-
-def value_of(gate: Mapping[str, Any], side: str) -> float | None:
-    """Return what `canary` or `baseline` showed."""
-    found = (gate.get(side) or {}).get("value")
-    return float(found) if found is not None else None

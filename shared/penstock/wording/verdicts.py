@@ -1,4 +1,4 @@
-"""Verdicts as sentences: pure functions from the numbers of a `stage.judged` event (its JSON form) to plain English."""
+"""Verdicts as sentences, from the JSON form of a `stage.judged` event. Pure."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,34 +6,36 @@ from functools import partial
 from typing import Any
 
 from penstock.wording import uncontrolled
+from penstock.wording.deciding import decided_by_bounds, fails_clause, passes_clause, shown_by, value_of
 from penstock.wording.figures import amount, percent, points, share, towards, windows
+from penstock.wording.outlooks import outlook
 
 _NO_DATA = {
-    "no_traffic": "one of the cohorts served no requests",
+    "no_traffic": "one cohort served no requests",
     "telemetry_outage": "no telemetry arrived",
-    "metric_never_seen": "the metric has never been seen: check its name in the plan",
-    "too_few_samples": "too few samples to judge",
-    "late_data": "the window closed before all of its data had arrived",
+    "metric_never_seen": "the metric has never been reported: check its name in the plan",
+    "too_few_samples": "too few samples",
+    "late_data": "the window closed before all of its data arrived",
 }
 _FLAGS = {
-    "traffic_split": "the traffic split is not the one configured",
+    "traffic_split": "the traffic split differs from the configured one",
     "warm_up": "warm-up windows do not count",
     "late": "the window closed without some of its data",
     "reset": "counters were reset",
     "catastrophe": "most canary requests fail, or no canary instance is alive",
 }
 _DOUBTS = {
-    "default_buckets": "it comes in the SDK's default buckets, which are made for milliseconds",
-    "mixed_buckets": "its sources send buckets that cannot be added up",
+    "default_buckets": "it uses the SDK's default buckets, which are meant for milliseconds",
+    "mixed_buckets": "its sources use bucket bounds that cannot be added up",
     "no_buckets": "its histogram has no buckets",
     "no_sum": "its histogram has no sum",
-    "negative_values": "it holds negative values",
+    "negative_values": "it contains negative values",
     "wrong_kind": "its instrument is of another kind than the gate needs",
-    "other_unit": "its unit is another than the gate says",
-    "no_traffic": "no gate counts the requests that it is to be compared by",
-    "too_many_series": "it has more series than are kept",
+    "other_unit": "its unit differs from the gate's",
+    "no_traffic": "no gate counts the requests that it is compared by",
+    "too_many_series": "it has more series than Penstock keeps",
     "more_bad_than_all": "it counts more bad events than events",
-    "bad_never_seen": "no bad event has ever been seen: no errors yet, or a selector that matches none",
+    "bad_never_seen": "no bad event has ever been reported: no errors yet, or a selector that matches none",
 }
 
 
@@ -44,10 +46,54 @@ def explain_gate(gate: Mapping[str, Any]) -> str:
         gate: a gate of a `stage.judged` event, as JSON-able values.
     """
     name = gate["gate"]
-    if gate.get("no_data"):
+    if gate.get("no_data") and gate["word"] != "breach":
         return f"{name}: no data, {_why_no_data(gate)}{_until(gate)}"
+    if decided_by_bounds(gate):
+        return f"{name} {_by_bounds(gate)}{_warning(gate)}"
     numbers = f"{_difference(gate)}{_band(gate)}{_lately(gate)}{_limit(gate)}"
     return f"{name} {numbers}: {_outcome(gate)}{_warning(gate)}"
+
+
+def _by_bounds(gate: Mapping[str, Any]) -> str:
+    """Return difference, deciding bounds and word of a gate whose event carries what decides it."""
+    word, recent = str(gate["word"]), _recent_instead(gate)
+    wanted = {"breach": (fails_clause,), "passed": (passes_clause,)}.get(word, (fails_clause, passes_clause))
+    clauses = [text for text in (clause(gate) for clause in wanted) if text] or [fails_clause(gate)]
+    tails = word == "breach" and (gate.get("detail") or {}).get("tails", 1) > 1
+    subject = "the tail from there on " if tails else ""
+    said = f"{_difference(gate)}{recent} ({subject}{'; '.join(clauses)}{_snapped_to(gate)})"
+    return f"{said}: {_ending(gate, word)}"
+
+
+def _recent_instead(gate: Mapping[str, Any]) -> str:
+    """Return the recent difference where a breach rests on it: the whole rollout's is short of the bound."""
+    fails, estimate = gate.get("fails") or {}, gate.get("estimate")
+    recent, bound = (gate.get("detail") or {}).get("recent"), fails.get("bound")
+    if gate["word"] != "breach" or gate["kind"] in uncontrolled.KINDS:
+        return ""
+    if recent is None or bound is None or estimate is None:
+        return ""
+    sign = -1.0 if fails.get("worse") == "down" else 1.0
+    return f", lately {_of_gate(gate)(recent)}" if sign * estimate < sign * bound <= sign * recent else ""
+
+
+def _ending(gate: Mapping[str, Any], word: str) -> str:
+    if word in ("breach", "passed"):
+        return word
+    if gate.get("final"):
+        return "undecided, the bake is over"
+    return outlook(gate) or "too early to tell"
+
+
+def _snapped_to(gate: Mapping[str, Any]) -> str:
+    if gate["kind"] == "slo":
+        return uncontrolled.cut(gate.get("detail") or {})
+    asked, effective = gate.get("tolerance"), gate.get("tolerance_effective")
+    if asked is None or effective is None or gate["kind"] not in ("quantile", "mean"):
+        return ""
+    if math.isclose(asked, effective, abs_tol=5e-4):
+        return ""
+    return f"; the plan asks for {percent(asked)}, buckets allow {percent(effective)}"
 
 
 def explain_verdict(event: Mapping[str, Any]) -> list[str]:
@@ -62,9 +108,9 @@ def explain_verdict(event: Mapping[str, Any]) -> list[str]:
 
 def _why_no_data(gate: Mapping[str, Any]) -> str:
     reason, doubt = str(gate["no_data"]), gate.get("doubt")
-    said = _NO_DATA.get(reason, reason)
+    words = _NO_DATA.get(reason, reason)
     if doubt is None or doubt == "bad_never_seen":
-        return said
+        return words
     return f"{_DOUBTS.get(doubt, doubt)} ({doubt})"
 
 
@@ -88,11 +134,19 @@ def _headline(event: Mapping[str, Any]) -> str:
     evidence, threshold = event.get("evidence"), event.get("threshold")
     if evidence is not None and threshold is not None:
         line += f"; evidence of harm 1 in {_odds(evidence)} under no harm, a breach needs 1 in {_odds(threshold)}"
-    blamed = ", ".join(event.get("blamed", ()))
-    if blamed:
-        line += f"; blamed: {blamed}"
+    line += _blamed(event)
     notes = [_FLAGS[flag] for flag in event.get("flags", ()) if flag in _FLAGS]
     return f"{line}{'; ' if notes else ''}{', '.join(notes)}"
+
+
+def _blamed(event: Mapping[str, Any]) -> str:
+    blamed = ", ".join(event.get("blamed", ()))
+    if not blamed:
+        return ""
+    alone = any(gate.get("word") == "breach" for gate in event.get("gates", ()))
+    if event.get("word") == "breach" and not alone and event.get("gates") and "evidence" in event.get("flags", ()):
+        return f"; no gate alone, but together, most evidence first: {blamed}"
+    return f"; blamed: {blamed}"
 
 
 def _rank(gate: Mapping[str, Any]) -> tuple[int, float]:
@@ -132,11 +186,11 @@ def _lately(gate: Mapping[str, Any]) -> str:
 
 def _of_gate(gate: Mapping[str, Any]) -> Callable[[float], str]:
     """Return how a relative difference of this gate is shown."""
-    baseline, unit = uncontrolled.value_of(gate, "baseline"), gate.get("unit")
+    baseline, unit = value_of(gate, "baseline"), gate.get("unit")
     if gate["kind"] in uncontrolled.KINDS:
         return lambda value: share((baseline or 0.0) * (1.0 + value))
     if baseline is not None and (unit or gate["kind"] == "ratio"):
-        shown = _shower(gate["kind"], unit)
+        shown = shown_by(gate["kind"], unit)
         return lambda value: str(shown(baseline * value))
     return percent
 
@@ -153,7 +207,7 @@ def _band(gate: Mapping[str, Any]) -> str:
     low, high = pairs[0] if absolute else pairs[1]
     if low is None and high is None:
         return ""
-    show = _shower(gate["kind"], unit)
+    show = shown_by(gate["kind"], unit)
     if low is None:
         return f" (at most {show(high)})"
     if high is None:
@@ -165,12 +219,6 @@ def _bare(text: str, beside: str) -> str:
     """Return the number without its unit where the same unit has just been read."""
     number, _, unit = text.partition(" ")
     return number if beside.endswith(f" {unit}") else text
-
-
-def _shower(kind: str, unit: str | None) -> Any:
-    if unit:
-        return lambda value: amount(value, unit, signed=True)
-    return (lambda value: points(value, signed=True)) if kind == "ratio" else percent
 
 
 def _limit(gate: Mapping[str, Any]) -> str:

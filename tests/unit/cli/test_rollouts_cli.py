@@ -40,8 +40,20 @@ def test_list_as_json_is_the_servers_answer_and_as_jsonl_a_line_each(run: Run, c
 
 def test_show_tells_the_sentence_the_ladder_and_the_gates_numbers(run: Run, console: FakeConsole) -> None:
     said = run("rollouts", "show", "ro-0123456789ab")
-    for text in ("p99 +32 %", "canary", "+32.0%", "-2.0% to +80.0%", "about 14 more windows", "0.41 of 900"):
+    for text in ("p99 +32 %", "canary", "+32.0%", "-2.0% to +80.0%, limit 5%", "0.41 of 900"):
         assert text in said.out
+
+
+def test_show_puts_each_bound_beside_its_own_line_and_names_the_outcome(run: Run, console: FakeConsole) -> None:
+    gate = view()["gates"][0] | {
+        "fails": {"line": 0.05, "bound": 0.02, "error": 0.01}, "passes": {"line": 0.2, "bound": 0.6, "error": 0.1},
+        "outlook": "held", "decides_in": 900.0, "decides_at": "2026-11-24T20:50:00.000000Z",
+    }  # fmt: skip
+    console.views = [view(gates=[gate])]
+    shown = " ".join(run("rollouts", "show", "ro-0123456789ab").out.split())
+    assert "at least +2.0 %, rolls back above +5.0 %" in shown
+    assert "at most +60 %, passes below +20 %" in shown
+    assert "undecided at this traffic, will be held at 20:50 UTC" in shown
 
 
 def test_what_others_wrote_cannot_steer_the_terminal(run: Run, console: FakeConsole) -> None:

@@ -12,15 +12,16 @@ from penstock.events import Event, FlagSubmitted, KillRequested, OptOutRequested
 from penstock.tokens import Identity, Tokens, digest_of
 from services.flag_control.decide import decide
 from services.flag_control.fallback import start_without_kafka as module
-from services.flag_control.fallback.kill_spool import Spool
+from services.flag_control.fallback.kill_spool import KillSpool
 from services.flag_control.fallback.last_good import Kept, LastGood, kept_of
-from services.flag_control.fallback.last_good_writer import Keeper
-from services.flag_control.fallback.peer_flags import Shared, caught_up, decoded, encoded
+from services.flag_control.fallback.last_good_writer import LastGoodWriter
+from services.flag_control.fallback.peer_flags import PeerFlags, decoded, encoded, newer_flags
 from services.flag_control.fallback.peers import FLAGS_PATH, Peers, peer_key
-from services.flag_control.fallback.start_without_kafka import Meanwhile
+from services.flag_control.fallback.start_without_kafka import StartWithoutKafka
 from services.flag_control.flag.change import effective_exposure
 from services.flag_control.publisher import Publisher
 from services.flag_control.serving.store import FlagStore
+from services.flag_control.serving.streams import Signal
 from services.runtime.process.service import system_clock
 from tests.support.builders import an
 
@@ -46,30 +47,30 @@ def kept(document: Document, *ahead: tuple[Event, int], at: str = "") -> Kept:
     return kept_of(TARGET, document, ahead, at)
 
 
-def told(*flags: Kept, kills: tuple[KillRequested, ...] = ()) -> Shared:
+def told(*flags: Kept, kills: tuple[KillRequested, ...] = ()) -> PeerFlags:
     return decoded(encoded(flags, kills))
 
 
 def test_a_higher_version_is_taken_and_a_lower_or_equal_one_is_not() -> None:
     for mine, theirs, taken in ((EXPOSED, SAFE, True), (SAFE, EXPOSED, False), (SAFE, SAFE, False)):
-        caught = caught_up({TARGET: mine}, frozenset(), [told(kept(theirs))])
-        assert (TARGET in caught.flags) is taken
-    assert set(caught_up({}, frozenset(), [told(kept(EXPOSED))]).flags) == {TARGET}
+        newer = newer_flags({TARGET: mine}, frozenset(), [told(kept(theirs))])
+        assert (TARGET in newer.flags) is taken
+    assert set(newer_flags({}, frozenset(), [told(kept(EXPOSED))]).flags) == {TARGET}
 
 
 def test_of_two_peers_the_newer_one_counts_in_either_order() -> None:
     for order in ((EXPOSED, SAFE), (SAFE, EXPOSED)):
-        caught = caught_up({}, frozenset(), [told(kept(one)) for one in order])
-        assert caught.flags[TARGET].document["version"] == SAFE["version"]
+        newer = newer_flags({}, frozenset(), [told(kept(one)) for one in order])
+        assert newer.flags[TARGET].document["version"] == SAFE["version"]
 
 
 def test_a_rollback_ahead_of_the_log_is_taken_at_the_same_version_once_and_not_at_an_older_one() -> None:
     shared = [told(kept(EXPOSED, (ROLLED_BACK, 7)))]
-    (flag,) = caught_up({TARGET: EXPOSED}, frozenset(), shared).flags.values()
+    (flag,) = newer_flags({TARGET: EXPOSED}, frozenset(), shared).flags.values()
     assert flag.events == ((ROLLED_BACK, 7),)
-    assert caught_up({TARGET: EXPOSED}, frozenset({ROLLED_BACK.id}), shared).flags == {}
+    assert newer_flags({TARGET: EXPOSED}, frozenset({ROLLED_BACK.id}), shared).flags == {}
     edited = decided(SUBMITTED, ENTERED, an(OptOutRequested, id="o", target=TARGET))
-    assert caught_up({TARGET: edited}, frozenset(), shared).flags == {}
+    assert newer_flags({TARGET: edited}, frozenset(), shared).flags == {}
 
 
 class World:
@@ -77,28 +78,25 @@ class World:
 
     def __init__(self, folder: Path, answer: Callable[[httpx.Request], httpx.Response]) -> None:
         self.disk = LastGood(folder / "last")
-        self.spool = Spool(folder / "kills")
+        self.spool = KillSpool(folder / "kills")
         self.publisher = Publisher(FlagStore(), lambda _: {})
         self.publisher.hold({})
         self.peers = Peers("http://peer", "the-key")
         self.peers._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-        self.keeper = Keeper(self.disk, self._kept, lambda _: None)
-        self.keeper.start()
-        self.meanwhile = Meanwhile(self.publisher, self.peers, self.keeper, self._spooled, system_clock)
+        self.writer = LastGoodWriter(self.disk, self._kept, lambda _: None, Signal())
+        self.writer.start()
+        self.fallback = StartWithoutKafka(self.publisher, self.peers, self.writer, self.spool, system_clock)
 
     def _kept(self, target: str) -> Kept | None:
         good = self.publisher.good(target)
         return kept_of(target, *good, "now") if good else None
 
-    async def _spooled(self, kill: KillRequested) -> None:
-        self.spool.add(kill)
-
     def exposure(self) -> float:
         return effective_exposure(self.publisher.state(TARGET))
 
     async def end(self) -> None:
-        await self.meanwhile.stop()
-        await self.keeper.stop()
+        await self.fallback.stop()
+        await self.writer.stop()
         await self.peers.close()
 
 
@@ -107,19 +105,19 @@ async def test_a_rollback_that_only_a_peer_knows_is_in_force_before_anything_is_
     exposures = []
     publish = world.publisher.publish
     world.publisher.publish = lambda *t, **o: (publish(*t, **o), exposures.append(world.exposure()))  # type: ignore[method-assign]
-    await world.meanwhile.begin({TARGET: kept(EXPOSED, at="2026-03-01")})
+    await world.fallback.serve({TARGET: kept(EXPOSED, at="2026-03-01")})
     assert exposures == [0.0]
-    assert world.meanwhile.stale is not None
-    assert world.meanwhile.stale.newest == "2026-03-02"
+    assert world.fallback.stale is not None
+    assert world.fallback.stale.newest == "2026-03-02"
     await world.end()
     assert LastGood(tmp_path / "last").load()[TARGET].document["version"] == SAFE["version"]
 
 
 async def test_a_kill_that_only_a_peer_knows_goes_above_and_on_disk(tmp_path: Path) -> None:
     world = World(tmp_path, lambda _: httpx.Response(200, content=encoded([], [KILL])))
-    await world.meanwhile.begin({TARGET: kept(EXPOSED)})
+    await world.fallback.serve({TARGET: kept(EXPOSED)})
     assert world.exposure() == 0
-    assert Spool(tmp_path / "kills").load() == (KILL,)
+    assert KillSpool(tmp_path / "kills").load() == (KILL,)
     await world.end()
 
 
@@ -136,7 +134,7 @@ async def test_a_kill_that_only_a_peer_knows_goes_above_and_on_disk(tmp_path: Pa
 )
 async def test_a_peer_that_makes_no_sense_changes_nothing(tmp_path: Path, answer: httpx.Response) -> None:
     world = World(tmp_path, lambda _: answer)
-    await world.meanwhile.begin({TARGET: kept(EXPOSED)})
+    await world.fallback.serve({TARGET: kept(EXPOSED)})
     assert world.exposure() == 0.5
     await world.end()
 
@@ -154,8 +152,8 @@ async def test_it_goes_on_asking_and_serves_as_soon_as_a_peer_has_flags_and_stop
         return answers.pop(0) if answers else later
 
     world = World(tmp_path, answer)
-    await world.meanwhile.begin({})
-    assert world.meanwhile.stale is None
+    await world.fallback.serve({})
+    assert world.fallback.stale is None
     async with asyncio.timeout(10):
         while world.exposure() == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
@@ -164,7 +162,7 @@ async def test_it_goes_on_asking_and_serves_as_soon_as_a_peer_has_flags_and_stop
     assert asked[0].headers["authorization"] == "Peer the-key"
     assert asked[2].headers["if-none-match"] == "one"
     world.publisher.release({}, lambda target, offset: False)
-    world.meanwhile.end()
+    world.fallback.end()
     await asyncio.sleep(0.05)
     count = len(asked)
     await asyncio.sleep(0.05)

@@ -13,12 +13,13 @@ from penstock.chain import Document
 from penstock.events import Event, FlagSubmitted, KillRequested, RollbackStarted, StageEntered
 from services.flag_control.decide import decide
 from services.flag_control.fallback.last_good import Kept, LastGood, kept_of
-from services.flag_control.fallback.last_good_writer import Keeper
+from services.flag_control.fallback.last_good_writer import LastGoodWriter
 from services.flag_control.flag.change import effective_exposure
 from services.flag_control.flag.exposure import key_of, set_of
 from services.flag_control.flag.state import load
 from services.flag_control.publisher import Publisher
 from services.flag_control.serving.store import FlagStore
+from services.flag_control.serving.streams import Signal
 from tests.support.builders import an
 
 TARGET = an(FlagSubmitted).target
@@ -102,18 +103,20 @@ async def test_a_disk_that_refuses_is_tried_again_and_the_newest_is_written(
     (tmp_path / "last").write_text("a file where a folder should be")
     state = [EXPOSED]
     saved: list[Kept] = []
-    keeper = Keeper(LastGood(tmp_path / "last"), lambda target: kept_of(target, state[0], (), ""), saved.extend)
-    keeper.start()
-    keeper.changed(TARGET)
+    writer = LastGoodWriter(
+        LastGood(tmp_path / "last"), lambda target: kept_of(target, state[0], (), ""), saved.extend, Signal()
+    )
+    writer.start()
+    writer.changed(TARGET)
     await asyncio.sleep(0.05)
     assert saved == []
     state[0] = decided(SUBMITTED)
     # The attempt that is under way may still have the older one.
-    keeper.changed(TARGET)
+    writer.changed(TARGET)
     (tmp_path / "last").unlink()
     while not saved:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-    await keeper.stop()
+    await writer.stop()
     assert load(LastGood(tmp_path / "last").load()[TARGET].document).reach.exposure == 0
 
 
@@ -132,44 +135,46 @@ class SlowDisk(LastGood):
 
 
 async def test_a_flag_is_not_on_disk_until_the_write_that_has_it_ends_or_the_disk_refuses(tmp_path: Path) -> None:
-    disk, heard = SlowDisk(tmp_path), asyncio.Event()
-    keeper = Keeper(disk, lambda target: kept_of(target, EXPOSED, (), ""), lambda flags: None)
-    keeper.on_written = heard.set
-    keeper.start()
-    keeper.changed(TARGET)
-    assert not keeper.on_disk(TARGET)
+    disk, heard, moved = SlowDisk(tmp_path), asyncio.Event(), Signal()
+    writer = LastGoodWriter(disk, lambda target: kept_of(target, EXPOSED, (), ""), lambda flags: None, moved)
+    moved.subscribe(heard.set)
+    writer.start()
+    writer.changed(TARGET)
+    assert not writer.on_disk(TARGET)
     await asyncio.to_thread(disk.begun.wait)
-    assert not keeper.on_disk(TARGET), "it is being written"
-    assert keeper.on_disk(OTHER)
+    assert not writer.on_disk(TARGET), "it is being written"
+    assert writer.on_disk(OTHER)
     disk.free.set()
     await asyncio.wait_for(heard.wait(), 10)
-    assert keeper.on_disk(TARGET)
-    await keeper.stop()
+    assert writer.on_disk(TARGET)
+    await writer.stop()
 
 
 async def test_a_disk_that_has_refused_holds_no_report_back_and_is_tried_once_more_at_the_stop(tmp_path: Path) -> None:
     (tmp_path / "last").write_text("a file where a folder should be")
-    heard = asyncio.Event()
-    keeper = Keeper(LastGood(tmp_path / "last"), lambda target: kept_of(target, EXPOSED, (), ""), lambda flags: None)
-    keeper.on_written = heard.set
-    keeper.start()
-    keeper.changed(TARGET)
+    heard, moved = asyncio.Event(), Signal()
+    writer = LastGoodWriter(
+        LastGood(tmp_path / "last"), lambda target: kept_of(target, EXPOSED, (), ""), lambda flags: None, moved
+    )
+    moved.subscribe(heard.set)
+    writer.start()
+    writer.changed(TARGET)
     await asyncio.wait_for(heard.wait(), 10)
-    assert keeper.on_disk(TARGET)
+    assert writer.on_disk(TARGET)
     (tmp_path / "last").unlink()
-    await keeper.stop()
+    await writer.stop()
     assert TARGET in LastGood(tmp_path / "last").load()
 
 
 async def test_a_slow_write_that_a_stop_meets_does_not_bring_an_older_exposure_back(tmp_path: Path) -> None:
     state, disk = [EXPOSED], SlowDisk(tmp_path)
-    keeper = Keeper(disk, lambda target: kept_of(target, state[0], (), ""), lambda flags: None)
-    keeper.start()
-    keeper.changed(TARGET)
+    writer = LastGoodWriter(disk, lambda target: kept_of(target, state[0], (), ""), lambda flags: None, Signal())
+    writer.start()
+    writer.changed(TARGET)
     await asyncio.to_thread(disk.begun.wait)
     state[0] = decided(SUBMITTED)
-    keeper.changed(TARGET)
-    stopping = asyncio.create_task(keeper.stop())
+    writer.changed(TARGET)
+    stopping = asyncio.create_task(writer.stop())
     await asyncio.sleep(0.05)
     disk.free.set()
     await stopping

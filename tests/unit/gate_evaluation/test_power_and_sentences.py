@@ -154,7 +154,7 @@ def test_an_open_gate_reads_as_difference_band_limit_and_windows_to_go() -> None
         ({"windows_needed": 1}, "about 1 more window"),
         ({"absolute_low": None}, "(at most +64 ms)"),
         ({"absolute_high": None}, "(at least +12 ms)"),
-        ({"no_data": "metric_never_seen"}, "no data, the metric has never been seen"),
+        ({"no_data": "metric_never_seen"}, "no data, the metric has never been reported"),
         ({"absolute": None, "estimate": None}, "not measured yet"),
     ],
 )
@@ -197,7 +197,7 @@ def test_a_limit_has_the_sign_of_the_direction_that_is_worse(direction: str | No
 def test_every_doubt_has_its_words(doubt: Doubt) -> None:
     unmeasured = explain_gate(GATE | {"no_data": "metric_never_seen", "doubt": doubt.value})
     if doubt is Doubt.BAD_NEVER_SEEN:
-        assert unmeasured == "p99: no data, the metric has never been seen: check its name in the plan"
+        assert unmeasured == "p99: no data, the metric has never been reported: check its name in the plan"
     else:
         assert unmeasured.endswith(f"({doubt})")
         assert len(unmeasured) > len(f"p99: no data, {doubt} ({doubt})")
@@ -213,7 +213,7 @@ def test_a_verdict_is_told_decision_first_and_worst_gate_next() -> None:
     lines = explain_verdict(event)
     assert lines[0].startswith("breach (final) after 7 judged windows; evidence of harm 1 in 316 under no harm")
     assert "blamed: errors" in lines[0]
-    assert "the traffic split is not the one configured" in lines[0]
+    assert "the traffic split differs from the configured one" in lines[0]
     assert lines[1].startswith("errors ")
 
 

@@ -176,7 +176,7 @@ def test_errors_that_were_never_seen_are_a_warning_beside_the_verdict() -> None:
     verdict = judged(lambda _: {"doubts": {"errors": Doubt.BAD_NEVER_SEEN}}, windows=1)[0]
     gate = next(gate for gate in verdict.gates if gate.gate == "errors")
     assert (gate.no_data, gate.doubt) == (None, Doubt.BAD_NEVER_SEEN)
-    assert "no bad event has ever been seen" in explain_gate(gate.model_dump(mode="json", exclude_none=True))
+    assert "no bad event has ever been reported" in explain_gate(gate.model_dump(mode="json", exclude_none=True))
 
 
 def test_a_measure_that_contradicts_itself_leaves_the_gates_beside_it_judged() -> None:

@@ -1,6 +1,6 @@
 """Counters of a rollout, in windows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.gate_evaluation.judge.decision.rule import Bake
@@ -17,6 +17,7 @@ class Progress:
         samples: by gate, canary totals in this stage.
         breach: reason of a breach that has happened; it stands.
         must_pass: gates without which this stage does not pass; None: all. The others only guard.
+        predictions: by gate name, the last prediction of its outcome in this stage.
     """
 
     observed: int
@@ -28,6 +29,7 @@ class Progress:
     samples: list[float]
     breach: str | None = None
     must_pass: tuple[str, ...] | None = None
+    predictions: dict[str, list[Any]] = field(default_factory=dict)
 
     @classmethod
     def from_doc(cls, doc: dict[str, Any]) -> "Progress":

@@ -1,23 +1,31 @@
-"""From a gate's evidence to the numbers of its verdict: estimate, interval, margins, and how long it may still take."""
+"""Builds a gate's verdict from its evidence: estimate, interval, deciding bounds, margins, outlook."""
 
 import math
 
 import msgspec
 
 from services.gate_evaluation.judge.arrays import Floats
+from services.gate_evaluation.judge.decision.deciding_bounds import Levels, consistent, deciding_bounds
+from services.gate_evaluation.judge.decision.outlook import Prediction
 from services.gate_evaluation.judge.decision.rule import Bake, Standing, breached
 from services.gate_evaluation.judge.evidence.gate_rows import crossing
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
 from services.gate_evaluation.judge.gates.layout import GateLayout
-from services.gate_evaluation.judge.spec import Authority, GateKind, GateSpec
-from services.gate_evaluation.judge.verdict import GateVerdict, Word
+from services.gate_evaluation.judge.spec import GateKind, GateSpec
+from services.gate_evaluation.judge.verdict import Deciding, GateVerdict, Outlook, Word
 
 _LN10 = math.log(10.0)
-_LONGEST = 1_000_000
 
 
 class GateView(msgspec.Struct, frozen=True):
-    """All that is known of one gate after a window."""
+    """All that is known of one gate after a window.
+
+    Attributes:
+        nulls: ln T0 of the interval's rows in this window; None: those of the layout.
+        missing: consecutive windows without data.
+        from_zero: F is tested against "no change" instead of the tolerance.
+        prediction: of its outcome, None where it is too early or nothing is left to decide.
+    """
 
     gate: GateSpec
     standing: Standing
@@ -26,6 +34,8 @@ class GateView(msgspec.Struct, frozen=True):
     layout: GateLayout
     nulls: Floats | None
     missing: int
+    from_zero: bool = False
+    prediction: Prediction | None = None
 
 
 def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, alpha_pass: float) -> GateVerdict:
@@ -42,9 +52,12 @@ def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, a
         low = low if low is None or low < relative else relative
         high = high if high is None or high > relative else relative
     word, final = _word(standing, bake, alpha, alpha_pass)
-    windows = None if final else _windows(standing, seen, bake, alpha, alpha_pass)
-    if standing.no_data is not None:
-        windows = view.reading.needs
+    fails, passes = _deciding(view, log_e, alpha, alpha_pass)
+    fails, passes = consistent(fails, passes, relative, breach=word is Word.BREACH, passed=word is Word.PASSED)
+    ahead = None if final or standing.no_data is not None else view.prediction
+    windows = view.reading.needs if standing.no_data is not None else None
+    if ahead is not None:
+        windows = max(ahead.due - bake.judged, 1)
     each = view.reading.counts.get("canary_total", 0.0)
     detail = dict(seen.detail, missing=float(view.missing))
     if moved:
@@ -76,6 +89,9 @@ def gate_verdict(view: GateView, log_e: list[float], bake: Bake, alpha: float, a
         no_data=standing.no_data,
         detail=detail,
         recent=recent,
+        fails=fails,
+        passes=passes,
+        outlook=None if ahead is None else Outlook(ahead.outcome),
     )
 
 
@@ -104,6 +120,22 @@ def _word(standing: Standing, bake: Bake, alpha: float, alpha_pass: float) -> tu
     return Word.INCONCLUSIVE, bake.judged >= bake.most
 
 
+def _deciding(
+    view: GateView, log_e: list[float], alpha: float, alpha_pass: float
+) -> tuple[Deciding | None, Deciding | None]:
+    seen, standing = view.description, view.standing
+    if standing.no_data is not None and not breached(standing, alpha):
+        return None, None
+    if seen.deciding is not None:
+        line, bound = seen.deciding
+        return Deciding(line, bound, False, seen.error), None
+    levels = Levels(
+        0.0 if view.from_zero else seen.tolerance, seen.pass_margin, standing.log_f, standing.log_p,
+        -math.log(alpha * standing.weight), -math.log(alpha_pass), view.gate.bad,
+    )  # fmt: skip
+    return deciding_bounds(levels, view.layout, view.nulls, log_e)
+
+
 def _interval(view: GateView, log_e: list[float], alpha: float) -> tuple[float | None, float | None, bool]:
     layout = view.layout
     if view.description.band is not None:
@@ -126,18 +158,3 @@ def _interval(view: GateView, log_e: list[float], alpha: float) -> tuple[float |
 
 def _share(log_ratio: float | None) -> float | None:
     return None if log_ratio is None else math.expm1(log_ratio)
-
-
-def _windows(standing: Standing, seen: Description, bake: Bake, alpha: float, alpha_pass: float) -> int | None:
-    harm = -math.log(alpha * standing.weight) - standing.log_f
-    clear = -math.log(alpha_pass) - standing.log_p
-    bake_left = max(bake.least - bake.judged, 0)
-    if seen.gain_f > 0:
-        return min(max(math.ceil(harm / seen.gain_f), 1), _LONGEST)
-    if standing.authority is Authority.ADVISE and not seen.gain_p > 0:
-        return None
-    if clear <= 0:
-        return max(bake_left, 1)
-    if seen.gain_p > 0:
-        return min(max(math.ceil(clear / seen.gain_p), bake_left, 1), _LONGEST)
-    return None

@@ -36,6 +36,7 @@ class Description(msgspec.Struct, frozen=True):
         detail: numbers of this kind only.
         whole: both values over the whole rollout, which the band speaks of; None: no other than the recent ones.
         band: relative bounds of monitors.
+        deciding, error: of monitors, the line and the lower bound that decide (relative), and the bound's level.
     """
 
     canary: float | None = None
@@ -47,6 +48,8 @@ class Description(msgspec.Struct, frozen=True):
     detail: dict[str, float] = msgspec.field(default_factory=dict)
     whole: tuple[float, float] | None = None
     band: tuple[float, float] | None = None
+    deciding: tuple[float, float | None] | None = None
+    error: float = 0.0
 
 
 def count_gain(events: float, ratio: float, null: float, phi: float) -> float:

@@ -111,11 +111,26 @@ class BurnRateMonitor:
                 events, total = self.spans.over(span)
                 detail[f"burn_{int(span)}s"] = events / total / self.budget if total > 0 else 0.0
         detail["factor"] = self.pairs[0].factor
+        pair = max(self.pairs, key=self._certain)
+        deciding = (pair.factor - 1.0, self._burns_at_least(pair))
         events, total = self.spans.over(PAIRS[0].long)
         if not total > 0:
             return Description(baseline=self.budget, detail=detail)
         low, high = (bound / self.budget - 1.0 for bound in bounds(events, total, self._needed))
-        return Description(events / total, self.budget, band=(low, high), detail=detail)
+        return Description(
+            events / total, self.budget, band=(low, high), detail=detail, deciding=deciding, error=math.exp(-_LIMIT)
+        )
+
+    def _burns_at_least(self, pair: Pair) -> float | None:
+        """Return the least burn (relative to the budget) that is certain over both spans; None before it may decide."""
+        if self.born is None or self.spans.now - self.born < pair.short - 1e-6:
+            return None
+        spans = (self.spans.over(pair.long), self.spans.over(pair.short))
+        lows = [bounds(*counts, self._needed)[0] if counts[1] > 0 else 0.0 for counts in spans]
+        # By bisection: the comparison that decided is kept.
+        certain, line = self._certain(pair) >= self._needed, pair.factor * self.budget
+        low = max(min(lows), line) if certain else min(*lows, line * (1.0 - 1e-9))
+        return low / self.budget - 1.0
 
     def to_doc(self) -> dict[str, object]:
         """Return the state between windows."""

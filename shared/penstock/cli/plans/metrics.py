@@ -51,7 +51,7 @@ def tail(
 
 @app.command()
 def cohorts(target: Target = None, since: Since = _RECENT, json: Json = False, jsonl: Jsonl = False) -> None:
-    """Show which cohorts report, how much, and how the A/A halves are told apart."""
+    """Show which cohorts report, how much, and how the A/A halves are formed."""
     documents = [_cohort(key, windows) for key, windows in _by_target(target, since).items()]
     rows = [
         [

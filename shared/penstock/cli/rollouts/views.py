@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from penstock.cli.output import marked, plain, table
+from penstock.wording import deciding, outlooks
 
 View = Mapping[str, Any]
 
@@ -88,7 +89,7 @@ def progress(view: View) -> str:
 
 
 def awaited(view: View) -> str:
-    """Return what is waited for, and until when, as the end of a line; empty where the phase says it all."""
+    """Return what is waited for, and until when, as the end of a line; empty where the phase is enough."""
     following = view.get("next") or {}
     what, until = str(following.get("what", "")).replace("_", " "), following.get("at_latest")
     words = f": {what}, decided by {clock(until)}" if what and until else ""
@@ -104,17 +105,17 @@ def gates_table(gates: Iterable[View]) -> RenderableType:
             _side(gate.get("canary")),
             _side(gate.get("baseline")),
             _signed(gate.get("estimate")),
-            _band(gate),
-            percent(gate.get("tolerance_effective") or gate.get("tolerance")),
-            _needed(gate),
+            deciding.fails_clause(gate) or _band_and_limit(gate),
+            deciding.passes_clause(gate) or "-",
+            _note(gate),
         ]
         for gate in gates
     ]
-    return table(["GATE", "VERDICT", "CANARY", "BASELINE", "CHANGE", "BAND", "LIMIT", "NOTE"], rows)
+    return table(["GATE", "VERDICT", "CANARY", "CONTROL", "CHANGE", "BREACH", "PASS", "OUTLOOK"], rows)
 
 
 def event_line(row: Mapping[str, Any]) -> str:
-    """One event as one line: when, what, of which rollout, its id, and where it stands."""
+    """One event as one line: when, what, of which rollout, its id and its position."""
     event = row["event"]
     about = event.get("stage") or event.get("step") or event.get("version") or event.get("subscriber") or ""
     ground = event.get("ground", {}).get("why", "") if isinstance(event.get("ground"), dict) else ""
@@ -208,14 +209,17 @@ def _signed(change: float | None) -> str:
     return "-" if change is None else f"{100 * change:+.1f}%"
 
 
-def _band(gate: View) -> str:
+def _band_and_limit(gate: View) -> str:
+    """Return the band and the limit of an event of an older judge."""
     low, high = gate.get("low"), gate.get("high")
-    return "-" if low is None and high is None else f"{_signed(low)} to {_signed(high)}"
+    limit = gate.get("tolerance_effective") or gate.get("tolerance")
+    if low is None and high is None:
+        return "-" if limit is None else f"limit {percent(limit)}"
+    return f"{_signed(low)} to {_signed(high)}, limit {percent(limit)}"
 
 
-def _needed(gate: View) -> str:
+def _note(gate: View) -> str:
     notes = [str(gate["no_data"]).replace("_", " ")] if gate.get("no_data") else []
-    if gate.get("word") == "inconclusive" and gate.get("windows_needed") is not None:
-        notes.append(f"about {gate['windows_needed']} more windows")
+    notes += [outlooks.outlook(gate)] if outlooks.outlook(gate) else []
     notes += [str(flag).replace("_", " ") for flag in gate.get("flags") or []]
     return ", ".join(notes)
