@@ -11,6 +11,7 @@ from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from penstock.access.denials import reporter
 from penstock.errors import AppendError, PenstockError, UnavailableError
 from penstock.events import Event
 from penstock.events.cloudevents import to_kafka
@@ -21,12 +22,14 @@ from penstock.tokens import load_tokens
 from penstock.topics import BY_NAME, PUBLIC
 from services.console.commands import Commands, Publish
 from services.console.flag_control_client import FlagControl
+from services.console.http_api.closed import Hosts, ReadAccess, names_of, reads_need_a_role
 from services.console.http_api.event_stream import Hub
 from services.console.http_api.openapi import openapi_route
 from services.console.http_api.reads import Reads
 from services.console.http_api.responses import on_error, on_gone
 from services.console.http_api.security import Door, SecurityHeaders
 from services.console.http_api.session_key import session_key
+from services.console.http_api.sessions import EndedSessions
 from services.console.http_api.startup_gate import NotYet
 from services.console.http_api.writes import Writes
 from services.console.intake.topic import IntakeTopic
@@ -35,6 +38,7 @@ from services.console.pages.site import static_files
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
 from services.runtime.http.bodies import GoneError
+from services.runtime.http.errors import HTTP_ERRORS
 from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
@@ -179,7 +183,8 @@ class Console:
 
     def _application(self) -> Starlette:
         key = session_key(self._settings.session_key_file, self._settings.state)
-        door = Door(load_tokens(self._settings.tokens), key)
+        ended = EndedSessions(self._settings.state / "console" / "sessions.ended")
+        door = Door(load_tokens(self._settings.tokens), key, ended, reporter(self._telemetry))
         commands = Commands(self._projection, self.publish, self._clock, lambda: secrets.token_hex(16))
         return application(
             self._projection,
@@ -193,6 +198,8 @@ class Console:
             self.alive,
             self._caught_up,
             FlagControl(self._settings.flags_server),
+            names_of(self._settings),
+            reads_need_a_role(self._settings),
         )
 
 
@@ -208,8 +215,15 @@ def application(
     alive: Callable[[], bool],
     caught_up: Callable[[], bool],
     flag_control: FlagControl,
+    hosts: frozenset[str],
+    closed: bool,
 ) -> Starlette:
-    """Return API and dashboard as one ASGI application; where events come from and go to is handed in."""
+    """Return API and dashboard as one ASGI application; where events come from and go to is handed in.
+
+    Args:
+        hosts: names that it answers to; closed: reading takes a role.
+    """
+    reading = [Middleware(ReadAccess, door=door, now=lambda: clock().timestamp())] if closed else []
     return Starlette(
         routes=[
             *health_routes(ready, alive),
@@ -219,8 +233,13 @@ def application(
             openapi_route(),
             static_files(),
         ],
-        middleware=[Middleware(SecurityHeaders), Middleware(NotYet, caught_up=caught_up)],
-        exception_handlers={PenstockError: on_error, GoneError: on_gone},
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Hosts, names=hosts),
+            Middleware(NotYet, caught_up=caught_up),
+            *reading,
+        ],
+        exception_handlers={**HTTP_ERRORS, PenstockError: on_error, GoneError: on_gone},
     )
 
 

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterable
 
+from penstock.access.denials import reporter
 from penstock.chain import Document
 from penstock.errors import AppendError, OversizeError
 from penstock.events import FlagServed
@@ -140,7 +141,16 @@ class FlagControl:
 
     def alive(self) -> bool:
         """Whether its loops move."""
-        parts = (self._log, self._http, self._requests, self._sending, self._reports, self._writer, self._fallback)
+        parts = (
+            self._log,
+            self._http,
+            self._sync,
+            self._requests,
+            self._sending,
+            self._reports,
+            self._writer,
+            self._fallback,
+        )
         return all(part.alive() for part in parts) and (self._view is None or self._view.alive())
 
     def parked(self) -> Iterable[Parked]:
@@ -150,7 +160,7 @@ class FlagControl:
     def _http_server(self) -> HttpServer:
         settings, tokens = self._settings, load_tokens(self._settings.tokens)
         health = health_routes(self.ready, self.alive, self.parked, self._more_health)
-        control = control_app(self._operations, tokens, health)
+        control = control_app(self._operations, tokens, health, reporter(self._telemetry))
         access = Access(tokens) if settings.ofrep_auth else None
         ofrep = Ofrep(
             self._store,

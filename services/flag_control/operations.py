@@ -201,7 +201,8 @@ class FlagOperations:
             return 202, {"request": request.id, "see": f"/flags/{request.target}"}
         refused = [fact for fact in facts if fact["type"] == "edit.refused"]
         if refused:
-            return 409, {"error": refused[0]["detail"], "reason": refused[0]["reason"], "request": request.id}
+            answer = {"error": refused[0]["detail"], "reason": refused[0]["reason"], "request": request.id}
+            return 409, {**answer, "state": _rule_of(self._publisher.state(request.target))}
         return 200, {"request": request.id, "events": list(facts)}
 
     def answer(self, decided: Iterable[str], facts: Iterable[Document]) -> None:
@@ -256,6 +257,18 @@ class FlagOperations:
                 "in_process": "unknown: in-process clients do not report their evaluations",
             },
         }
+
+
+def _rule_of(state: FlagState) -> View:
+    """Return what decides now who is served which variant, for those who are refused a change of it."""
+    return {
+        "version": state.version,
+        "rollout": state.reach.rollout or None,
+        "live": state.live,
+        "rolled_back": state.rolled_back,
+        "exposure": effective_exposure(state),
+        "serves": state.archived or state.definition.off,
+    }
 
 
 def dump_lifecycle(lifecycle: Any) -> View:

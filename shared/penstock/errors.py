@@ -3,6 +3,7 @@
 PenstockError
 |-- TransientError            redeliver: the same input may succeed later
 |   |-- UnavailableError      a broker, server or peer cannot be reached
+|   |-- TooManyAttemptsError  wrong tokens from this address, or of this token: wait
 |   `-- AppendError           a record's fate is unknown: fold the log, then decide again
 |-- FaultyVersionError        stop: this version fails on too many inputs to skip them
 `-- PermanentError            dead-letter the input and hold its target: retrying cannot help
@@ -31,6 +32,18 @@ class TransientError(PenstockError):
 
 class UnavailableError(TransientError):
     """A broker, server or peer cannot be reached."""
+
+
+class TooManyAttemptsError(TransientError):
+    """Too many wrong attempts.
+
+    Attributes:
+        retry_after: seconds until the next one is looked at.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"too many attempts with wrong tokens; wait {retry_after} s")
 
 
 class AppendError(TransientError):

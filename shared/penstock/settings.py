@@ -64,6 +64,13 @@ class Settings(BaseModel):
         0, ge=0, le=65535, description="Liveness and readiness of a process without another HTTP port; 0 for none."
     )
     tokens: Path | None = Field(None, description="Tokens file: maps bearer tokens to identity and roles.")
+    read: Literal["open", "role"] | None = Field(
+        None,
+        description="Who may read at the console: all (open), or a role; by default a role where HOST is not loopback.",
+    )
+    hosts: str = Field(
+        "", description="Further names that the console answers to, comma-separated; others are refused (421)."
+    )
     session_key_file: Path | None = Field(
         None, description="Key of dashboard sessions, shared by several consoles; one is made in the state folder."
     )

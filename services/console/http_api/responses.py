@@ -8,7 +8,15 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.errors import InvalidError, NotFoundError, PenstockError, Problem, TransientError, UnauthorizedError
+from penstock.errors import (
+    InvalidError,
+    NotFoundError,
+    PenstockError,
+    Problem,
+    TooManyAttemptsError,
+    TransientError,
+    UnauthorizedError,
+)
 from penstock.wording.problems import problems_of
 from services.runtime.http.bodies import TooLargeError, parse_json, read_body
 from services.runtime.http.errors import ForbiddenError, retry_headers, status_of
@@ -17,7 +25,7 @@ from services.runtime.http.worker import Worker
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
 
-_LARGE = 16 * 1024
+_LARGE = 4 * 1024
 """Bytes from which a body is parsed beside the loop."""
 
 _NEXT: dict[type[Exception], str] = {
@@ -25,6 +33,7 @@ _NEXT: dict[type[Exception], str] = {
     ForbiddenError: "Ask somebody who has the role, or have it added in the tokens file.",
     NotFoundError: "GET /api/rollouts lists what there is.",
     TooLargeError: "Send less at once.",
+    TooManyAttemptsError: "Use a token of the tokens file; the denied attempts are in the log as access.denied.",
     TransientError: "Send the same request again; with an Idempotency-Key it is done once.",
 }
 _ENCODER = msgspec.json.Encoder()
@@ -45,7 +54,7 @@ def problem(error: Exception) -> Json:
     if isinstance(error, InvalidError):
         return invalid(error.problems)
     status = status_of(error)
-    headers = retry_headers(status)
+    headers = retry_headers(status, error)
     if status == 401:
         headers["www-authenticate"] = 'Bearer realm="penstock"'
     following = next((text for kind, text in _NEXT.items() if isinstance(error, kind)), "")

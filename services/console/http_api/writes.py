@@ -18,7 +18,7 @@ from services.console.commands import VERBS, Commands, LiftBody, Publish, VerbBo
 from services.console.http_api.reads import book_of
 from services.console.http_api.responses import Json, body_of, invalid, parsed
 from services.console.http_api.security import Door
-from services.console.intake.cdevents import deploy_of
+from services.console.intake.cdevents import deploy_of, plan_text_of, read_plan
 from services.console.read_models.entries import Entry
 from services.console.read_models.json_views import view_of
 from services.console.read_models.projection import Projection
@@ -26,6 +26,7 @@ from services.runtime.http.bodies import read_body
 from services.runtime.http.worker import Worker
 
 MOST_EVENT_BYTES = 4 * 1024 * 1024
+MOST_BATCH = 100
 MOST_BODY_BYTES = 64 * 1024
 MOST_PLAN_BYTES = 512 * 1024
 
@@ -54,12 +55,16 @@ class Writes:
         who = self._door.identify(request, Role.PUBLISHER)
         raw = await read_body(request.receive, MOST_EVENT_BYTES)
         received = await parsed(self._worker, parse_http, raw, request.headers.items())
+        if len(received) > MOST_BATCH:
+            raise InvalidError("batch", [Problem("", f"has {len(received)} events; send at most {MOST_BATCH} at once")])
         accepted: list[dict[str, Any]] = []
         problems: list[Problem] = []
         for place, event in enumerate(received):
             try:
                 if isinstance(event, InvalidError):
                     raise event
+                if (text := plan_text_of(event.data)) is not None:
+                    await self._worker.run(read_plan, text)
                 deploy = deploy_of(event, self._projection, who)
             except InvalidError as error:
                 # parse_http has put the place into the problems that it found itself.
@@ -81,6 +86,7 @@ class Writes:
         assert book.state is not None
         body = await body_of(VerbBody, request, MOST_BODY_BYTES, self._worker)
         name = str(request.path_params["verb"])
+        who = self._door.permitted(request, who, *verb.roles, target=book.state.target)
         asked = self._commands.on_rollout(name, book.id, book.state.target, body, who, key_of(request))
         caused = await self._commands.ask(asked)
         return self._answer(caused, asked.id, f"/api/rollouts/{book.id}", book.id)
@@ -92,6 +98,7 @@ class Writes:
             parse_target(body.target)
         except ValueError as error:
             raise InvalidError("body", [Problem("target", str(error))]) from None
+        who = self._door.permitted(request, who, target=body.target)
         asked = self._commands.lift(body, who, key_of(request))
         return self._answer(await self._commands.ask(asked), asked.id, f"/api/events?target={body.target}")
 
@@ -99,6 +106,7 @@ class Writes:
         who = self._door.identify(request, Role.PLANNER)
         raw = await read_body(request.receive, MOST_PLAN_BYTES)
         text, plan = await self._worker.run(plan_in, raw)
+        who = self._door.permitted(request, who, Role.PLANNER, target=plan.target.key)
         reason = request.query_params.get("reason") or request.headers.get("penstock-reason") or "registered by API"
         asked = self._plan_request(text, plan, reason, who, key_of(request))
         return self._answer(await self._commands.ask(asked), asked.id, "/api/plans")

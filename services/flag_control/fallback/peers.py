@@ -11,7 +11,7 @@ import httpx
 
 from penstock.errors import InvalidError
 from penstock.events import KillRequested, to_json
-from penstock.tokens import Tokens
+from penstock.tokens import KnownTokens
 from services.flag_control.fallback.peer_flags import PeerFlags, decoded
 
 PEER_PATH = "/flags/peers/kill"
@@ -79,7 +79,7 @@ class Peers:
         return answer.status_code == httpx.codes.OK
 
 
-def peer_key(tokens: Tokens) -> str:
+def peer_key(tokens: KnownTokens) -> str:
     """Return what an instance shows to its peers: they share the tokens file. Empty where there are no tokens."""
     if not tokens.tokens:
         return ""

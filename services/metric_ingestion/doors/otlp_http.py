@@ -8,8 +8,9 @@ from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from penstock.errors import InvalidError, OversizeError, UnauthorizedError, UnavailableError
-from penstock.tokens import Role, Tokens
+from penstock.access.denials import Authenticator, Denials, Report, to_log
+from penstock.errors import InvalidError, OversizeError, TooManyAttemptsError, UnauthorizedError, UnavailableError
+from penstock.tokens import KnownTokens, Role
 from services.metric_ingestion.doors.otlp_messages import answer, parse
 from services.metric_ingestion.selection.select import Selection, Selector
 from services.metric_ingestion.windows.frames import Frame
@@ -31,7 +32,7 @@ _LARGE = 32 * 1024
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 # Codes of google.rpc.Code.
-_INVALID, _UNAVAILABLE, _UNAUTHENTICATED, _DENIED = 3, 14, 16, 7
+_INVALID, _UNAVAILABLE, _UNAUTHENTICATED, _DENIED, _EXHAUSTED = 3, 14, 16, 7, 8
 
 Frames = Sequence[tuple[str, Frame]]
 Publish = Callable[[Frames], Awaitable[None]]
@@ -39,11 +40,11 @@ Publish = Callable[[Frames], Awaitable[None]]
 
 
 class _Refusal(Exception):
-    """An answer that is not 200: HTTP status, google.rpc code, the sentence."""
+    """An answer that is not 200: HTTP status, google.rpc code, the sentence, seconds until another try may help."""
 
-    def __init__(self, status: int, code: int, text: str) -> None:
+    def __init__(self, status: int, code: int, text: str, retry_after: int | None = None) -> None:
         super().__init__(text)
-        self.status, self.code, self.text = status, code, text
+        self.status, self.code, self.text, self.retry_after = status, code, text, retry_after
 
 
 class Door:
@@ -56,13 +57,14 @@ class Door:
 
     def __init__(
         self,
-        tokens: Tokens,
+        tokens: KnownTokens,
         selector: Callable[[], Selector | None],
         publish: Publish,
         now: Callable[[], int],
         fallback: ASGIApp,
+        report: Report = to_log,
     ) -> None:
-        self._tokens = tokens
+        self._authenticator = Authenticator(tokens, Denials("metric_ingestion", report))
         self._selector = selector
         self._publish = publish
         self._now = now
@@ -78,11 +80,11 @@ class Door:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         json = headers.get("content-type", "").partition(";")[0].strip() == _JSON
         try:
-            selection = await self._take(headers, json, receive)
+            selection = await self._take(headers, json, receive, (scope.get("client") or ("",))[0])
             await self._publish(selection.frames)
         except _Refusal as refusal:
             status = Status(code=refusal.code, message=refusal.text)
-            await _respond(send, refusal.status, status, json)
+            await _respond(send, refusal.status, status, json, refusal.retry_after)
         except GoneError:
             return
         except OversizeError as error:
@@ -92,8 +94,8 @@ class Door:
         else:
             await _respond(send, 200, answer(selection.rejected, "; ".join(selection.problems)), json)
 
-    async def _take(self, headers: Mapping[str, str], json: bool, receive: Receive) -> Selection:
-        self._authorize(headers)
+    async def _take(self, headers: Mapping[str, str], json: bool, receive: Receive, address: str) -> Selection:
+        self._authorize(headers, address)
         if not json and headers.get("content-type", "").partition(";")[0].strip() != _PROTOBUF:
             raise _Refusal(415, _INVALID, f"send {_PROTOBUF} or {_JSON}")
         selector = self._selector()
@@ -119,12 +121,15 @@ class Door:
         except InvalidError as error:
             raise _Refusal(400, _INVALID, str(error)) from None
 
-    def _authorize(self, headers: Mapping[str, str]) -> None:
+    def _authorize(self, headers: Mapping[str, str], address: str) -> None:
         try:
-            identity = self._tokens.identify(headers.get("authorization"))
+            identity = self._authenticator.identify(headers.get("authorization"), address)
         except UnauthorizedError as error:
             raise _Refusal(401, _UNAUTHENTICATED, str(error)) from None
+        except TooManyAttemptsError as error:
+            raise _Refusal(429, _EXHAUSTED, str(error), error.retry_after) from None
         if not identity.has(Role.METRICS):
+            self._authenticator.forbidden(identity, address)
             raise _Refusal(403, _DENIED, f"{identity.identity} may not publish metrics: it takes the role metrics")
 
 
@@ -133,10 +138,10 @@ def _select(selector: Selector, raw: bytes, zipped: bool, json: bool, received: 
     return selector.select(parse(body, json), received, trace)
 
 
-async def _respond(send: Send, status: int, message: Message, json: bool) -> None:
+async def _respond(send: Send, status: int, message: Message, json: bool, retry_after: int | None = None) -> None:
     body = MessageToJson(message, indent=None).encode() if json else message.SerializeToString()
     headers = [(b"content-type", (_JSON if json else _PROTOBUF).encode())]
-    if status == 503:
-        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    if status == 503 or retry_after is not None:
+        headers.append((b"retry-after", str(retry_after or RETRY_AFTER_S).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

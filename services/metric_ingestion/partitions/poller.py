@@ -54,6 +54,7 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assigned = assigned
         self._revoked = revoked
         self._polled = monotonic()
+        self._positions: dict[TopicPartition, int] = {}
         self.failure: BaseException | None = None
         subscriber: Any = broker.subscriber(
             topic,
@@ -86,6 +87,15 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
     def alive(self, patience: float = 30.0) -> bool:
         """Whether it polled within `patience` seconds and no record was failed on."""
         return self.failure is None and monotonic() - self._polled < patience
+
+    def unread(self) -> set[int]:
+        """Return the partitions that are known to hold records beyond the newest poll."""
+        assigned = self._consumer.assignment() if self._subscriber.consumer is not None else ()
+        return {
+            place.partition
+            for place in assigned
+            if place in self._positions and (self._consumer.highwater(place) or 0) > self._positions[place]
+        }
 
     def pause(self, partition: int) -> None:
         """Read nothing more of a partition until `resume`."""
@@ -138,6 +148,8 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.sleep(_AFTER_ERROR_S)
             return ()
         self._polled = monotonic()
+        for place, records in batches.items():
+            self._positions[place] = records[-1].offset + 1
         return tuple(chain.from_iterable(batches.values()))
 
     async def _handle(self, message: KafkaMessage) -> None:

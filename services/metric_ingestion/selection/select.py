@@ -18,6 +18,9 @@ from services.metric_ingestion.windows.values import Explicit, Exponential, Numb
 AHEAD_NS = 600 * 10**9
 """A point further in the future than this is refused: its source's clock is wrong, and its window would never come."""
 
+BEHIND_NS = 3600 * 10**9
+"""A point older than this is refused with its reason: its window closed long ago."""
+
 _MOST_CACHED = 50_000
 _MOST_PROBLEMS = 5
 _MOST_POINTS = 5000
@@ -61,6 +64,7 @@ class _Builder:
     numbers: Numbers = field(default_factory=Numbers)
     explicits: Explicits = field(default_factory=Explicits)
     exponentials: Exponentials = field(default_factory=Exponentials)
+    rejected: dict[str, int] = field(default_factory=dict)
     points: int = 0
     cells: int = 0
 
@@ -99,6 +103,10 @@ class _Builder:
     def full(self) -> bool:
         return self.points >= _MOST_POINTS or self.cells >= _MOST_CELLS
 
+    def reject(self, reason: str) -> None:
+        """Count a point of this target that is left out."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+
     def frame(self, received: int, trace: str) -> Frame:
         watched = self.matcher.watched
         return Frame(
@@ -112,6 +120,7 @@ class _Builder:
             self.numbers,
             self.explicits,
             self.exponentials,
+            self.rejected,
         )
 
 
@@ -148,18 +157,23 @@ class Selector:
                 if name not in wanted:
                     continue
                 origin = (identity, scope.scope.name, name)
+                watching = [matcher for matcher in matchers if name in matcher.metrics]
+
+                def reject(reason: str, why: str, watching: list[Matcher] = watching, name: str = name) -> None:
+                    selection.reject(name, why)
+                    for matcher in watching:
+                        _builder(builders, matcher).reject(reason)
+
                 for traits, raw, value in points_of(
-                    metric, partial(selection.reject, name), partial(selection.warn, name)
+                    metric, partial(reject, "malformed"), partial(selection.warn, name)
                 ):
-                    if raw.time_unix_nano > received + AHEAD_NS:
-                        selection.reject(name, "a point lies more than ten minutes in the future")
+                    if why := _far_off(raw.time_unix_nano, received):
+                        reject(*why)
                         continue
                     point = attributes(raw.attributes)
                     key = (*origin, traits, tuple(point.items()))
-                    for matcher, series in self._series(key, matchers, point, resource):
-                        builder = builders.get(matcher.target)
-                        if builder is None:
-                            builder = builders[matcher.target] = _Builder(matcher)
+                    for matcher, series in self._series(key, watching, point, resource):
+                        builder = _builder(builders, matcher)
                         if builder.full:
                             selection.frames.append((matcher.target, builder.frame(received, trace)))
                             builder = builders[matcher.target] = _Builder(matcher)
@@ -188,6 +202,30 @@ class Selector:
         return known
 
 
+def _builder(builders: dict[str, _Builder], matcher: Matcher) -> _Builder:
+    builder = builders.get(matcher.target)
+    if builder is None:
+        builder = builders[matcher.target] = _Builder(matcher)
+    return builder
+
+
+def _far_off(time: int, received: int) -> tuple[str, str] | None:
+    """Return the reason and the sentence for a point whose time cannot be right, None for any other."""
+    if time > received + AHEAD_NS:
+        return "ahead", f"a point lies {_span(time - received)} in the future: look at the clock of its source"
+    if time < received - BEHIND_NS:
+        what = "its window closed long ago; look at the clock of its source"
+        return "behind", f"a point lies {_span(received - time)} in the past: {what}"
+    return None
+
+
+def _span(nanoseconds: int) -> str:
+    hours = nanoseconds / 3600e9
+    if hours < 2:
+        return f"{hours * 60:.0f} minutes"
+    return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
+
+
 def _classified(
     key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
 ) -> Iterator[tuple[Matcher, Series]]:
@@ -196,13 +234,14 @@ def _classified(
     told = (identity, scope, metric, traits.form, traits.temporality, *(f"{name}\x1f{value}" for name, value in pairs))
     name = _hash("\x1e".join(told))
     source = _hash(f"{identity}") if "service.instance.id" not in resource else _hash(resource["service.instance.id"])
+    instance = resource.get("service.instance.id", "")[:64] or source
     for matcher in matchers:
         place = matcher.place(point, resource)
         parts = matcher.parts(metric, traits, point, resource) if place is not None else ()
         if place is not None and parts:
             stated, unmatched = half(point, resource), matcher.unmatched(metric, point, resource)
-            temporality = traits.temporality
-            yield matcher, Series(name, source, place.cohort, stated, temporality, parts, *place[1:], unmatched)
+            common = (name, source, place.cohort, stated, traits.temporality, parts)
+            yield matcher, Series(*common, place.outside, place.value, unmatched, instance)
 
 
 def _hash(text: str) -> str:

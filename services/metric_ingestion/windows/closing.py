@@ -18,7 +18,7 @@ from services.metric_ingestion.windows.measures import (
     unattributed_of,
 )
 from services.metric_ingestion.windows.slots import Slot
-from services.metric_ingestion.windows.sources import attendance, slowest_interval
+from services.metric_ingestion.windows.sources import attendance, skews_of, slowest_interval, wait_for
 from services.metric_ingestion.windows.target import PATIENT_WINDOWS, TargetState
 
 SOURCE = "/penstock/metric_ingestion"
@@ -27,6 +27,7 @@ MOST_EMPTY_WINDOWS = 60
 
 _JITTER = 0.25
 _UNATTRIBUTED = 0.01
+_DROPPED = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRAFFIC_KINDS = ("ratio", "slo", "burn_rate", "quantile", "mean")
 
@@ -71,7 +72,21 @@ def adopted(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Documen
         "unattributed": plan.cohorts.unattributed,
         "next": begun if same else start,
         "since": state.document["since"] if same else start,
+        **_watched_since(state, plan, start if not same else max(begun, now), same=same),
     }
+
+
+def _watched_since(state: TargetState, plan: Plan, now: int, *, same: bool) -> Document:
+    """Return what is read, and since when all of it is: a series seen first may have counted long before."""
+    reads = sorted({f"{name} {gate.where}" for gate in plan.gates.values() for name in _metrics_of(gate)})
+    before = state.document
+    known = same and "planned" in before and set(reads) <= set(before.get("reads", ()))
+    return {"reads": reads, "planned": before["planned"] if known else now}
+
+
+def _metrics_of(gate: Gate) -> list[str]:
+    bad = getattr(gate, "bad_metric", None)
+    return [gate.metric, bad] if bad else [gate.metric]
 
 
 def _kind_of(gate: Gate) -> str:
@@ -134,12 +149,13 @@ def due(state: TargetState, lateness: int, now: int | None) -> tuple[int, Closin
     if not document or document["refused"]:
         return None
     end = _end_of(document)
-    if state.event_time >= end + lateness:
-        return _stretched(state, end, state.event_time - lateness), Closing.EVENT_TIME
-    if not state.patience and (live := state.live_sources()) and all(source.last >= end for source in live):
-        return end, Closing.SOURCES
-    if now is not None and now >= end + lateness:
-        return _stretched(state, end, now - lateness), Closing.CLOCK
+    sources = state.sources.values()
+    present = state.event_time if now is None else max(now, state.event_time)
+    wait = wait_for(sources, end, present, state.length, lateness)
+    if (reached := state.horizon(state.event_time)) >= end + wait:
+        return _stretched(state, end, reached - wait), Closing.EVENT_TIME
+    if now is not None and (reached := state.horizon(now)) >= end + wait:
+        return _stretched(state, end, reached - wait), Closing.CLOCK
     return None
 
 
@@ -154,6 +170,9 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
     seconds = (end - start) / 1e9
     requests = requests_of(slot, document["traffic"], kinds)
     unattributed = unattributed_of(slot, kinds)
+    for gate, points in state.dropped_gates.items():
+        if points > _DROPPED * (slot.points + points):
+            slot.doubts.setdefault(gate, Doubt.POINTS_DROPPED)
     for gate in too_many_outside(slot, unattributed, document.get("unattributed", _UNATTRIBUTED)):
         slot.doubts.setdefault(gate, Doubt.UNATTRIBUTED)
     measures, doubts = measures_of(slot, kinds, requests, seconds)
@@ -182,6 +201,8 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
         doubts={**_unproven(document, state, requests), **doubts},
         closed_by=by,
         unattributed=unattributed,
+        dropped=dict(sorted(state.dropped.items())),
+        skew=skews_of(state.sources.values(), state.event_time, state.length),
     )
     return Step({**document, "next": end}, (event,), slot.trace)
 
@@ -193,6 +214,7 @@ def settled(state: TargetState, document: Document, events: tuple[str, ...]) -> 
     state.slots = {start: slot for start, slot in state.slots.items() if start >= document["next"]}
     if "window.closed" in events:
         state.late = 0
+        state.dropped, state.dropped_gates = {}, {}
         state.patience = max(0, state.patience - 1)
         state.forget()
 

@@ -51,6 +51,7 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
         cohort: `canary`, `baseline`, or empty for none; half: `a`, `b`, or empty where the application does not say.
         outside: why it belongs to no cohort, or empty; value: the variant that it names.
         unmatched: gate and `attribute=value`, where the gate's conditions for bad events do not match.
+        instance: name of the source, for people.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     outside: str = ""
     value: str = ""
     unmatched: tuple[tuple[str, str], ...] = ()
+    instance: str = ""
 
 
 class Numbers(msgspec.Struct, array_like=True):
@@ -107,6 +109,9 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
         received: when the door had them, Unix nanoseconds.
         length: of the plan's windows, nanoseconds; plan: its hash.
         trace: W3C traceparent of the request that carried the samples, or empty.
+        rejected: points that the door left out, by reason.
+        door: the door's name where it may have older samples unread; low: nothing older than this is to come from it,
+            Unix nanoseconds, 0 once it has read everything.
     """
 
     version: int
@@ -119,6 +124,9 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     numbers: Numbers
     explicits: Explicits
     exponentials: Exponentials
+    rejected: dict[str, int] = {}
+    door: str = ""
+    low: int = 0
 
     def explicit(self, row: int) -> Explicit:
         """Return the value of a row of `explicits`."""

@@ -73,7 +73,7 @@ class Slot(msgspec.Struct, omit_defaults=True):
         halves: the ways in which its A/A halves were told apart.
         resets: counters that went backwards; reset_gates: gate -> those that it reads.
         outside: reason -> gate -> what belongs to no cohort; values: gate -> variants that it named.
-        units: gate -> the unit of its values, where the gate states none.
+        units: gate -> the unit of its values, where the gate states none; points: how many were counted.
     """
 
     received: int
@@ -86,6 +86,7 @@ class Slot(msgspec.Struct, omit_defaults=True):
     outside: dict[str, dict[str, Cell]] = {}
     values: dict[str, list[str]] = {}
     units: dict[str, str] = {}
+    points: int = 0
 
     def cell(self, cohort: str, gate: str) -> Cell:
         """Return the cell of a cohort and gate, made where there is none."""
@@ -133,6 +134,7 @@ class Slot(msgspec.Struct, omit_defaults=True):
                 _cell(self.outside, reason, gate).merge(cell)
         for gate, variants in other.values.items():
             self.values[gate] = list(dict.fromkeys((*self.values.get(gate, ()), *variants)))[:MOST_VALUES]
+        self.points += other.points
         for gate, unit in other.units.items():
             self.note_unit(gate, unit)
 

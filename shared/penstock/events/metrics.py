@@ -149,6 +149,9 @@ class WindowClosed(Event):
         halves: how `a` and `b` were told apart, None where there are none.
         doubts: gate -> what is wrong with its telemetry.
         closed_by: what closed it.
+        dropped: points left out since the window before, by reason: `late`, `too_old`, `too_many_series`, and what the
+            doors refused.
+        skew: source -> seconds by which its clock is ahead (negative: behind); it is taken out of its points' times.
         unattributed: gate -> its events that belong to no cohort; gates without such events are absent.
     """
 
@@ -170,6 +173,8 @@ class WindowClosed(Event):
     doubts: dict[str, Doubt] = Field(default_factory=dict)
     closed_by: Closing | None = None
     unattributed: dict[str, Unattributed] = Field(default_factory=dict)
+    dropped: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    skew: dict[str, float] = Field(default_factory=dict)
 
     def began_after(self, moment: datetime) -> bool:
         """Return whether the interval lies after a moment of Penstock's clock.

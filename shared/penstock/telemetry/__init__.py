@@ -44,6 +44,9 @@ class Telemetry:
     def level(self, what: str, value: float) -> None:
         """Record how high something stands now, such as the number of parked targets."""
 
+    def count(self, what: str, more: int, attributes: Mapping[str, str]) -> None:
+        """Add to a counter, such as that of denied attempts."""
+
     def close(self) -> None:
         """Send what is buffered."""
 

@@ -146,7 +146,7 @@ async def until_said(settings: Settings, ids: set[str]) -> set[str]:
 @pytest.mark.parametrize("seed", [11])
 async def test_nothing_is_lost_and_nothing_counted_twice(stack_settings: Settings, tmp_path: Path, seed: int) -> None:
     settings = stack_settings.model_copy(
-        update={"tokens": tokens_file(tmp_path), "lateness": 60.0, "snapshot_every": 10, "otlp_port": free_ports(1)[0]}
+        update={"tokens": tokens_file(tmp_path), "lateness": 15.0, "snapshot_every": 10, "otlp_port": free_ports(1)[0]}
     )
     await ensure_topics(settings)
     await say(settings, "plans", plan_registered(PLAN))

@@ -23,14 +23,17 @@ from tests.support.metrics.otlp import CUMULATIVE, SECOND, Export, variant
 from tests.support.metrics.target import LATENESS, PLAN, Target, totals
 
 
-def test_a_window_closes_once_its_only_source_has_reported_past_its_end() -> None:
+def test_a_window_stays_open_for_the_lateness_though_all_sources_have_reported_past_its_end() -> None:
     target = Target()
     target.traffic(0.5, canary=1, baseline=9)
     assert target.windows == []
     target.traffic(1.5)
+    target.clock(2.9)
+    assert target.windows == []
+    target.clock(3)
     (window,) = target.windows
     assert (window.start.timestamp(), window.end.timestamp()) == (Target.began, Target.began + 1)
-    assert window.closed_by is Closing.SOURCES
+    assert window.closed_by is Closing.CLOCK
     assert window.measures[Cohort.CANARY]["errors"] == Ratio(events=0, total=1)
     assert window.measures[Cohort.BASELINE]["errors"] == Ratio(events=0, total=9)
     assert window.split == 0.1
@@ -51,11 +54,11 @@ def test_a_window_waits_for_every_live_source_or_for_the_lateness_of_event_time(
 
 
 def test_a_source_that_died_holds_nothing_up_once_it_has_missed_three_reports() -> None:
-    target = Target(lateness=600 * SECOND)
-    for tenth in range(1, 60):
+    target = Target()
+    for tenth in range(1, 80):
         target.traffic(tenth / 10, instance="shop-1")
         if tenth < 20:
-            target.traffic(tenth / 10, instance="shop-2")
+            target.export(tenth / 10, target.requests(tenth / 10, instance="shop-2"), late=1.9)
     assert len(target.windows) == 5
 
 
@@ -77,7 +80,9 @@ def test_a_long_absence_ends_where_points_begin() -> None:
     target = Target()
     target.traffic(3000.5)
     target.traffic(3001.5)
+    target.clock(3003)
     assert target.windows[0].seconds == 3000 - LATENESS / SECOND
+    assert target.windows[-1].start.timestamp() == Target.began + 3000
     assert totals(target.windows, Cohort.CANARY) == [None, None, None, 1]
 
 
@@ -96,6 +101,7 @@ def test_points_that_came_before_their_plan_was_put_in_force_are_in_its_windows(
     target.traffic(0.5, canary=3)
     settled(target.state, document, ())
     target.traffic(1.5)
+    target.clock(3)
     assert totals(target.windows, Cohort.CANARY) == [3]
 
 
@@ -103,12 +109,15 @@ def test_a_late_point_is_counted_and_left_out_and_makes_the_next_closings_patien
     target = Target()
     target.traffic(0.5)
     target.traffic(1.5)
+    target.clock(3)
     target.export(0.9, target.requests(0.9, canary=7, instance="shop-2"), late=0.7)
     target.traffic(2.5)
     assert len(target.windows) == 1
     target.clock(4.0)
-    assert totals(target.windows, Cohort.CANARY) == [1, 1]
+    assert totals(target.windows, Cohort.CANARY) == [1, None]
     assert [window.late for window in target.windows] == [0, 2]
+    assert [window.dropped for window in target.windows] == [{}, {"late": 2}]
+    assert target.windows[1].doubts["errors"] is Doubt.POINTS_DROPPED
 
 
 def test_the_same_export_again_counts_once() -> None:
@@ -117,6 +126,7 @@ def test_the_same_export_again_counts_once() -> None:
     target.export(0.5, again)
     target.export(0.6, again)
     target.traffic(1.5)
+    target.clock(3)
     assert totals(target.windows, Cohort.CANARY) == [2]
 
 
@@ -136,6 +146,7 @@ def test_errors_are_told_by_the_attributes_that_the_plan_calls_bad() -> None:
         target.requests(0.5, canary=3).histogram((2, 0, 0), variant("on", **{"http.response.status_code": 503})),
     )
     target.traffic(1.5)
+    target.clock(3)
     assert target.windows[0].measures[Cohort.CANARY]["errors"] == Ratio(events=2, total=5)
     assert target.windows[0].doubts == {}
 
@@ -144,6 +155,7 @@ def test_a_bad_attribute_that_was_never_seen_is_said() -> None:
     target = Target()
     target.traffic(0.5)
     target.traffic(1.5)
+    target.clock(3)
     assert target.windows[0].doubts == {"errors": Doubt.BAD_NEVER_SEEN}
     assert "errors" in target.windows[0].measures[Cohort.CANARY]
 
@@ -154,6 +166,7 @@ def test_default_buckets_on_seconds_leave_the_quantile_unmeasured_and_say_so() -
     counts = (0, 9, *(0,) * 14)
     target.export(0.5, target.new(0.5).histogram(counts, variant("on"), bounds=edges))
     target.traffic(1.5)
+    target.clock(3)
     window = target.windows[0]
     assert window.doubts["p99"] is Doubt.DEFAULT_BUCKETS
     assert "p99" not in window.measures[Cohort.CANARY]
@@ -165,8 +178,7 @@ def test_exponential_histograms_of_two_instances_meet_at_the_coarser_scale() -> 
     for instance, scale, offset in (("shop-1", 4, 16), ("shop-2", 3, 8)):
         export = target.new(0.5, instance).exponential((2, 2), variant("on"), scale=scale, offset=offset)
         target.export(0.5, export)
-    target.traffic(1.5, instance="shop-1")
-    target.traffic(1.5, instance="shop-2")
+    target.clock(3)
     measure = target.windows[0].measures[Cohort.CANARY]["p99"]
     assert isinstance(measure, ExponentialHistogram)
     assert (measure.scale, measure.offset, measure.counts, measure.count) == (3, 8, (6, 2), 8)
@@ -187,6 +199,7 @@ def test_counts_are_told_per_share_of_the_traffic() -> None:
     export.counter("orders", 5, variant("on")).counter("orders", 12, variant("off"))
     target.export(0.5, export)
     target.traffic(1.5)
+    target.clock(3)
     assert target.windows[0].measures[Cohort.CANARY]["orders"] == Count(value=5, exposure=0.25)
     assert target.windows[0].measures[Cohort.BASELINE]["orders"] == Count(value=12, exposure=0.75)
 
@@ -195,6 +208,7 @@ def test_counts_without_traffic_are_in_doubt() -> None:
     target = Target()
     target.export(0.5, target.new(0.5).counter("orders", 5, variant("on")))
     target.traffic(1.5)
+    target.clock(3)
     assert target.windows[0].doubts["orders"] is Doubt.NO_TRAFFIC
     assert target.windows[0].measures == {}
 
@@ -241,8 +255,6 @@ def test_two_instances_are_the_two_halves_of_the_baseline() -> None:
     for second in (0.5, 1.5):
         target.traffic(second, baseline=10, instance="shop-1")
         target.traffic(second, baseline=20, instance="shop-2")
-    window = target.windows[-1]
-    assert window.end.timestamp() == Target.began + 1
     target.clock(4.0)
     window = target.windows[1]
     assert window.halves is Halves.INSTANCES
@@ -256,6 +268,7 @@ def test_the_halves_that_the_application_states_are_taken() -> None:
         export.histogram((count, 0, 0), variant("off", **{"penstock.half": half}))
     target.export(0.5, export)
     target.traffic(1.5)
+    target.clock(3)
     window = target.windows[0]
     assert window.halves is Halves.ATTRIBUTE
     assert (totals([window], Cohort.A), totals([window], Cohort.B)) == ([3], [5])
@@ -266,6 +279,7 @@ def test_a_single_instance_is_halved_by_turns_where_a_window_holds_several_expor
     target = Target()
     for tenth in range(1, 12):
         target.traffic(tenth / 10)
+    target.clock(3)
     window = target.windows[0]
     assert window.halves is Halves.TURNS
     assert totals([window], Cohort.A)[0] is not None
@@ -276,6 +290,7 @@ def test_one_export_a_window_of_one_instance_gives_no_halves() -> None:
     target = Target()
     target.traffic(0.5)
     target.traffic(1.5)
+    target.clock(3)
     assert target.windows[0].halves is None
     assert Cohort.A not in target.windows[0].measures
     assert Cohort.B not in target.windows[0].measures
@@ -317,6 +332,7 @@ def test_a_new_plan_keeps_the_open_windows_and_asks_for_its_own_gates() -> None:
     plan = load_plan(PLAN.replace("  errors:", "  failures:"))
     settled(target.state, adopted(target.state, plan, "other", target.at(0.6)), ())
     target.traffic(1.5)
+    target.clock(3)
     assert target.windows[0].measures[Cohort.CANARY].keys() == {"p99"}
 
 

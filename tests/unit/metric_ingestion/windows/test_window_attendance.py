@@ -6,7 +6,7 @@ from penstock.events import Cohort, Doubt, Ratio
 from services.metric_ingestion.windows.sources import Source
 from services.metric_ingestion.windows.target import TargetState
 from tests.support.metrics.otlp import CUMULATIVE, Export, variant
-from tests.support.metrics.target import PLAN, Target
+from tests.support.metrics.target import PLAN, Target, totals
 
 COUNTED_APART = PLAN.replace('bad: {http.response.status_code: "5*"}', "bad_metric: failures")
 VERSIONED = PLAN.replace("windows: {length: 1s}", "cohorts: {by: service_version}\nwindows: {length: 10s}")
@@ -50,7 +50,7 @@ def test_a_window_tells_the_requests_of_each_cohort_and_its_sources() -> None:
 
 
 def test_a_source_that_falls_silent_is_behind_for_three_reports_and_then_gone() -> None:
-    windows = fleet(26, 14).windows
+    windows = fleet(31, 14).windows
     assert [(w.sources[Cohort.CANARY], w.unheard.get(Cohort.CANARY, 0)) for w in windows[1:5]] == [
         (3, 0),
         (3, 1),
@@ -91,15 +91,29 @@ def test_an_idle_canary_of_deltas_is_not_told_as_dead() -> None:
     assert Cohort.CANARY not in target.windows[-1].sources
 
 
-def test_a_delta_source_whose_points_come_late_is_behind_with_them() -> None:
+def test_a_source_that_is_known_to_be_slow_is_waited_for_and_nothing_of_it_is_lost() -> None:
     target = Target(PLAN.replace("length: 1s", "length: 5s"))
-    for second in at(0.5, 40):
+    for second in at(0.5, 60):
         target.traffic(second, instance="prompt")
-        if second > 4:
-            target.export(second, target.requests(second - 4, instance="slow"))
-    late = target.windows[2:]
-    assert all(window.late > 0 for window in late)
-    assert {window.unheard.get(Cohort.BASELINE) for window in late} == {1}
+        if second > 6:
+            target.export(second - 6, target.requests(second - 6, baseline=2, instance="slow"), late=6)
+    windows = target.windows[2:]
+    assert [totals([window], Cohort.BASELINE) for window in windows] == [[30]] * len(windows)
+    assert len(windows) >= 6
+    assert {window.sources[Cohort.BASELINE] for window in windows} == {2}
+    assert all(window.dropped == {} for window in windows)
+
+
+def test_a_source_that_is_slower_than_any_wait_leaves_the_gates_without_data() -> None:
+    target = Target(PLAN.replace("length: 1s", "length: 5s"))
+    for second in at(0.5, 150):
+        target.traffic(second, instance="prompt")
+        slow = second - 40 - 8 * (second % 2)
+        if slow > 0:
+            target.export(slow, target.requests(slow, instance="slow"), late=second - slow)
+    windows = target.windows[-8:]
+    assert all(window.dropped["late"] > 0 for window in windows)
+    assert all(window.doubts["errors"] is Doubt.POINTS_DROPPED for window in windows)
 
 
 def test_a_cohort_whose_every_instance_has_died_is_told_as_none_alive() -> None:
@@ -145,6 +159,7 @@ def test_more_bad_events_than_events_are_a_doubt_and_no_measure() -> None:
     export = target.requests(0.5, canary=3, baseline=5).counter("failures", 9, variant("on"))
     target.export(0.5, export)
     target.traffic(1.5)
+    target.clock(3)
     window = target.windows[0]
     assert window.doubts["errors"] is Doubt.MORE_BAD_THAN_ALL
     assert all("errors" not in gates for gates in window.measures.values())
@@ -159,6 +174,7 @@ def test_more_bad_events_than_events_in_a_half_leave_the_whole_measured() -> Non
         export.counter("failures", failures, variant("off", **{"penstock.half": half}))
     target.export(0.5, export)
     target.traffic(1.5)
+    target.clock(3)
     measures = target.windows[0].measures
     assert measures[Cohort.BASELINE]["errors"] == Ratio(events=5, total=10)
     assert "errors" not in measures[Cohort.A]
