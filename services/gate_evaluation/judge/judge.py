@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from penstock.errors import InvalidError, Problem
 from services.gate_evaluation.judge.arrays import Floats, pack, unpack
 from services.gate_evaluation.judge.decision.catastrophe import Catastrophe
+from services.gate_evaluation.judge.decision.no_data import no_data_reason
 from services.gate_evaluation.judge.decision.outlook import Prediction, predicted
 from services.gate_evaluation.judge.decision.progress import Progress
 from services.gate_evaluation.judge.decision.report import GateView, gate_verdict
@@ -35,7 +36,6 @@ from services.gate_evaluation.judge.spec import (
 from services.gate_evaluation.judge.verdict import GateVerdict, NoData, Reason, WindowVerdict, Word
 from services.gate_evaluation.judge.versions import CURRENT, Parameters, parameters_of
 
-_NEVER_SEEN_AFTER = 3
 _EMPTY = Cohort()
 _LN10 = math.log(10.0)
 
@@ -184,7 +184,12 @@ class Judge:
             else:
                 reading = evaluator.read(processes, canary, baseline)
             if reading.no_data is not None:
-                reading = Reading(self._why(reading.no_data, evaluator.gate.metric, window), needs=reading.needs)
+                reading = Reading(
+                    no_data_reason(
+                        reading.no_data, evaluator.gate.metric, window, history.seen, self._progress.observed
+                    ),
+                    needs=reading.needs,
+                )
             readings.append(reading)
         return readings
 
@@ -195,17 +200,6 @@ class Judge:
         if isinstance(evaluator, MONITORS):
             return evaluator.describe()
         return evaluator.describe(self._processes)
-
-    def _why(self, found: NoData, metric: str, window: Window) -> NoData:
-        if metric in window.resets:
-            return NoData.TOO_FEW_SAMPLES
-        if found is not NoData.TELEMETRY_OUTAGE:
-            return found
-        if metric not in self._history.seen and self._progress.observed >= _NEVER_SEEN_AFTER:
-            return NoData.METRIC_NEVER_SEEN
-        both = (window.canary, window.baseline)
-        idle = any(each is not None and each.requests is not None and each.requests <= 0 for each in both)
-        return NoData.NO_TRAFFIC if idle and None not in both else found
 
     def _judge(self, readings: list[Reading], usable: list[bool]) -> None:
         processes, progress = self._processes, self._progress
