@@ -133,9 +133,13 @@ class Selector:
             self._by_service.setdefault(matcher.service, []).append(matcher)
         self._known: dict[tuple[Any, ...], tuple[tuple[Matcher, Series], ...]] = {}
 
-    def select(self, request: ExportMetricsServiceRequest, received: int, trace: str = "") -> Selection:
-        """Return the frames of a request that arrived at `received` (Unix nanoseconds)."""
+    def select(
+        self, request: ExportMetricsServiceRequest, received: int, trace: str = "", lost: Iterable[str] = ()
+    ) -> Selection:
+        """Return the frames of a request that arrived at `received` (Unix nanoseconds), without what was `lost`."""
         selection = Selection()
+        for what in lost:
+            selection.reject("metrics request", what)
         builders: dict[str, _Builder] = {}
         for resource_metrics in request.resource_metrics:
             self._select_resource(resource_metrics, received, trace, selection, builders)
