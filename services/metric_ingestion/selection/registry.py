@@ -5,6 +5,7 @@ import logging
 
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
+from services.metric_ingestion.selection.arrivals import Arrivals
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.selection.watch import Watch, Watched
@@ -28,6 +29,7 @@ class Registry:
         self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear)
         self._watch = Watch()
         self._read = False
+        self._arrivals = Arrivals()
         self._by_partition: dict[int, tuple[Watched, ...]] = {}
         self.selector: Selector | None = None
 
@@ -76,4 +78,4 @@ class Registry:
             partition: tuple(watched for watched in everything if partition_of(watched.target) == partition)
             for partition in {partition_of(watched.target) for watched in everything}
         }
-        self.selector = Selector(Matcher(watched) for watched in everything)
+        self.selector = Selector((Matcher(watched) for watched in everything), self._arrivals)
