@@ -141,7 +141,16 @@ class FlagControl:
 
     def alive(self) -> bool:
         """Whether its loops move."""
-        parts = (self._log, self._http, self._requests, self._sending, self._reports, self._writer, self._fallback)
+        parts = (
+            self._log,
+            self._http,
+            self._sync,
+            self._requests,
+            self._sending,
+            self._reports,
+            self._writer,
+            self._fallback,
+        )
         return all(part.alive() for part in parts) and (self._view is None or self._view.alive())
 
     def parked(self) -> Iterable[Parked]:

@@ -120,6 +120,11 @@ class ServedReports:
         ]
         return Count(len(readers), len(served), max(served, default=0.0))
 
+    def closed(self, target: str, since: float) -> int:
+        """Return how many streams that read the flag were closed since then because they took nothing."""
+        key, name = key_of(target), set_of(target)
+        return sum(_reads(one, key, name) for one in self._streams.closed if (one.closed_at or 0.0) >= since)
+
     def _look_soon(self) -> None:
         # A change reaches a thousand streams one by one; looking after each would cost more than sending.
         if self._open and not self._looking:
@@ -194,6 +199,7 @@ class ServedReports:
                 revision=state.revision,
                 streams=count.streams,
                 served=count.served,
+                closed=self.closed(opened.target, opened.changed) or None,
                 elapsed_ms=elapsed,
             )
         )

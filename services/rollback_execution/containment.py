@@ -13,6 +13,7 @@ class Contained(NamedTuple):
     streams: int
     seconds: float
     event: str
+    closed: int = 0
 
 
 def contained(state: State, run: Running) -> Contained | None:
@@ -29,7 +30,8 @@ def contained(state: State, run: Running) -> Contained | None:
         # No instance has ever reported a stream: nobody to tell but those who ask, and they get the applied flag.
         return Contained(safe.version, 0, max(0.0, (safe.time - run.began).total_seconds()), safe.event)
     last = reports[-1]
-    return Contained(safe.version, sum(report.served for report in reports), _seconds(last, run), last.event)
+    streams, closed = sum(report.served for report in reports), sum(report.closed for report in reports)
+    return Contained(safe.version, streams, _seconds(last, run), last.event, closed)
 
 
 def missing(state: State, run: Running) -> str:

@@ -82,7 +82,7 @@ def _on_flag_served(draft: RollbackDraft, event: FlagServed) -> None:
     if known is not None and known.version > event.version:
         return
     seconds = event.elapsed_ms / 1000 if event.elapsed_ms is not None else -1.0
-    report = Served(event.version, event.streams, event.served, event.id, event.time, seconds)
+    report = Served(event.version, event.streams, event.served, event.id, event.time, seconds, event.closed or 0)
     draft.put(served={**draft.state.served, event.instance: report})
 
 
@@ -161,6 +161,7 @@ def _contain(draft: RollbackDraft) -> None:
         streams=reached.streams,
         seconds=reached.seconds,
         within=within,
+        closed=reached.closed or None,
     )
     if reached.seconds > within and not run.overdue:
         reason = f"Contained after {reached.seconds:g} s, not within {within:g} s."

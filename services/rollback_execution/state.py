@@ -80,7 +80,10 @@ class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Served(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one flag control instance reported last: the event, its time, and seconds since the decision if it said."""
+    """What one flag control instance reported last: the event, its time, and seconds since the decision if it said.
+
+    `closed` counts streams that it closed because their clients read nothing.
+    """
 
     version: int
     streams: int
@@ -88,6 +91,7 @@ class Served(msgspec.Struct, frozen=True, omit_defaults=True):
     event: str
     time: datetime
     seconds: float = -1.0
+    closed: int = 0
 
 
 class Phase(StrEnum):

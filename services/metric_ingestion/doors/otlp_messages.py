@@ -38,6 +38,10 @@ _WIDEST = 1100
 """Powers of two that a double spans, a little more: no bucket of real values lies outside."""
 
 
+_UNREADABLE = (DecodeError, ParseError, msgspec.DecodeError, RecursionError, ValueError, TypeError, AttributeError)
+"""protobuf's JSON reader raises whatever Python raises where a value has another type than it expects."""
+
+
 class MalformedPointError(ValueError):
     """A point that contradicts itself; it is left out and counted as rejected."""
 
@@ -59,7 +63,7 @@ def parse_what_can_be(body: bytes, json: bool) -> tuple[ExportMetricsServiceRequ
     """
     try:
         return _parse_json(body) if json else _parse_protobuf(body)
-    except (DecodeError, ParseError, ValueError, RecursionError) as error:
+    except _UNREADABLE as error:
         form = "OTLP JSON" if json else "OTLP protobuf"
         raise InvalidError("metrics request", [Problem("", f"is not {form}: {error}")]) from None
 
@@ -82,6 +86,8 @@ def _parse_json(body: bytes) -> tuple[ExportMetricsServiceRequest, list[str]]:
         text = body.decode(errors="replace")
         losses.append("a text is not UTF-8; what cannot be read of it is replaced")
     document = _without_exemplars(_json_of(text))
+    if not isinstance(document, dict):
+        raise ParseError("a request is a JSON object")
     request = ExportMetricsServiceRequest()
     try:
         ParseDict(document, request, ignore_unknown_fields=True)

@@ -89,6 +89,8 @@ class ExposureContained(Event):
 
     Attributes:
         version: flag version that is safe; streams: clients that were sent it.
+        closed: clients that read nothing of it, so their streams were closed; they may have the release until they
+            read again.
         seconds: from the decision to the last client; within: the plan's deadline, seconds.
     """
 
@@ -97,6 +99,7 @@ class ExposureContained(Event):
     streams: int = Field(ge=0)
     seconds: float = Field(ge=0)
     within: float
+    closed: int | None = Field(default=None, ge=1)
 
 
 class RecoveryVerified(Event):

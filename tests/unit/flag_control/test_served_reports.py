@@ -176,3 +176,19 @@ async def test_where_nothing_was_served_before_nobody_is_waited_for(monkeypatch:
     world = Restarted(monkeypatch, {})
     world.reports.changed(TARGET, at(1)[0], "cause", time.monotonic())
     assert await world.counts() == [(1, 0, 0)]
+
+
+async def test_a_stream_that_reads_nothing_is_closed_and_reported_apart_so_that_the_others_are_safe() -> None:
+    (_, old), (state, new) = at(1), at(2)
+    world = World(old, old)
+    world.reports.changed(TARGET, state, "cause", time.monotonic())
+    world.clients[1].writing_since = time.monotonic() - 3.5
+    world.send(0, new)
+    assert await world.counts() == []
+    assert world.streams.close_stuck(time.monotonic(), 3.0) == 1
+    assert await world.counts() == [(2, 1, 1)]
+    assert world.said[0].closed == 1
+    world.reports.changed(TARGET, at(3)[0], "cause", time.monotonic())
+    world.send(0, at(3)[1])
+    await world.counts()
+    assert world.said[-1].closed is None, "it was closed before this change"

@@ -53,9 +53,7 @@ def explained(windows: Sequence[WindowClosed], gate: str | None) -> list[dict[st
             "gate": name,
             "windows": len(windows),
             "measured": {cohort: measured.get(name, Counter())[cohort] for cohort in ("canary", "baseline")},
-            "reasons": [
-                sentence for sentence, _ in (reasons.get(name, Counter()) + reasons.get("", Counter())).most_common()
-            ],
+            "reasons": [sentence for sentence, _ in (reasons.get(name, Counter()) + common).most_common()],
         }
         for name in names
         if gate is None or name == gate
