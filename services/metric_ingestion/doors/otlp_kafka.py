@@ -9,6 +9,8 @@ import msgspec
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
+import penstock
+from penstock.chain.failures import fault_of
 from penstock.errors import InvalidError, OversizeError, UnavailableError
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
 from services.metric_ingestion.doors.otlp_http import Frames
@@ -65,7 +67,7 @@ class Intake:
         try:
             ordered = sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))
             for record, following in pairwise([*ordered, None]):
-                await self._take_record(record, following)
+                await self._take_or_bury(record, following)
             if not self._unread():
                 await self._release_targets()
         finally:
@@ -75,6 +77,15 @@ class Intake:
         except KafkaError as error:
             # The records come again, and their points are recognised as repeats.
             log.warning("otlp_metrics: not committed: %s", type(error).__name__)
+
+    async def _take_or_bury(self, record: ConsumerRecord, following: ConsumerRecord | None) -> None:
+        try:
+            await self._take_record(record, following)
+        except UnavailableError:
+            raise  # Its dead letter cannot be kept: nothing behind it may be committed.
+        except Exception as error:
+            log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
+            await dead_letter(self._letters, "metric_ingestion", record, fault_of(error, penstock.__version__))
 
     async def _take_record(self, record: ConsumerRecord, following: ConsumerRecord | None) -> None:
         now, written = self._now(), record.timestamp * 1_000_000

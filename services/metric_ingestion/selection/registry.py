@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+
+from aiokafka import ConsumerRecord
 
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
@@ -25,8 +28,9 @@ class Registry:
         selector: None until everything that stood in the topics at the start has been read.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear)
+    def __init__(self, settings: Settings, refused: Callable[[ConsumerRecord, str], None] | None = None) -> None:
+        """Follow the topics of these settings; `refused` is called with a record that it cannot use, and the reason."""
+        self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear, on_refused=refused)
         self._watch = Watch()
         self._read = False
         self._arrivals = Arrivals()
