@@ -8,6 +8,7 @@ from aiokafka import ConsumerRecord
 
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
+from services.metric_ingestion.selection.arrivals import Arrivals
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.selection.watch import Watch, Watched
@@ -32,6 +33,7 @@ class Registry:
         self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear, on_refused=refused)
         self._watch = Watch()
         self._read = False
+        self._arrivals = Arrivals()
         self._by_partition: dict[int, tuple[Watched, ...]] = {}
         self.selector: Selector | None = None
 
@@ -80,4 +82,4 @@ class Registry:
             partition: tuple(watched for watched in everything if partition_of(watched.target) == partition)
             for partition in {partition_of(watched.target) for watched in everything}
         }
-        self.selector = Selector(Matcher(watched) for watched in everything)
+        self.selector = Selector((Matcher(watched) for watched in everything), self._arrivals)
