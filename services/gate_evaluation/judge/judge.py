@@ -16,12 +16,12 @@ from services.gate_evaluation.judge.decision.progress import Progress
 from services.gate_evaluation.judge.decision.report import GateView, gate_verdict
 from services.gate_evaluation.judge.decision.rule import Bake, Decision, Standing, breached, decide
 from services.gate_evaluation.judge.decision.standings import enough, gated, standings_of
-from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses
 from services.gate_evaluation.judge.evidence.mixtures import onset_weight
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
 from services.gate_evaluation.judge.gates.history import History, load, without
-from services.gate_evaluation.judge.gates.kinds import MONITORS, WITH_EVENTS, Evaluator, Monitor
-from services.gate_evaluation.judge.gates.layout import Layout, Placing, lay, place
+from services.gate_evaluation.judge.gates.kinds import MONITORS, Evaluator, Monitor
+from services.gate_evaluation.judge.gates.layout import Layout, Placing, lay, place, set_burst_divisors
 from services.gate_evaluation.judge.gates.quantile import QuantileComparison
 from services.gate_evaluation.judge.measures import Cohort, Window
 from services.gate_evaluation.judge.noise.dispersion import Residual
@@ -66,21 +66,8 @@ class Judge:
         self._progress = Progress(0, 0, 0, spec.min_bake, spec.max_bake, [0] * gates, [0.0] * gates)
 
     def _set_burst_divisors(self, split: float) -> None:
-        """Set the divisors that keep bursts of one cohort fair, for the traffic of a split."""
         self._divisor_split = split
-        processes, bursts = self._processes, self._history.bursts
-        shrunk = split * (1.0 - split)
-        for comparison, layout in zip(self._history.evaluators, self._layout.gates, strict=True):
-            if not isinstance(comparison, WITH_EVENTS):
-                continue
-            volumes = comparison.volumes()
-            for row, _ in layout.fail:
-                found = processes.rows[row]
-                if found.form is Form.BINOMIAL and found.effects[0] > 0:
-                    events = shrunk * volumes[found.channel - comparison.index]
-                    effects = np.array(found.effects)
-                    divisors = bursts.divisors(found.channel, events, effects, found.cap)
-                    processes.divisor[processes.elements_of(row)] = np.where(divisors > 1.0, divisors, 0.0)
+        set_burst_divisors(self._layout, self._history, split)
 
     @classmethod
     def start(
