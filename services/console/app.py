@@ -38,6 +38,7 @@ from services.console.pages.site import static_files
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
 from services.runtime.http.bodies import GoneError
+from services.runtime.http.errors import HTTP_ERRORS
 from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
@@ -227,7 +228,7 @@ def application(
             Middleware(NotYet, caught_up=caught_up),
             *reading,
         ],
-        exception_handlers={PenstockError: on_error, GoneError: on_gone},
+        exception_handlers={**HTTP_ERRORS, PenstockError: on_error, GoneError: on_gone},
     )
 
 

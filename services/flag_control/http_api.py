@@ -25,11 +25,11 @@ from penstock.tokens import Identity, KnownTokens, Role
 from penstock.wording.problems import problems_of
 from services.flag_control.fallback.peers import FLAGS_PATH, PEER_PATH, peer_key
 from services.runtime.http.bodies import GoneError, parse_json, read_body
-from services.runtime.http.errors import retry_headers, status_of
+from services.runtime.http.errors import HTTP_ERRORS, retry_headers, status_of
 from services.runtime.http.worker import Worker
 
 _MAX_BODY = 256 * 1024
-_LARGE = 16 * 1024
+_LARGE = 4 * 1024
 _WORKER = Worker("parse")
 _ROLES = (Role.OPERATOR, Role.RELEASE_MANAGER)
 
@@ -142,7 +142,7 @@ def control_app(
 
     async def peer(request: Request) -> JSONResponse:
         identity = _may_write(authenticator, request)
-        event = from_json(await _json(request))
+        event = from_json(await _parsed(request, parse_json))
         if isinstance(event, KillRequested):
             identity = _may_write(authenticator, request, event.target)
         if not isinstance(event, KillRequested) or event.actor != identity.identity:
@@ -170,7 +170,8 @@ def control_app(
             Route("/flags/export", _answered(export)),
             Route(place, _answered(show)),
             Route(place + "/{verb}", _answered(act), methods=["POST"]),
-        ]
+        ],
+        exception_handlers=HTTP_ERRORS,
     )
 
 
@@ -222,13 +223,18 @@ def _target(request: Request) -> str:
         raise NotFoundError(str(error)) from None
 
 
-async def _json(request: Request) -> Any:
-    raw = await read_body(request.receive, _MAX_BODY)
-    return await _WORKER.run(parse_json, raw, "request") if len(raw) > _LARGE else parse_json(raw, "request")
-
-
 async def _fields(request: Request, form: type[_Body]) -> View:
+    return await _parsed(request, _checked, form)
+
+
+async def _parsed(request: Request, parse: Callable[..., View], *more: Any) -> View:
+    """Return what `parse(raw, *more)` returns of the body; what is large is parsed beside the loop."""
+    raw = await read_body(request.receive, _MAX_BODY)
+    return await _WORKER.run(parse, raw, *more) if len(raw) > _LARGE else parse(raw, *more)
+
+
+def _checked(raw: bytes, form: type[_Body]) -> View:
     try:
-        return form.model_validate(await _json(request)).model_dump(mode="json", exclude_none=True)
+        return form.model_validate(parse_json(raw, "request")).model_dump(mode="json", exclude_none=True)
     except ValidationError as error:
         raise InvalidError("request", problems_of(error)) from None

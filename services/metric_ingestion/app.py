@@ -6,7 +6,6 @@ from datetime import datetime
 from time import monotonic
 
 from faststream.kafka import KafkaBroker
-from starlette.applications import Starlette
 
 from penstock.access.denials import reporter
 from penstock.chain import Accepted
@@ -25,7 +24,7 @@ from services.metric_ingestion.partitions.poller import GroupPoller
 from services.metric_ingestion.partitions.restore import NAME
 from services.metric_ingestion.selection.registry import Registry
 from services.metric_ingestion.windows.closing import nanoseconds
-from services.runtime.http.server import HttpServer, health_routes
+from services.runtime.http.server import HttpServer, health_app
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import KafkaAwayError, ensure_topics, make_broker, named
 from services.runtime.kafka.republisher import Republisher
@@ -131,7 +130,7 @@ class MetricIngestion:
             lambda: self._registry.selector,
             self._publisher.publish,
             self._now,
-            Starlette(routes=health_routes(self.ready, self.alive)),
+            health_app(self.ready, self.alive),
             reporter(self._telemetry),
         )
 

@@ -10,7 +10,7 @@ from penstock import ids
 from penstock.egress import Egress
 from penstock.errors import PermanentError, TransientError
 from penstock.events import Event
-from penstock.events.cloudevents import STRUCTURED, to_structured
+from penstock.events.cloudevents import STRUCTURED, header_text, to_structured
 from penstock.subscribers import Subscriber
 from penstock.webhooks import sign
 from services.notification.ledger import GONE
@@ -43,7 +43,7 @@ async def deliver(
     """Post once; the webhook-id is the event's id, the same on every attempt, for the subscriber to de-duplicate."""
     assert subscriber.url is not None
     body = msgspec.json.encode(to_structured(event))
-    headers = {"content-type": STRUCTURED, **trace, **sign(subscriber.secrets, event.id, now, body)}
+    headers = {"content-type": STRUCTURED, **trace, **sign(subscriber.secrets, header_text(event.id), now, body)}
     try:
         answer = await egress.post(subscriber.url, body, headers, POST_SECONDS)
     except PermanentError as error:

@@ -25,7 +25,7 @@ from services.runtime.http.worker import Worker
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
 
-_LARGE = 16 * 1024
+_LARGE = 4 * 1024
 """Bytes from which a body is parsed beside the loop."""
 
 _NEXT: dict[type[Exception], str] = {

@@ -18,7 +18,7 @@ from services.console.commands import VERBS, Commands, LiftBody, Publish, VerbBo
 from services.console.http_api.reads import book_of
 from services.console.http_api.responses import Json, body_of, invalid, parsed
 from services.console.http_api.security import Door
-from services.console.intake.cdevents import deploy_of
+from services.console.intake.cdevents import deploy_of, plan_text_of, read_plan
 from services.console.read_models.entries import Entry
 from services.console.read_models.json_views import view_of
 from services.console.read_models.projection import Projection
@@ -26,6 +26,7 @@ from services.runtime.http.bodies import read_body
 from services.runtime.http.worker import Worker
 
 MOST_EVENT_BYTES = 4 * 1024 * 1024
+MOST_BATCH = 100
 MOST_BODY_BYTES = 64 * 1024
 MOST_PLAN_BYTES = 512 * 1024
 
@@ -54,12 +55,16 @@ class Writes:
         who = self._door.identify(request, Role.PUBLISHER)
         raw = await read_body(request.receive, MOST_EVENT_BYTES)
         received = await parsed(self._worker, parse_http, raw, request.headers.items())
+        if len(received) > MOST_BATCH:
+            raise InvalidError("batch", [Problem("", f"has {len(received)} events; send at most {MOST_BATCH} at once")])
         accepted: list[dict[str, Any]] = []
         problems: list[Problem] = []
         for place, event in enumerate(received):
             try:
                 if isinstance(event, InvalidError):
                     raise event
+                if (text := plan_text_of(event.data)) is not None:
+                    await self._worker.run(read_plan, text)
                 deploy = deploy_of(event, self._projection, who)
             except InvalidError as error:
                 # parse_http has put the place into the problems that it found itself.

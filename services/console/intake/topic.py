@@ -16,7 +16,7 @@ from penstock.events import DeployAnnounced
 from penstock.events.cloudevents import parse_kafka
 from penstock.settings import Settings
 from services.console.commands import Publish
-from services.console.intake.cdevents import deploy_of
+from services.console.intake.cdevents import deploy_of, plan_text_of, read_plan
 from services.console.read_models.projection import Projection
 from services.runtime.kafka import messages
 from services.runtime.kafka.connection import make_broker, named
@@ -65,7 +65,10 @@ class IntakeTopic:
     async def take(self, record: ConsumerRecord) -> None:
         """Publish the deploy of a record, or bury the record; returns when either is acknowledged."""
         try:
-            deploy = deploy_of(parse_kafka(record.value or b"", record.headers), self._projection, None)
+            received = parse_kafka(record.value or b"", record.headers)
+            if (text := plan_text_of(received.data)) is not None:
+                await asyncio.to_thread(read_plan, text)
+            deploy = deploy_of(received, self._projection, None)
             await self._publish_whatever_it_takes(deploy)
         except InvalidError as error:
             await self._bury(record, str(error))

@@ -36,6 +36,10 @@ _WIDEST = 1100
 """Powers of two that a double spans, a little more: no bucket of real values lies outside."""
 
 
+_UNREADABLE = (DecodeError, ParseError, msgspec.DecodeError, RecursionError, ValueError, TypeError, AttributeError)
+"""protobuf's JSON reader raises whatever Python raises where a value has another type than it expects."""
+
+
 class MalformedPointError(ValueError):
     """A point that contradicts itself; it is left out and counted as rejected."""
 
@@ -53,9 +57,11 @@ def parse(body: bytes, json: bool) -> ExportMetricsServiceRequest:
             return request
         # Exemplars carry trace ids in hex, where protobuf's JSON expects base64; nothing here reads them.
         document = _without_exemplars(msgspec.json.decode(body))
+        if not isinstance(document, dict):
+            raise ParseError("a request is a JSON object")
         ParseDict(document, request, ignore_unknown_fields=True)
         return request
-    except (DecodeError, ParseError, msgspec.DecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         form = "OTLP JSON" if json else "OTLP protobuf"
         raise InvalidError("metrics request", [Problem("", f"is not {form}: {error}")]) from None
 

@@ -125,6 +125,9 @@ class GuardedProtocol(HttpToolsProtocol):
         # A stream has begun to answer: there, whoever closes has left. Over TLS there is no half to keep open.
         asking = self._running is not None and not self._running.response_started
         self._asked_all = self.scheme == "http" and (asking or bool(self.pipeline))
+        if self.scheme == "http" and self._begun and self._waiting_since is not None and not self._ignores_input:
+            self._refuse(refusals.CUT_SHORT)
+            return True
         return self._asked_all
 
     def on_response_complete(self) -> None:

@@ -34,6 +34,7 @@ class Refusal:
 
 MALFORMED = Refusal(400, "this is not an HTTP/1.1 request", "Send HTTP/1.1; TLS and HTTP/2 are not spoken here.")
 NO_HOST = Refusal(400, "an HTTP/1.1 request needs exactly one Host header", "Send one.")
+CUT_SHORT = Refusal(400, "the connection was closed before the request was whole", "Send all of it, then close.")
 PIPELINED = Refusal(429, "too many requests wait on this connection", "Read the answers before you send more.", 1)
 
 

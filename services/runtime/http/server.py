@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from penstock.errors import UnavailableError
 from services.runtime.http.admission import Admission
+from services.runtime.http.errors import HTTP_ERRORS
 from services.runtime.http.guard import GuardedProtocol
 from services.runtime.http.limits import Limits
 from services.runtime.process.service import Parked
@@ -135,4 +136,4 @@ def health_app(
     more: Callable[[], dict[str, Any]] = dict,
 ) -> Starlette:
     """Return an application with nothing but the health answers."""
-    return Starlette(routes=health_routes(ready, alive, parked, more))
+    return Starlette(routes=health_routes(ready, alive, parked, more), exception_handlers=HTTP_ERRORS)

@@ -31,6 +31,8 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("bench", "penstock.cli.stack.bench", "Measure, beside the bare client in the same run.", _PROVE),
     Entry("up", "penstock.cli.stack.up", "Start Kafka, the flag store and every service here.", _RUN),
     Entry("demo", "penstock.cli.stack.demo", "Watch the main job on this machine.", _RUN),
+    Entry("tokens", "penstock.cli.access.tokens", "Create, list, rotate and revoke tokens.", _RUN),
+    Entry("access", "penstock.cli.access.can", "Who may do what.", _RUN),
     Entry("doctor", "penstock.cli.stack.doctor", "Check what is installed and what is missing.", _RUN),
     Entry("test", "penstock.cli.stack.test", "Run the tests.", _RUN),
 )

@@ -1,5 +1,6 @@
 """What every event has: its source, target and time, the event that caused it, and on whose behalf."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Self
 
@@ -24,6 +25,19 @@ def rfc3339(moment: datetime) -> str:
 
 Moment = Annotated[AwareDatetime, AfterValidator(_utc), PlainSerializer(rfc3339, return_type=str, when_used="json")]
 """An instant in UTC, written with microseconds and a `Z`."""
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _printable(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("holds a control character, which CloudEvents and HTTP headers cannot carry")
+    return text
+
+
+Label = Annotated[str, AfterValidator(_printable)]
+"""Text that travels in headers of Kafka and HTTP: anything but control characters; over HTTP it is escaped."""
 
 
 class Value(BaseModel):
@@ -51,13 +65,13 @@ class Event(Value):
     )
 
     type: str
-    id: str = Field(min_length=1, max_length=200)
-    source: str = Field(min_length=1, max_length=500)
+    id: Label = Field(min_length=1, max_length=200)
+    source: Label = Field(min_length=1, max_length=500)
     target: TargetKey
     time: Moment
-    rollout: str | None = None
-    cause: str | None = None
-    actor: str | None = None
+    rollout: Label | None = None
+    cause: Label | None = None
+    actor: Label | None = None
 
     _received: datetime | None = PrivateAttr(default=None)
 

@@ -52,6 +52,9 @@ _SENTENCES: dict[str, Callable[[Context], str]] = {
 """Sentence by the validator's type of error; others keep the validator's own message."""
 
 
+_MOST_PROBLEMS = 200
+
+
 def problems_of(error: ValidationError, known: Iterable[str] = ()) -> list[Problem]:
     """Return pydantic's findings as problems, in their order.
 
@@ -59,9 +62,11 @@ def problems_of(error: ValidationError, known: Iterable[str] = ()) -> list[Probl
         error: what validation raised.
         known: keys that exist somewhere in the document's model, to suggest the one that was meant.
     """
-    entries = error.errors(include_url=False, include_input=False)
+    every = error.errors(include_url=False, include_input=False)
+    # What is refused must not grow by being refused, and to suggest a key costs more than to read one.
+    entries = every[:_MOST_PROBLEMS]
     names = sorted(set(known))
-    places = [tuple(map(str, entry["loc"])) for entry in entries]
+    places = [tuple(str(part)[:100] for part in entry["loc"]) for entry in entries]
     found = []
     for entry, place in zip(entries, places, strict=True):
         if entry["type"] == "too_short" and any(_below(other, place) for other in places):
@@ -70,7 +75,8 @@ def problems_of(error: ValidationError, known: Iterable[str] = ()) -> list[Probl
         found.append(Problem(".".join(place), _sentence(entry["type"], entry.get("ctx", {}), entry["msg"])))
         if entry["type"] == "extra_forbidden":
             found[-1] = Problem(found[-1].where, found[-1].what + _meant(place[-1], names))
-    return found
+    more = len(every) - len(entries)
+    return [*found, Problem("", f"and {more} more problems")] if more else found
 
 
 def _meant(written: str, names: list[str]) -> str:
