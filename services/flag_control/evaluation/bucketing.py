@@ -44,7 +44,7 @@ def fractional_v2(data: Document, *args: Any) -> Any:
         bucket_by, buckets = args[0], args[1:]
     else:
         targeting_key = data.get("targetingKey")
-        if not targeting_key:
+        if not isinstance(targeting_key, str) or not targeting_key:
             return None
         bucket_by, buckets = f"{data['$flagd']['flagKey']}{targeting_key}", args
     try:
