@@ -20,6 +20,7 @@ from penstock.topics import PARTITIONS, TOPICS, Topic, carriers_of
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, named, read_span
 from services.runtime.kafka.dead_letters import origin_headers
+from services.runtime.kafka.seals import seals_of
 from services.runtime.process.tasks import Tasks
 
 POSITION_HEADER = "penstock-position"
@@ -84,7 +85,12 @@ class Republisher:
         return not lane.queue and not lane.busy
 
     async def _find_positions(self, topic: str) -> None:
+        seals = seals_of(self._settings)
+
         def note(record: ConsumerRecord) -> None:
+            # A forged position would keep decisions from being published.
+            if seals.problem(record) is not None:
+                return
             for name, value in record.headers:
                 if name == POSITION_HEADER and value:
                     _, offset, index = value.decode().split(":")
