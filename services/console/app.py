@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -43,7 +43,7 @@ from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named
-from services.runtime.kafka.dead_letters import dead_letter
+from services.runtime.kafka.dead_letters import OnceBuried, dead_letter
 from services.runtime.kafka.positions import first_and_end_offsets
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.kafka.subscriber import PositionedSubscriber
@@ -75,6 +75,7 @@ class Console:
         self._reader: PublicReader | None = None
         self._letter_broker: KafkaBroker | None = None
         self._letter_reader: PositionedSubscriber | None = None
+        self._refused = OnceBuried(settings, self._appender, NAME)
         bury = partial(dead_letter, self._appender, NAME)
         self._intake = IntakeTopic(settings, self._projection, self.publish, bury)
         self._tasks = Tasks(NAME)
@@ -119,7 +120,14 @@ class Console:
         """Whether all loops move."""
         letters = self._letter_reader is None or self._letter_reader.alive()
         reader = self._reader is None or self._reader.alive()
-        return self._tasks.alive() and letters and reader and self._appender.alive() and self._server.alive()
+        return (
+            self._tasks.alive()
+            and self._intake.alive()
+            and letters
+            and reader
+            and self._appender.alive()
+            and self._server.alive()
+        )
 
     def _caught_up(self) -> bool:
         return self._reader is not None and self._reader.caught_up()
@@ -130,7 +138,7 @@ class Console:
         places = [TopicPartition(name, p) for name, topic in names.items() for p in range(BY_NAME[topic].partitions)]
         _, ends = await first_and_end_offsets(connection(self._settings), places)
         starts = {(names[place.topic], place.partition): max(0, end - _EVIDENCE_TAIL) for place, end in ends.items()}
-        return PublicReader(self._settings, [topic.name for topic in PUBLIC], self._on_event, starts)
+        return PublicReader(self._settings, [topic.name for topic in PUBLIC], self._on_event, starts, self._bury)
 
     async def publish(self, topic: str, event: Event) -> None:
         """Publish an event on its target's partition; returns once all in-sync replicas have it.
@@ -146,6 +154,9 @@ class Console:
                     await self._appender.append_and_wait(topic, partition_of(event.target), key, value, headers)
             except (AppendError, TimeoutError):
                 raise UnavailableError("Kafka does not take it now") from None
+
+    def _bury(self, record: ConsumerRecord, reason: str) -> None:
+        self._tasks.spawn(self._refused.keep(record, reason))
 
     def _on_event(self, heard: Heard) -> None:
         self._projection.hear(heard.topic, heard.partition, heard.offset, heard.event)

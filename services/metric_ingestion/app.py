@@ -5,6 +5,7 @@ import logging
 from datetime import datetime
 from time import monotonic
 
+from aiokafka import ConsumerRecord
 from faststream.kafka import KafkaBroker
 
 from penstock.access.denials import reporter
@@ -27,6 +28,7 @@ from services.metric_ingestion.windows.closing import nanoseconds
 from services.runtime.http.server import HttpServer, health_app
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import KafkaAwayError, ensure_topics, make_broker, named
+from services.runtime.kafka.dead_letters import OnceBuried
 from services.runtime.kafka.republisher import Republisher
 from services.runtime.process.service import Clock, Service
 from services.runtime.process.tasks import Tasks
@@ -51,7 +53,8 @@ class MetricIngestion:
         self._frames = Appender(settings, compression="zstd")
         self._publisher = FramePublisher(self._frames)
         self._republisher = Republisher(settings, self._appender, log_of(NAME))
-        self._registry = Registry(settings)
+        self._letters = OnceBuried(settings, self._appender, NAME)
+        self._registry = Registry(settings, self._bury)
         self._broker: KafkaBroker | None = None
         self._partitions: Partitions | None = None
         self._pollers: list[GroupPoller] = []
@@ -68,7 +71,8 @@ class MetricIngestion:
     async def start(self) -> None:
         """Read the plans, restore what is ours, open the doors."""
         cluster = await ensure_topics(self._settings)
-        await asyncio.gather(self._appender.start(), self._frames.start(), self._registry.start())
+        await asyncio.gather(self._appender.start(), self._frames.start())
+        await self._registry.start()
         await self._republisher.start()
         self._partitions = Partitions(
             self._settings,
@@ -117,6 +121,9 @@ class MetricIngestion:
         checks += [poller.alive for poller in self._pollers]
         checks += [self._partitions.alive] if self._partitions is not None else []
         return all(check() for check in checks)
+
+    def _bury(self, record: ConsumerRecord, reason: str) -> None:
+        self._tasks.spawn(self._letters.keep(record, reason))
 
     def _intake_waits(self) -> bool:
         return self._intake is not None and self._intake.waits()

@@ -5,6 +5,7 @@ PenstockError
 |   |-- UnavailableError      a broker, server or peer cannot be reached
 |   |-- TooManyAttemptsError  wrong tokens from this address, or of this token: wait
 |   `-- AppendError           a record's fate is unknown: fold the log, then decide again
+|-- FaultyVersionError        stop: this version fails on too many inputs to skip them
 `-- PermanentError            dead-letter the input and hold its target: retrying cannot help
     |-- InvalidError          input breaks the contract; carries every problem
     |   |-- OversizeError     a record larger than the brokers take
@@ -47,6 +48,10 @@ class TooManyAttemptsError(TransientError):
 
 class AppendError(TransientError):
     """Whether a record reached its log is unknown."""
+
+
+class FaultyVersionError(PenstockError):
+    """This version fails on so many inputs that skipping them would bury good ones."""
 
 
 class PermanentError(PenstockError):

@@ -98,6 +98,11 @@ class Settings(BaseModel):
     )
     lateness: float = Field(2.0, ge=0, le=600, description="Seconds that a window stays open for late points.")
     snapshot_every: int = Field(500, ge=10, description="Records of a partition between two snapshots.")
+    dead_letter_limit: int = Field(
+        100,
+        ge=0,
+        description="Failures of a version, less its successes, at which it stops and skips no more input; 0: never.",
+    )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for our own telemetry; off without it.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
     server: WebAddress = Field("http://127.0.0.1:8400", description="Console address that the command line talks to.")

@@ -4,14 +4,13 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from penstock.egress import host_and_port
 from penstock.errors import InvalidError, NotFoundError, Problem, RefusedError
-from penstock.events import Event
 from penstock.targets import Name
 from penstock.webhooks import key_of
 from penstock.wording.problems import problems_of
@@ -72,6 +71,20 @@ class _File(BaseModel):
     subscribers: tuple[_Entry, ...] = ()
 
 
+class Addressed(Protocol):
+    """What an event is chosen by."""
+
+    @property
+    def type(self) -> str:
+        """Noun and participle."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Environment, service and flag."""
+        ...
+
+
 class Subscriber(BaseModel):
     """Somebody to tell.
 
@@ -91,7 +104,7 @@ class Subscriber(BaseModel):
     secrets: tuple[str, ...] = Field(repr=False)
     steps: StepUse | None = None
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: Addressed) -> bool:
         """Whether the file alone subscribes it to this event."""
         return matches(self.types, event.type) and matches(self.targets, event.target)
 

@@ -11,6 +11,8 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
+import penstock
+from penstock.chain.failures import fault_of
 from penstock.errors import InvalidError, TransientError
 from penstock.events import DeployAnnounced
 from penstock.events.cloudevents import parse_kafka
@@ -41,6 +43,7 @@ class IntakeTopic:
         self._bury = bury
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
+        self.failure: BaseException | None = None
 
     async def start(self) -> None:
         """Begin to follow; the projection must know the registered plans by then."""
@@ -57,6 +60,10 @@ class IntakeTopic:
         self._subscriber(self._handle)
         await self._broker.start()
 
+    def alive(self) -> bool:
+        """Whether no record was left without a deploy and without a dead letter."""
+        return self.failure is None
+
     async def stop(self) -> None:
         """Stop following; what is not committed is heard again by whoever follows next."""
         if self._broker is not None:
@@ -72,6 +79,9 @@ class IntakeTopic:
             await self._publish_whatever_it_takes(deploy)
         except InvalidError as error:
             await self._bury(record, str(error))
+        except Exception as error:
+            log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
+            await self._bury(record, fault_of(error, penstock.__version__))
 
     async def _publish_whatever_it_takes(self, deploy: DeployAnnounced) -> None:
         while True:
@@ -86,7 +96,14 @@ class IntakeTopic:
     async def _handle(self, message: KafkaMessage) -> None:
         record = message.raw_message
         assert isinstance(record, ConsumerRecord)
-        await self.take(record)
+        if self.failure is not None:
+            return
+        try:
+            await self.take(record)
+        except BaseException as error:
+            # FastStream would go on with the next record, and committing that one would lose this one.
+            self.failure = error
+            raise
         # A kill between the two repeats the deploy, which (source, id) makes harmless; the other order would lose it.
         try:
             await self._subscriber.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
@@ -103,11 +103,11 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def resume(self, partition: int, offset: int) -> bool:
         """Read a partition from this offset on; return whether it is still assigned."""
-        position = TopicPartition(self._topic, partition)
-        if position not in self._consumer.assignment():
+        position, consumer = TopicPartition(self._topic, partition), self._subscriber.consumer
+        if consumer is None or position not in consumer.assignment():
             return False
-        self._consumer.seek(position, offset)
-        self._consumer.resume(position)
+        consumer.seek(position, offset)
+        consumer.resume(position)
         return True
 
     async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
@@ -134,7 +134,9 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
 
     @property
     def _consumer(self) -> AIOKafkaConsumer:
-        consumer: AIOKafkaConsumer = self._subscriber.consumer
+        consumer: AIOKafkaConsumer | None = self._subscriber.consumer
+        if consumer is None:
+            raise IllegalStateError("the consumer is being replaced")
         return consumer
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:

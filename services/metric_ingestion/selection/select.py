@@ -10,9 +10,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 
 from services.metric_ingestion.doors.otlp_messages import attributes
+from services.metric_ingestion.selection.arrivals import Arrivals
 from services.metric_ingestion.selection.match import ENVIRONMENT, Attributes, Matcher, half
 from services.metric_ingestion.selection.points import points_of
-from services.metric_ingestion.windows.frames import VERSION, Explicits, Exponentials, Frame, Numbers, Series
+from services.metric_ingestion.windows.frames import VERSION, Explicits, Exponentials, Frame, Hint, Numbers, Series
 from services.metric_ingestion.windows.values import Explicit, Exponential, Number
 
 AHEAD_NS = 600 * 10**9
@@ -65,6 +66,7 @@ class _Builder:
     explicits: Explicits = field(default_factory=Explicits)
     exponentials: Exponentials = field(default_factory=Exponentials)
     rejected: dict[str, int] = field(default_factory=dict)
+    hints: dict[str, Hint] = field(default_factory=dict)
     points: int = 0
     cells: int = 0
 
@@ -121,21 +123,27 @@ class _Builder:
             self.explicits,
             self.exponentials,
             self.rejected,
+            hints=self.hints,
         )
 
 
 class Selector:
     """The compiled plans of all watched targets; a new one is made whenever a plan or a canary's version changes."""
 
-    def __init__(self, matchers: Iterable[Matcher]) -> None:
+    def __init__(self, matchers: Iterable[Matcher], arrivals: Arrivals | None = None) -> None:
+        self._arrivals = Arrivals() if arrivals is None else arrivals
         self._by_service: dict[str, list[Matcher]] = {}
         for matcher in matchers:
             self._by_service.setdefault(matcher.service, []).append(matcher)
         self._known: dict[tuple[Any, ...], tuple[tuple[Matcher, Series], ...]] = {}
 
-    def select(self, request: ExportMetricsServiceRequest, received: int, trace: str = "") -> Selection:
-        """Return the frames of a request that arrived at `received` (Unix nanoseconds)."""
+    def select(
+        self, request: ExportMetricsServiceRequest, received: int, trace: str = "", lost: Iterable[str] = ()
+    ) -> Selection:
+        """Return the frames of a request that arrived at `received` (Unix nanoseconds), without what was `lost`."""
         selection = Selection()
+        for what in lost:
+            selection.reject("metrics request", what)
         builders: dict[str, _Builder] = {}
         for resource_metrics in request.resource_metrics:
             self._select_resource(resource_metrics, received, trace, selection, builders)
@@ -147,6 +155,7 @@ class Selector:
     ) -> None:
         resource = attributes(metrics.resource.attributes)
         matchers = self._matchers(resource, selection)
+        self._note(resource, metrics, received, builders)
         wanted = frozenset[str]().union(*(matcher.metrics for matcher in matchers))
         if not wanted:
             return
@@ -179,6 +188,23 @@ class Selector:
                             builder = builders[matcher.target] = _Builder(matcher)
                         builder.add(series, raw.start_time_unix_nano, raw.time_unix_nano, value)
 
+    def _note(
+        self, resource: Attributes, metrics: ResourceMetrics, received: int, builders: dict[str, _Builder]
+    ) -> None:
+        """Remember what arrives of a watched service, and add what it explains to the frames of its targets."""
+        of_service = self._by_service.get(resource.get("service.name", ""), ())
+        if not of_service:
+            return
+        environment = next((resource[name] for name in ENVIRONMENT if name in resource), "")
+        known = self._arrivals.names(resource["service.name"], environment)
+        for scope in metrics.scope_metrics:
+            for metric in scope.metrics:
+                if metric.name not in known:
+                    self._arrivals.note(known, metric)
+        for matcher in of_service:
+            if hints := self._arrivals.hints(matcher, received):
+                _builder(builders, matcher).hints.update(hints)
+
     def _matchers(self, resource: Attributes, selection: Selection) -> list[Matcher]:
         of_service = self._by_service.get(resource.get("service.name", ""), [])
         if not of_service:
@@ -199,6 +225,9 @@ class Selector:
             if len(self._known) >= _MOST_CACHED:
                 self._known.clear()
             known = self._known[key] = tuple(_classified(key, matchers, point, resource))
+            for matcher, series in known:
+                for part in series.parts:
+                    self._arrivals.match(matcher.target, part.gate, matcher.watched.plan_hash)
         return known
 
 

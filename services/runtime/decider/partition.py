@@ -12,7 +12,7 @@ from aiokafka.structs import RecordMetadata
 
 from penstock.chain import Accepted, Document, Fold, Item, Record, Replica, decode
 from penstock.chain.replica import OBSERVATION, TICK, Write
-from penstock.errors import CorruptError, InvalidError
+from penstock.errors import InvalidError
 from penstock.events import Event, from_json
 from penstock.events.cloudevents import from_kafka
 from services.runtime.kafka.messages import received
@@ -97,10 +97,10 @@ class PartitionWorker:
             return
         try:
             event = from_kafka(value, record.headers)
-        except InvalidError as error:
-            self._receive(Item(source, record.offset, "", (), error=str(error), raw=value), record)
-            return
-        self._receive(Item(source, record.offset, event.target, (event,), headers=_text(headers)), record)
+            item = Item(source, record.offset, event.target, (event,), headers=_text(headers))
+        except Exception as error:
+            item = Item(source, record.offset, "", (), error=_reason(error), raw=value)
+        self._receive(item, record)
 
     def start_deciding(self, still_due: StillDue | None) -> None:
         """Decide from now on, first what is still due of the events that an earlier version skipped."""
@@ -199,8 +199,8 @@ def _decided_in(source: str, fold: Fold, offset: int, value: bytes, headers: Map
     if accepted.record is not None:
         try:
             events = tuple(from_json(document) for document in accepted.record.events)
-        except InvalidError as error:
-            fold.parked[accepted.target], why = offset, f" ({error})"
+        except Exception as error:
+            fold.parked[accepted.target], why = offset, f" ({_reason(error)})"
     if accepted.target in fold.parked:
         # What the rest of this log says of the target builds on what was missed; other inputs are decided as ever,
         # a kill above all.
@@ -217,8 +217,12 @@ def _passed_events(document: Document) -> tuple[Event, ...] | None:
     try:
         record = decode(base64.b64decode(document["raw"])).record
         return tuple(from_json(event) for event in record.events) if record is not None else None
-    except (CorruptError, InvalidError):
+    except Exception:
         return None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, InvalidError) else f"{type(error).__name__}: {error}"
 
 
 def _text(headers: Mapping[str, bytes]) -> dict[str, str]:

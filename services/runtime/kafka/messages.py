@@ -23,4 +23,7 @@ def received(event: Event, record: ConsumerRecord) -> Event:
     """Return the event as received when the broker appended its record: what others stamp it with is data."""
     if record.timestamp <= 0:
         return event
-    return event.received_at(datetime.fromtimestamp(record.timestamp / 1000, UTC))
+    try:
+        return event.received_at(datetime.fromtimestamp(record.timestamp / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return event  # A topic that keeps the sender's timestamps may hold any number.

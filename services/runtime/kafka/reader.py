@@ -1,4 +1,4 @@
-"""Follows public topics for those who decide nothing: the console, and whoever else projects what was said."""
+"""Follows public topics for services that only project events: the console, notification, the registry of plans."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +8,8 @@ from typing import Literal
 from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
 
+import penstock
+from penstock.chain.failures import fault_of
 from penstock.errors import InvalidError
 from penstock.events import Event
 from penstock.events.cloudevents import from_kafka
@@ -39,8 +41,8 @@ class PublicReader:
     """Reads topics in order per partition.
 
     Args:
-        on_event: called with every event; must not raise.
-        on_unreadable: called with a record that breaks the contract, and why.
+        on_event: called with every event. What it raises is that event's failure; the next events follow.
+        on_refused: called with a record that breaks the contract or that `on_event` failed on, and the reason.
         start: where to begin; positions that are missing from a mapping begin at the beginning.
     """
 
@@ -50,13 +52,13 @@ class PublicReader:
         topics: Sequence[str],
         on_event: Callable[[Heard], None],
         start: Start = "beginning",
-        on_unreadable: Callable[[ConsumerRecord, InvalidError], None] | None = None,
+        on_refused: Callable[[ConsumerRecord, str], None] | None = None,
     ) -> None:
         self._settings = settings
         self._seals = seals_of(settings)
         self._names = {named(settings, topic): topic for topic in topics}
         self._on_event = on_event
-        self._on_unreadable = on_unreadable
+        self._on_refused = on_refused
         self._start = start
         self._broker: KafkaBroker | None = None
         self._subscriber: PositionedSubscriber | None = None
@@ -106,9 +108,14 @@ class PublicReader:
                 continue
             try:
                 event = received(from_kafka(record.value, record.headers), record)
+                headers = {name: value for name, value in record.headers if value is not None}
+                self._on_event(Heard(self._names[record.topic], record.partition, record.offset, event, headers))
             except InvalidError as error:
-                if self._on_unreadable is not None:
-                    self._on_unreadable(record, error)
-                continue
-            headers = {name: value for name, value in record.headers if value is not None}
-            self._on_event(Heard(self._names[record.topic], record.partition, record.offset, event, headers))
+                self._refuse(record, str(error))
+            except Exception as error:
+                log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
+                self._refuse(record, fault_of(error, penstock.__version__))
+
+    def _refuse(self, record: ConsumerRecord, reason: str) -> None:
+        if self._on_refused is not None:
+            self._on_refused(record, reason)

@@ -1,4 +1,4 @@
-"""Where notification stands in the public topics, kept as a consumer group's offsets: it is one reader, not a group."""
+"""How far notification has read the public topics, kept as the offsets of a consumer group of one reader."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from services.notification.low_water_marks import Place
 from services.runtime.kafka.connection import connection, named
 
 
-class Progress:
+class CommittedOffsets:
     """Reads and commits positions."""
 
     def __init__(self, settings: Settings, topics: tuple[str, ...]) -> None:
