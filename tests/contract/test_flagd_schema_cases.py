@@ -9,7 +9,7 @@ from services.flag_control.evaluation.validate import check
 from tests.support.docs.standards import FOLDER, documents
 
 DAEMON_FORM = "with-array-flags.json"
-"""A list of flags: the schema of what providers are sent refuses it, that of what the daemon reads (as we do) has it."""
+"""A list of flags: the schema of what providers are sent refuses it; the schema of what flagd reads has it."""
 
 
 def cases(folder: str) -> list[str]:
