@@ -1,4 +1,4 @@
-"""The vocabulary: every fact Penstock says or hears, as one closed union discriminated by `type`."""
+"""The vocabulary: every event that Penstock publishes or receives, as one closed union discriminated by `type`."""
 
 from typing import Annotated, Any
 

@@ -75,7 +75,7 @@ class Missing(Value):
 
 
 class Halves(StrEnum):
-    """How the A/A halves of the baseline were told apart, from the most to the least independent: by the application's
+    """How the A/A halves of the baseline were separated, from the most to the least independent: by the application's
     attribute `penstock.half`, by instance, or by turns of a single instance's exports."""
 
     ATTRIBUTE = "attribute"
@@ -160,7 +160,7 @@ class WindowClosed(Event):
         reset_gates: gate -> those of its series that did.
         export_interval: measured seconds between exports of the slowest source, None before it is known.
         first_sample_at: arrival of the window's first sample (for the latency histogram).
-        halves: how `a` and `b` were told apart, None where there are none.
+        halves: how `a` and `b` were separated, None where there are none.
         doubts: gate -> what is wrong with its telemetry.
         closed_by: what closed it.
         dropped: points left out since the window before, by reason: `late`, `too_old`, `too_many_series`, and what the
