@@ -23,7 +23,7 @@ _FLAGS = {
     "warm_up": "warm-up windows do not count",
     "late": "the window closed without some of its data",
     "reset": "counters were reset",
-    "catastrophe": "most canary requests fail, or no canary instance is alive",
+    "catastrophe": "no canary instance is alive, or (judge version 4) most canary requests failed",
 }
 _DOUBTS = {
     "default_buckets": "it uses the SDK's default buckets, which are meant for milliseconds",
