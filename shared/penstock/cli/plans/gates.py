@@ -75,20 +75,28 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Seed of the whole table.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
     peers: Annotated[bool, typer.Option(help="Also run thresholds and Mann-Whitney.")] = True,
+    at_most: Annotated[
+        int | None, typer.Option(help="Add runs, up to these, until a row shows whether its promise is kept.")
+    ] = None,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Only the worlds that nothing was tuned on.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Refuse a seed that was used for tuning.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when a bound is missed.")] = False,
     as_json: Annotated[Path | None, typer.Option("--json", help="Also write the rows to this file.")] = None,
 ) -> None:
-    """Simulate rollouts with and without harm, and print what our judge and its peers make of them."""
+    """Simulate rollouts with and without harm, and print how the judge and its peers decide them."""
     harness, table = load("bench.judge.harness", "tests"), load("bench.judge.table", "tests")
-    known = [each.name for each in harness.SCENARIOS]
+    if confirm:
+        load("bench.judge.seeds", "tests").confirming(seed)
+    known = [each.name for each in harness.EVERY]
     for name in scenario or ():
         if name not in known:
             raise typer.BadParameter(f"{name!r} is none of: {', '.join(known)}")
     typer.echo(table.HEADER)
     documents, missed = [], 0
     for rows in harness.simulate(
-        scenario or (), 40 if quick else runs, seed, with_peers=peers and not quick, jobs=jobs
-    ):
+        scenario or (), 40 if quick else runs, seed, with_peers=peers and not quick, jobs=jobs,
+        at_most=None if quick else at_most, held_out=held_out,
+    ):  # fmt: skip
         typer.echo(table.line(rows))
         documents += table.document(rows)
         missed += sum(bool(row.misses()) for row in rows if row.method == harness.OURS)
