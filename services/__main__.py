@@ -11,6 +11,7 @@ from collections.abc import Callable
 from penstock.errors import PenstockError
 from penstock.settings import Settings, load_settings
 from services.runtime.kafka.waiting import wait_for_broker
+from services.runtime.process.logs import configure
 from services.runtime.process.open_files import raise_open_files
 from services.runtime.process.process import NAMES, load, run
 
@@ -42,8 +43,7 @@ def main(arguments: list[str]) -> int:
     if beside:
         wait_for_broker(settings.kafka, time.monotonic() + _KAFKA_STARTS_S)
     raise_open_files()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    configure(settings)
     for name in ("aiokafka", "services.runtime.kafka.waiting", "services.runtime.process.process"):
         logging.getLogger(name).addFilter(Seldom(time.monotonic))
     try:

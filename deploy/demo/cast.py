@@ -141,7 +141,8 @@ class Cast:
         path = self.folder / "subscribers.yaml"
         path.write_text(
             "subscribers:\n"
-            f"  - {{name: demo, url: '{self.receiver.address}/events', types: ['rollback.*'], secret: '{secret}'}}\n"
+            f"  - {{name: demo, url: '{self.receiver.address}/events', types: ['rollback.*'], secret: '{secret}',\n"
+            f"     steps: {{hosts: '{self.receiver.address.partition('//')[2]}', targets: 'demo/shop/*'}}}}\n"
         )
         path.chmod(0o600)
         return path

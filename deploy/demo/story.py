@@ -117,7 +117,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Rollback:
-    """How a bad release was found and taken back; times are those that the events carry.
+    """How a bad release was found and rolled back; times are those that the events carry.
 
     Attributes:
         windows: judged until the breach; samples: the candidate's requests in them.

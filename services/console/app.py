@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from penstock.access.denials import reporter
 from penstock.errors import AppendError, PenstockError, UnavailableError
 from penstock.events import Event
 from penstock.events.cloudevents import to_kafka
@@ -21,12 +22,14 @@ from penstock.tokens import load_tokens
 from penstock.topics import BY_NAME, PUBLIC
 from services.console.commands import Commands, Publish
 from services.console.flag_control_client import FlagControl
+from services.console.http_api.closed import Hosts, ReadAccess, names_of, reads_need_a_role
 from services.console.http_api.event_stream import Hub
 from services.console.http_api.openapi import openapi_route
 from services.console.http_api.reads import Reads
-from services.console.http_api.responses import on_error
+from services.console.http_api.responses import on_error, on_gone
 from services.console.http_api.security import Door, SecurityHeaders
 from services.console.http_api.session_key import session_key
+from services.console.http_api.sessions import EndedSessions
 from services.console.http_api.startup_gate import NotYet
 from services.console.http_api.writes import Writes
 from services.console.intake.topic import IntakeTopic
@@ -34,10 +37,13 @@ from services.console.pages.routes import Pages
 from services.console.pages.site import static_files
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
+from services.runtime.http.bodies import GoneError
+from services.runtime.http.errors import HTTP_ERRORS
+from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer, health_routes
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named
-from services.runtime.kafka.dead_letters import dead_letter
+from services.runtime.kafka.dead_letters import OnceBuried, dead_letter
 from services.runtime.kafka.positions import first_and_end_offsets
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.kafka.subscriber import PositionedSubscriber
@@ -46,8 +52,6 @@ from services.runtime.process.tasks import Tasks
 
 NAME = "console"
 _PUBLISH_S = 10.0
-_MOST_CONNECTIONS = 2_000
-"""Open requests and streams beyond which new ones are answered 503: a flood must not take the intake's memory."""
 _EVIDENCE = ("metric-windows", "gate-verdicts")
 _EVIDENCE_TAIL = 2_000
 """Records of each partition of evidence that are read at the start; 400 days of them would take hours."""
@@ -71,12 +75,12 @@ class Console:
         self._reader: PublicReader | None = None
         self._letter_broker: KafkaBroker | None = None
         self._letter_reader: PositionedSubscriber | None = None
+        self._refused = OnceBuried(settings, self._appender, NAME)
         bury = partial(dead_letter, self._appender, NAME)
         self._intake = IntakeTopic(settings, self._projection, self.publish, bury)
         self._tasks = Tasks(NAME)
         self._open = False
-        options = {"limit_concurrency": _MOST_CONNECTIONS}
-        self._server = HttpServer(self._application(), settings.host, settings.console_port, **options)
+        self._server = HttpServer(self._application(), settings.host, settings.console_port, Limits())
 
     @property
     def port(self) -> int:
@@ -116,7 +120,14 @@ class Console:
         """Whether all loops move."""
         letters = self._letter_reader is None or self._letter_reader.alive()
         reader = self._reader is None or self._reader.alive()
-        return self._tasks.alive() and letters and reader and self._appender.alive() and self._server.alive()
+        return (
+            self._tasks.alive()
+            and self._intake.alive()
+            and letters
+            and reader
+            and self._appender.alive()
+            and self._server.alive()
+        )
 
     def _caught_up(self) -> bool:
         return self._reader is not None and self._reader.caught_up()
@@ -127,7 +138,7 @@ class Console:
         places = [TopicPartition(name, p) for name, topic in names.items() for p in range(BY_NAME[topic].partitions)]
         _, ends = await first_and_end_offsets(connection(self._settings), places)
         starts = {(names[place.topic], place.partition): max(0, end - _EVIDENCE_TAIL) for place, end in ends.items()}
-        return PublicReader(self._settings, [topic.name for topic in PUBLIC], self._on_event, starts)
+        return PublicReader(self._settings, [topic.name for topic in PUBLIC], self._on_event, starts, self._bury)
 
     async def publish(self, topic: str, event: Event) -> None:
         """Publish an event on its target's partition; returns once all in-sync replicas have it.
@@ -143,6 +154,9 @@ class Console:
                     await self._appender.append_and_wait(topic, partition_of(event.target), key, value, headers)
             except (AppendError, TimeoutError):
                 raise UnavailableError("Kafka does not take it now") from None
+
+    def _bury(self, record: ConsumerRecord, reason: str) -> None:
+        self._tasks.spawn(self._refused.keep(record, reason))
 
     def _on_event(self, heard: Heard) -> None:
         self._projection.hear(heard.topic, heard.partition, heard.offset, heard.event)
@@ -169,7 +183,8 @@ class Console:
 
     def _application(self) -> Starlette:
         key = session_key(self._settings.session_key_file, self._settings.state)
-        door = Door(load_tokens(self._settings.tokens), key)
+        ended = EndedSessions(self._settings.state / "console" / "sessions.ended")
+        door = Door(load_tokens(self._settings.tokens), key, ended, reporter(self._telemetry))
         commands = Commands(self._projection, self.publish, self._clock, lambda: secrets.token_hex(16))
         return application(
             self._projection,
@@ -183,6 +198,8 @@ class Console:
             self.alive,
             self._caught_up,
             FlagControl(self._settings.flags_server),
+            names_of(self._settings),
+            reads_need_a_role(self._settings),
         )
 
 
@@ -198,8 +215,15 @@ def application(
     alive: Callable[[], bool],
     caught_up: Callable[[], bool],
     flag_control: FlagControl,
+    hosts: frozenset[str],
+    closed: bool,
 ) -> Starlette:
-    """Return API and dashboard as one ASGI application; where events come from and go to is handed in."""
+    """Return API and dashboard as one ASGI application; where events come from and go to is handed in.
+
+    Args:
+        hosts: names that it answers to; closed: reading takes a role.
+    """
+    reading = [Middleware(ReadAccess, door=door, now=lambda: clock().timestamp())] if closed else []
     return Starlette(
         routes=[
             *health_routes(ready, alive),
@@ -209,8 +233,13 @@ def application(
             openapi_route(),
             static_files(),
         ],
-        middleware=[Middleware(SecurityHeaders), Middleware(NotYet, caught_up=caught_up)],
-        exception_handlers={PenstockError: on_error},
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Hosts, names=hosts),
+            Middleware(NotYet, caught_up=caught_up),
+            *reading,
+        ],
+        exception_handlers={**HTTP_ERRORS, PenstockError: on_error, GoneError: on_gone},
     )
 
 

@@ -21,6 +21,7 @@ from penstock.plan import Plan, load_plan
 from services.flag_control.flag.change import Change, definition_of
 from services.flag_control.flag.lifecycle import STALE, armed, stale_at
 from services.flag_control.flag.requests import on_request
+from services.flag_control.flag.rollout_rule import forbids_announcement, same_cohorts_served
 from services.flag_control.flag.state import Reach, dump, load
 
 EXPOSING = (RolloutAnnounced, StageEntered, RolloutCompleted, RollbackStarted, RolloutSuperseded)
@@ -46,11 +47,12 @@ def decide(target: str, document: Document, event: Event) -> Decision:
             _on_timer_fired(change, event)
         case _:
             return Decision(document)
+    change.put(decided=change.decided)
     return Decision(dump(change.state), tuple(change.events))
 
 
 def _on_announced(change: Change, event: RolloutAnnounced) -> None:
-    """Take the plan's names of the variants; the exposure stays what it was until a stage is entered."""
+    """Use the plan's names of the variants; nobody is served the release before a stage is entered."""
     if change.state.archived:
         stays = f"the flag is archived at {change.state.archived!r}, and stays so"
         change.refuse(event, "not_allowed", f"{stays}: roll this release out by another key")
@@ -62,11 +64,18 @@ def _on_announced(change: Change, event: RolloutAnnounced) -> None:
         definition = replace(definition, on=canary, off=baseline)
     elif not definition.split and not definition.pins:
         definition = replace(definition, variants={canary: True, baseline: False}, on=canary, off=baseline)
+    if why := forbids_announcement(change.state, definition):
+        change.refuse(event, "not_allowed", why)
+        return
+    reach = change.state.reach
+    if reach.exposure > 0 and not (reach.released and same_cohorts_served(change.state.definition, definition)):
+        # Users of the former release, or pinned to the former baseline, would be moved to this release unapproved.
+        change.put(reach=Reach(0.0, {}, event.id, event.rollout or ""))
     lifecycle = definition.lifecycle
     lifecycle = replace(
         lifecycle,
         owner=lifecycle.owner or plan.owners[0],
-        created=lifecycle.created or event.time.date().isoformat(),
+        created=lifecycle.created or event.at.date().isoformat(),
         ticket=event.release.ticket or lifecycle.ticket,
         notes=event.release.notes or lifecycle.notes,
     )
@@ -105,7 +114,7 @@ def _on_timer_fired(change: Change, event: TimerFired) -> None:
         change.state = armed(state, event.due)
         return
     since, rule = found
-    change.say(FlagStale, rule=rule, since=since, owner=state.definition.lifecycle.owner or None)
+    change.add(FlagStale, rule=rule, since=since, owner=state.definition.lifecycle.owner or None)
     change.state = armed(state, event.due, said=True)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -12,22 +11,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from penstock.access.denials import Authenticator, Denials, Report, to_log
 from penstock.depth import JsonObject
 from penstock.errors import (
     InvalidError,
     NotFoundError,
     PenstockError,
-    Problem,
-    RefusedError,
-    TransientError,
     UnauthorizedError,
 )
-from penstock.events import FlagRequest, KillRequested, from_json, problems_of
+from penstock.events import FlagRequest, KillRequested, from_json
 from penstock.targets import parse_target
-from penstock.tokens import Identity, Role, Tokens
+from penstock.tokens import Identity, KnownTokens, Role
+from penstock.wording.problems import problems_of
 from services.flag_control.fallback.peers import FLAGS_PATH, PEER_PATH, peer_key
+from services.runtime.http.bodies import GoneError, parse_json, read_body
+from services.runtime.http.errors import HTTP_ERRORS, retry_headers, status_of
+from services.runtime.http.worker import Worker
 
 _MAX_BODY = 256 * 1024
+_LARGE = 4 * 1024
+_WORKER = Worker("parse")
 _ROLES = (Role.OPERATOR, Role.RELEASE_MANAGER)
 
 View = dict[str, Any]
@@ -103,24 +106,28 @@ VERBS: dict[str, tuple[str, type[_Body]]] = {
 }
 
 
-def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starlette:
+def control_app(
+    controls: Controls, tokens: KnownTokens, more: list[Route], report: Report = to_log, peers_key: str | None = None
+) -> Starlette:
     """Return the application: `GET /flags`, `GET|POST /flags/{environment}/{service}/{flag}[/{verb}]`."""
 
+    authenticator = Authenticator(tokens, Denials("flag_control", report))
+
     async def list_(request: Request) -> JSONResponse:
-        _may_read(tokens, request)
+        _may_read(authenticator, request)
         stale = controls.staleness()
         return JSONResponse({"flags": controls.flags(), **({"stale": stale} if stale else {})})
 
     async def export(request: Request) -> JSONResponse:
-        _may_read(tokens, request)
+        _may_read(authenticator, request)
         return JSONResponse(controls.export(request.query_params.get("set", "")))
 
     async def show(request: Request) -> JSONResponse:
-        _may_read(tokens, request)
+        _may_read(authenticator, request)
         return JSONResponse(controls.flag(_target(request)))
 
     async def act(request: Request) -> JSONResponse:
-        identity = _may_write(tokens, request)
+        identity = _may_write(authenticator, request, _target(request))
         verb = request.path_params["verb"]
         if verb not in VERBS:
             raise NotFoundError(f"no verb {verb!r}; there are: {', '.join(VERBS)}")
@@ -134,8 +141,10 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
         return JSONResponse(answer, status)
 
     async def peer(request: Request) -> JSONResponse:
-        identity = _may_write(tokens, request)
-        event = from_json(await _json(request))
+        identity = _may_write(authenticator, request)
+        event = from_json(await _parsed(request, parse_json))
+        if isinstance(event, KillRequested):
+            identity = _may_write(authenticator, request, event.target)
         if not isinstance(event, KillRequested) or event.actor != identity.identity:
             raise UnauthorizedError("a peer hands on kills of the token's own identity, nothing else")
         return JSONResponse(await controls.kill(event, "", peer=True))
@@ -149,7 +158,8 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
             return Response(status_code=304)
         return Response(body, media_type="application/json", headers={"etag": etag})
 
-    known_peer = f"Peer {key}".encode() if (key := peer_key(tokens)) else b""
+    key = peers_key if peers_key is not None else peer_key(tokens)
+    known_peer = f"Peer {key}".encode() if key else b""
     place = "/flags/{environment}/{service}/{flag}"
     return Starlette(
         routes=[
@@ -160,7 +170,8 @@ def control_app(controls: Controls, tokens: Tokens, more: list[Route]) -> Starle
             Route("/flags/export", _answered(export)),
             Route(place, _answered(show)),
             Route(place + "/{verb}", _answered(act), methods=["POST"]),
-        ]
+        ],
+        exception_handlers=HTTP_ERRORS,
     )
 
 
@@ -177,36 +188,31 @@ def _answered(handler: Handler) -> Handler:
             problems = [{"where": problem.where, "what": problem.what} for problem in error.problems]
             return JSONResponse({"error": str(error), "problems": problems}, 422)
         except PenstockError as error:
-            return JSONResponse({"error": str(error)}, _status(error))
+            status = status_of(error)
+            return JSONResponse({"error": str(error)}, status, retry_headers(status, error))
+        except GoneError:
+            return Response(status_code=400)
 
     return answered
 
 
-def _status(error: PenstockError) -> int:
-    match error:
-        case UnauthorizedError():
-            return 401
-        case NotFoundError():
-            return 404
-        case RefusedError():
-            return 409
-        case TransientError():
-            return 503
-        case _:
-            return 500
-
-
-def _may_read(tokens: Tokens, request: Request) -> None:
+def _may_read(authenticator: Authenticator, request: Request) -> None:
     # Names and reasons are nobody's business who cannot show a token; where there are no tokens, it is a laptop.
-    if tokens.tokens:
-        tokens.identify(request.headers.get("authorization"))
+    if authenticator.known.tokens:
+        authenticator.identify(request.headers.get("authorization"), _address(request))
 
 
-def _may_write(tokens: Tokens, request: Request) -> Identity:
-    identity = tokens.identify(request.headers.get("authorization"))
-    if not identity.has(*_ROLES):
-        raise UnauthorizedError(f"{identity.identity} has none of the roles {', '.join(_ROLES)}")
-    return identity
+def _may_write(authenticator: Authenticator, request: Request, target: str | None = None) -> Identity:
+    identity = authenticator.identify(request.headers.get("authorization"), _address(request))
+    here = identity.on(target) if target is not None else identity
+    if not here.has(*_ROLES):
+        authenticator.forbidden(identity, _address(request))
+        raise UnauthorizedError(f"{identity.identity} has none of the roles {', '.join(_ROLES)} here")
+    return here
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def _target(request: Request) -> str:
@@ -217,20 +223,18 @@ def _target(request: Request) -> str:
         raise NotFoundError(str(error)) from None
 
 
-async def _json(request: Request) -> Any:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise InvalidError("request", [Problem("", f"is larger than {_MAX_BODY} bytes")])
-    try:
-        return json.loads(bytes(body))
-    except (ValueError, RecursionError) as error:
-        raise InvalidError("request", [Problem("", f"is not JSON: {error}")]) from None
-
-
 async def _fields(request: Request, form: type[_Body]) -> View:
+    return await _parsed(request, _checked, form)
+
+
+async def _parsed(request: Request, parse: Callable[..., View], *more: Any) -> View:
+    """Return what `parse(raw, *more)` returns of the body; what is large is parsed beside the loop."""
+    raw = await read_body(request.receive, _MAX_BODY)
+    return await _WORKER.run(parse, raw, *more) if len(raw) > _LARGE else parse(raw, *more)
+
+
+def _checked(raw: bytes, form: type[_Body]) -> View:
     try:
-        return form.model_validate(await _json(request)).model_dump(mode="json", exclude_none=True)
+        return form.model_validate(parse_json(raw, "request")).model_dump(mode="json", exclude_none=True)
     except ValidationError as error:
         raise InvalidError("request", problems_of(error)) from None

@@ -1,63 +1,76 @@
-"""What the write endpoint does: kills in force before they are recorded, requests answered with what came of them."""
+"""The write endpoint's operations: kills in force before they are recorded, requests answered with their outcome."""
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from penstock import ids
-from penstock.chain import Document, Record
+from penstock.chain import Document
 from penstock.errors import NotFoundError, UnavailableError
-from penstock.events import Event, FlagRequest, KillRequested, from_json
+from penstock.events import FlagRequest, KillRequested, from_json
 from penstock.tokens import Identity
-from services.flag_control.fallback.kill_spool import Spool
-from services.flag_control.fallback.last_good import Kept, Stale, kept_of
+from services.flag_control.fallback.kill_spool import KillSpool
+from services.flag_control.fallback.last_good import Stale, kept_of
 from services.flag_control.fallback.peer_flags import encoded
 from services.flag_control.fallback.peers import Peers
 from services.flag_control.flag.change import SOURCE, effective_exposure
 from services.flag_control.flag.lifecycle import expires_at, stale_at
 from services.flag_control.flag.state import FlagState, dump
 from services.flag_control.publisher import Publisher
-from services.flag_control.served_reports import Count, Reports
+from services.flag_control.served_reports import Count, ServedReports
 from services.flag_control.serving.store import EVERYTHING, FlagStore
 from services.flag_control.serving.usage import Usage
 from services.runtime.process.service import Clock
-from services.runtime.process.tasks import begin
 
 _RECORD_SECONDS = 0.5
 _ANSWER_SECONDS = 3.0
 _STREAMS_SECONDS = 0.25
-_DISK_SECONDS = 2.0
 _LOOKS = 10
+_PEER_PUBLISHES_SECONDS = 5.0
+"""For the instance that was asked to publish a kill, before its peers, which have it too, do."""
 
 View = dict[str, Any]
 
-log = logging.getLogger(__name__)
-
 
 class Decider(Protocol):
-    """The decider's shell, as far as requests are concerned."""
+    """The flag log, as far as requests are concerned."""
 
     def ready(self) -> bool:
-        """Whether it takes observations."""
+        """Whether requests are decided."""
         ...
 
-    def observe(self, event: Event) -> None:
-        """Take something that this copy was asked."""
+
+class Requests(Protocol):
+    """The way of a request into the log."""
+
+    def submit(self, request: FlagRequest, after: float = 0.0) -> None:
+        """Publish a request after so many seconds, unless the log has it by then; returns at once."""
+        ...
 
 
-class FlagControls:
+class Fallback(Protocol):
+    """What is served while Kafka is away."""
+
+    @property
+    def stale(self) -> Stale | None:
+        """Since when, and how new, the flags from disk are that are served now; None where the log is followed."""
+        ...
+
+
+class FlagOperations:
     """The write endpoint's side of the service."""
 
     def __init__(
         self,
         store: FlagStore,
         publisher: Publisher,
-        spool: Spool,
+        spool: KillSpool,
         peers: Peers,
-        reports: Reports,
+        reports: ServedReports,
         usage: Usage,
+        requests: Requests,
         decider: Decider,
+        fallback: Fallback,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -66,14 +79,15 @@ class FlagControls:
         self._peers = peers
         self._reports = reports
         self._usage = usage
+        self._requests = requests
         self._decider = decider
         self._clock = clock
         self._waiting: dict[str, asyncio.Future[tuple[Document, ...]]] = {}
-        self.stale: Callable[[], Stale | None] = lambda: None
+        self._fallback = fallback
 
     def staleness(self) -> View | None:
         """Return since when, and why, what is served may be behind the log; None while it follows it."""
-        stale = self.stale()
+        stale = self._fallback.stale
         return stale.view if stale is not None else None
 
     def flags(self) -> list[View]:
@@ -153,10 +167,10 @@ class FlagControls:
         if kill.id not in self._publisher.recorded(kill.target):
             # In force first: no disk may keep a flag on. On disk before anybody is told, and before the log has it.
             self._publisher.lower(kill)
-            on_disk = await self.spooled(kill)
+            on_disk = await self._spool.keep(kill)
             recorded = self._wait_for(kill.id)
             if self._decider.ready():
-                self.hand_in(kill)
+                self._requests.submit(kill, _PEER_PUBLISHES_SECONDS if peer else 0.0)
         told = None if peer else await self._peers.kill(kill, authorization)
         # A kill asked for again, under the same key, may have been lifted since.
         in_force = kill.id in {known.id for known in self._publisher.state(kill.target).kills}
@@ -171,7 +185,9 @@ class FlagControls:
         return answer | {"streams": {"connected": count.streams, "served": count.served}}
 
     async def ask(self, request: FlagRequest) -> tuple[int, View]:
-        """Hand a request to the decider; return 200 with the facts, 409 refused, 202 where the answer takes long.
+        """Publish a request and wait for its decision.
+
+        Returns 200 with the facts, 409 where it is refused, 202 where the decision takes long.
 
         Raises:
             UnavailableError: the log is not there to decide in.
@@ -179,45 +195,22 @@ class FlagControls:
         if not self._decider.ready():
             raise UnavailableError("flag control is not connected to its log; only kills are taken. Try again later")
         future = self._wait_for(request.id)
-        self.hand_in(request)
+        self._requests.submit(request)
         facts = await _within(future, _ANSWER_SECONDS)
         if facts is None:
             return 202, {"request": request.id, "see": f"/flags/{request.target}"}
         refused = [fact for fact in facts if fact["type"] == "edit.refused"]
         if refused:
-            return 409, {"error": refused[0]["detail"], "reason": refused[0]["reason"], "request": request.id}
+            answer = {"error": refused[0]["detail"], "reason": refused[0]["reason"], "request": request.id}
+            return 409, {**answer, "state": _rule_of(self._publisher.state(request.target))}
         return 200, {"request": request.id, "events": list(facts)}
 
-    def hand_in(self, request: FlagRequest) -> None:
-        """Give a request to the decider; asking twice is once."""
-        self._decider.observe(request)
-
-    def settle(self, record: Record) -> None:
-        """Take an accepted record: answer who waits for it."""
-        decided = [event["id"] for consumed in record.inputs for event in consumed.events]
+    def answer(self, decided: Iterable[str], facts: Iterable[Document]) -> None:
+        """Answer those who wait for one of these requests with the facts that were decided."""
         for request in decided:
             future = self._waiting.pop(request, None)
             if future is not None and not future.done():
-                future.set_result(tuple(record.events))
-
-    def saved(self, flags: tuple[Kept, ...]) -> None:
-        """Forget the kills that the accepted state of these flags holds, which is on the disk.
-
-        Not before: an instance that starts without Kafka would serve the flag as it was, and know of no kill.
-        """
-        for flag in flags:
-            self._spool.remove(flag.document.get("requests", ()))
-
-    async def spooled(self, kill: KillRequested) -> bool:
-        """Put a kill on disk; return False where the disk refuses it or takes too long: it is in force all the same."""
-        writing = begin(asyncio.to_thread(self._spool.add, kill))
-        try:
-            await asyncio.wait_for(asyncio.shield(writing), _DISK_SECONDS)
-        except (OSError, TimeoutError) as error:
-            writing.add_done_callback(lambda done: done.exception())
-            log.error("kill %s of %s is in force, and not on disk: %s", kill.id, kill.target, error or "it takes long")
-            return False
-        return True
+                future.set_result(tuple(facts))
 
     async def _reached(self, target: str) -> Count:
         """Return how many streams were sent the flag as it is now; gives them a moment, not more."""
@@ -264,6 +257,18 @@ class FlagControls:
                 "in_process": "unknown: in-process clients do not report their evaluations",
             },
         }
+
+
+def _rule_of(state: FlagState) -> View:
+    """Return what decides now who is served which variant, for those who are refused a change of it."""
+    return {
+        "version": state.version,
+        "rollout": state.reach.rollout or None,
+        "live": state.live,
+        "rolled_back": state.rolled_back,
+        "exposure": effective_exposure(state),
+        "serves": state.archived or state.definition.off,
+    }
 
 
 def dump_lifecycle(lifecycle: Any) -> View:

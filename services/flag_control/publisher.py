@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from penstock.chain import Document
 from penstock.chain.document import canonical
-from penstock.errors import InvalidError, PermanentError
+from penstock.errors import InvalidError
 from penstock.events import Event, FlagRequest, KillRequested
 from services.flag_control.decide import decide
 from services.flag_control.evaluation.bucketing import Bucketing
@@ -144,9 +144,13 @@ class Publisher:
         sets: dict[str, dict[str, Document]] = {set_of(target): {} for target in without}
         for target in targets:
             document = self._document(target)
-            state = self._state_of(target, document)
-            flag = document_of(target, state)
-            if flag is None or not (self._serves(target, flag) or _holds(target, flag, state.definition.lenient)):
+            try:
+                state = self._state_of(target, document)
+                flag = document_of(target, state)
+                if flag is None or not (self._serves(target, flag) or _holds(target, flag, state.definition.lenient)):
+                    continue
+            except Exception:
+                log.exception("%s keeps its last good flag", target)
                 continue
             self._served[target] = state
             heard = [event for event in self._ahead.get(target, ()) if not isinstance(event, FlagRequest)]
@@ -184,8 +188,8 @@ class Publisher:
         for event in self._ahead.get(target, ()):
             try:
                 document = decide(target, document, event).document
-            except PermanentError as error:
-                log.error("%s: %s is not in force ahead of the log: %s", target, event.type, error)
+            except Exception as error:
+                log.error("%s: %s is not in force ahead of the log: %r", target, event.type, error)
         return load(document) if document else load(dump(FlagState()))
 
 

@@ -13,7 +13,7 @@ from services.flag_control.flag.change import SOURCE
 from services.flag_control.flag.exposure import key_of, set_of
 from services.flag_control.flag.lifecycle import moment
 from services.flag_control.flag.state import FlagState
-from services.flag_control.serving.flagd_sync import Stream, Streams
+from services.flag_control.serving.streams import Signal, Stream, Streams
 from services.runtime.process.service import Clock
 from services.runtime.process.tasks import Tasks
 
@@ -51,16 +51,26 @@ class Count:
     last: float = 0.0
 
 
-class Reports:
-    """Reports a change once every stream was sent it, and what there is after a second if that takes longer.
+class ServedReports:
+    """Reports a change once every stream was sent it, and the counts after a second if that takes longer."""
 
-    Attributes:
-        on_disk: whether the flag is on disk as it is served; nothing is said of it before.
-    """
+    def __init__(
+        self,
+        instance: str,
+        streams: Streams,
+        on_disk: Callable[[str], bool],
+        moved: Signal,
+        emit: Callable[[FlagServed], None],
+        clock: Clock,
+    ) -> None:
+        """Take the streams to count, and where reports go.
 
-    def __init__(self, instance: str, streams: Streams, emit: Callable[[FlagServed], None], clock: Clock) -> None:
+        `on_disk` tells whether a flag is on disk as it is served: nothing is reported before. `moved` is sent when a
+        stream was sent a set or left, and when flags were written to disk.
+        """
         self._instance = instance
         self._streams = streams
+        self._on_disk = on_disk
         self._emit = emit
         self._clock = clock
         self._open: dict[str, _Open] = {}
@@ -68,8 +78,7 @@ class Reports:
         self._again: dict[str, FlagState] = {}
         self._settling = False
         self._tasks = Tasks("flag_control, reporting what is served,")
-        self.on_disk: Callable[[str], bool] = lambda _: True
-        streams.on_change = self.look_soon
+        moved.subscribe(self._look_soon)
 
     def changed(self, target: str, state: FlagState, cause: str, since: float) -> None:
         """Watch a version reach the streams; `since` is when its decision was heard, monotonic."""
@@ -111,7 +120,12 @@ class Reports:
         ]
         return Count(len(readers), len(served), max(served, default=0.0))
 
-    def look_soon(self) -> None:
+    def closed(self, target: str, since: float) -> int:
+        """Return how many streams that read the flag were closed since then because they took nothing."""
+        key, name = key_of(target), set_of(target)
+        return sum(_reads(one, key, name) for one in self._streams.closed if (one.closed_at or 0.0) >= since)
+
+    def _look_soon(self) -> None:
         # A change reaches a thousand streams one by one; looking after each would cost more than sending.
         if self._open and not self._looking:
             self._looking = True
@@ -142,7 +156,7 @@ class Reports:
 
     def _finish(self, opened: _Open) -> None:
         # Whoever hears of it takes the flag for safe, also through a crash: what the disk lacks is not said yet.
-        if self._settling or not self.on_disk(opened.target):
+        if self._settling or not self._on_disk(opened.target):
             return
         count = self.count(opened.target, opened.state.version)
         if count.served >= count.streams:
@@ -152,7 +166,7 @@ class Reports:
     def _partial(self, opened: _Open) -> None:
         if self._settling or self._open.get(opened.target) is not opened:
             return
-        if self.on_disk(opened.target):
+        if self._on_disk(opened.target):
             self._say(opened, self.count(opened.target, opened.state.version))
         else:
             loop = asyncio.get_running_loop()
@@ -185,6 +199,7 @@ class Reports:
                 revision=state.revision,
                 streams=count.streams,
                 served=count.served,
+                closed=self.closed(opened.target, opened.changed) or None,
                 elapsed_ms=elapsed,
             )
         )

@@ -29,7 +29,8 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
         canary_seen: whether this rollout has measured its canary; canary_gone: consecutive windows since in which no
             instance of it was alive.
         waits: id of the final verdict that rollout control has not answered yet; parked: windows since, in order.
-        last: end of the last window taken, RFC 3339.
+        unmeasured: which gates the last verdict found unmeasured and why, empty for none.
+        last: end of the last window that an earlier version received; not used.
     """
 
     plan: str = ""
@@ -44,6 +45,7 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
     canary_gone: int = 0
     waits: str = ""
     parked: tuple[Document, ...] = ()
+    unmeasured: str = ""
     last: str = ""
 
     def windows(self) -> tuple[WindowClosed, ...]:

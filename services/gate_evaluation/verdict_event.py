@@ -31,6 +31,9 @@ _REASON_OF = {
     Doubt.NO_TRAFFIC: NoDataReason.NO_TRAFFIC,
     Doubt.TOO_MANY_SERIES: NoDataReason.TOO_FEW_SAMPLES,
     Doubt.MORE_BAD_THAN_ALL: NoDataReason.TOO_FEW_SAMPLES,
+    Doubt.UNATTRIBUTED: NoDataReason.UNATTRIBUTED,
+    Doubt.TWO_WRITERS: NoDataReason.UNATTRIBUTED,
+    Doubt.POINTS_DROPPED: NoDataReason.LATE_DATA,
 }
 _ABSENT = {NoDataReason.TELEMETRY_OUTAGE, NoDataReason.METRIC_NEVER_SEEN}
 _IN_UNITS = (QuantileGate, MeanGate, GaugeGate, OwnHistoryGate)

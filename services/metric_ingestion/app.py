@@ -3,18 +3,21 @@
 import asyncio
 import logging
 from datetime import datetime
+from time import monotonic
 
+from aiokafka import ConsumerRecord
 from faststream.kafka import KafkaBroker
-from starlette.applications import Starlette
 
+from penstock.access.denials import reporter
 from penstock.chain import Accepted
 from penstock.events import WindowClosed, from_json
 from penstock.settings import Settings
 from penstock.telemetry import Telemetry, seconds_between
 from penstock.tokens import load_tokens
 from penstock.topics import log_of
+from services.metric_ingestion.doors.backlog import Backlog
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
-from services.metric_ingestion.doors.otlp_http import Door
+from services.metric_ingestion.doors.otlp_http import LIMITS, Door
 from services.metric_ingestion.doors.otlp_kafka import Intake
 from services.metric_ingestion.partitions.owner import FRAMES, Append
 from services.metric_ingestion.partitions.partitions import Partitions
@@ -22,9 +25,10 @@ from services.metric_ingestion.partitions.poller import GroupPoller
 from services.metric_ingestion.partitions.restore import NAME
 from services.metric_ingestion.selection.registry import Registry
 from services.metric_ingestion.windows.closing import nanoseconds
-from services.runtime.http.server import HttpServer, health_routes
+from services.runtime.http.server import HttpServer, health_app
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import KafkaAwayError, ensure_topics, make_broker, named
+from services.runtime.kafka.dead_letters import OnceBuried
 from services.runtime.kafka.republisher import Republisher
 from services.runtime.process.service import Clock, Service
 from services.runtime.process.tasks import Tasks
@@ -49,12 +53,15 @@ class MetricIngestion:
         self._frames = Appender(settings, compression="zstd")
         self._publisher = FramePublisher(self._frames)
         self._republisher = Republisher(settings, self._appender, log_of(NAME))
-        self._registry = Registry(settings)
+        self._letters = OnceBuried(settings, self._appender, NAME)
+        self._registry = Registry(settings, self._bury)
         self._broker: KafkaBroker | None = None
         self._partitions: Partitions | None = None
         self._pollers: list[GroupPoller] = []
+        self._intake: Intake | None = None
+        self._backlog = Backlog([self._publisher.struggles, self._intake_waits], monotonic)
         self._tasks = Tasks(NAME)
-        self._server = HttpServer(self._door(), settings.host, settings.otlp_port)
+        self._server = HttpServer(self._door(), settings.host, settings.otlp_port, LIMITS)
 
     @property
     def port(self) -> int:
@@ -64,7 +71,8 @@ class MetricIngestion:
     async def start(self) -> None:
         """Read the plans, restore what is ours, open the doors."""
         cluster = await ensure_topics(self._settings)
-        await asyncio.gather(self._appender.start(), self._frames.start(), self._registry.start())
+        await asyncio.gather(self._appender.start(), self._frames.start())
+        await self._registry.start()
         await self._republisher.start()
         self._partitions = Partitions(
             self._settings,
@@ -73,7 +81,7 @@ class MetricIngestion:
             self._republisher,
             self._headers,
             self._measure,
-            self._publisher.struggles,
+            self._backlog.exists,
         )
         self._broker = make_broker(self._settings)
         self._pollers = [self._frames_poller(self._broker, self._partitions), self._otlp_poller(self._broker)]
@@ -114,6 +122,12 @@ class MetricIngestion:
         checks += [self._partitions.alive] if self._partitions is not None else []
         return all(check() for check in checks)
 
+    def _bury(self, record: ConsumerRecord, reason: str) -> None:
+        self._tasks.spawn(self._letters.keep(record, reason))
+
+    def _intake_waits(self) -> bool:
+        return self._intake is not None and self._intake.waits()
+
     def _now(self) -> int:
         return nanoseconds(self._clock())
 
@@ -123,7 +137,8 @@ class MetricIngestion:
             lambda: self._registry.selector,
             self._publisher.publish,
             self._now,
-            Starlette(routes=health_routes(self.ready, self.alive)),
+            health_app(self.ready, self.alive),
+            reporter(self._telemetry),
         )
 
     def _frames_poller(self, broker: KafkaBroker, partitions: Partitions) -> GroupPoller:
@@ -140,7 +155,15 @@ class MetricIngestion:
 
     def _otlp_poller(self, broker: KafkaBroker) -> GroupPoller:
         settings = self._settings
-        intake = Intake(self._registry.selected, self._publisher, self._appender, self._now, lambda: poller.commit())
+        self._intake = intake = Intake(
+            self._registry.selected,
+            self._publisher,
+            self._appender,
+            self._now,
+            lambda: poller.commit(),
+            f"otlp_metrics at {settings.instance}",
+            lambda: poller.unread(),
+        )
         poller = GroupPoller(
             broker,
             named(settings, "otlp_metrics"),

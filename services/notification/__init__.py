@@ -1,1 +1,1 @@
-"""Tells subscribers what happened: signed, again and again until they have heard, and never one at another's cost."""
+"""Delivers events to subscribers: signed, retried until they are received, and no subscriber slows another."""

@@ -1,17 +1,19 @@
-"""Notification at work: hears every public topic, queues for each subscriber, records every attempt on `deliveries`."""
+"""The shell of notification: reads every public topic, queues per subscriber, records each attempt on `deliveries`."""
 
 import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
+import penstock
+from penstock.chain.failures import fault_of
 from penstock.egress import Egress
-from penstock.errors import AppendError, InvalidError, OversizeError
+from penstock.errors import AppendError, InvalidError, OversizeError, Problem
 from penstock.events import DeliveryFailed, DeliverySucceeded, Event, RolloutAnnounced
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
@@ -20,25 +22,27 @@ from penstock.subscribers import load_subscribers
 from penstock.telemetry import Telemetry, attributes_of, seconds_between
 from penstock.topics import PUBLIC
 from services.notification.audience import Audience
+from services.notification.committed_offsets import CommittedOffsets
 from services.notification.deliver import Outcome, deliver, endpoint_of
 from services.notification.history import Library, read_since
 from services.notification.job import Job, Key, Position
 from services.notification.ledger import Ledger
-from services.notification.low_water_marks import Marks
-from services.notification.progress import Progress
+from services.notification.low_water_marks import LowWaterMarks
+from services.notification.recorded import Deliverable, event_of
 from services.notification.records import record_of
 from services.notification.schedule import HORIZON
-from services.notification.subscriber_queue import Lane
+from services.notification.subscriber_queue import SubscriberQueue
 from services.runtime.decider.partition import TRACE_HEADERS
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import ensure_topics, named
+from services.runtime.kafka.dead_letters import dead_letter, record_at
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.process.service import Clock, Service
 from services.runtime.process.tasks import Tasks
 
 NAME = "notification"
 DELIVERIES = "deliveries"
-HEARD = tuple(topic.name for topic in PUBLIC if topic.name != DELIVERIES)
+FOLLOWED = tuple(topic.name for topic in PUBLIC if topic.name != DELIVERIES)
 
 _COMMIT_S = 1.0
 _COMMIT_ALL_AFTER = 3600
@@ -52,7 +56,7 @@ log = logging.getLogger(__name__)
 
 
 class Notification:
-    """The one copy: what it has heard, queued and recorded.
+    """The one copy: what it has read, queued and recorded.
 
     Args:
         jitter: gives numbers from 0 to 1 that spread retries.
@@ -66,21 +70,21 @@ class Notification:
         self._subscribers = load_subscribers(settings.subscribers)
         self._audience = Audience(self._subscribers)
         self._ledger = Ledger()
-        self._marks = Marks({})
-        self._lanes: dict[str, Lane] = {}
+        self._marks = LowWaterMarks({})
+        self._queues: dict[str, SubscriberQueue] = {}
         self._queued: set[Key] = set()
         self._egress = Egress(allow_private=settings.allow_private_webhooks)
         self._appender = Appender(settings)
-        self._progress = Progress(settings, HEARD)
+        self._offsets = CommittedOffsets(settings, FOLLOWED)
         self._library = Library(settings)
         self._telemetry = Telemetry.of(NAME, settings)
-        self._topics = {named(settings, topic): topic for topic in HEARD}
+        self._topics = {named(settings, topic): topic for topic in FOLLOWED}
         self._reader: PublicReader | None = None
         self._tasks = Tasks(NAME)
         self._following = False
 
     async def start(self) -> None:
-        """Fold what was delivered, take up what is pending, follow from where it stood."""
+        """Fold what was delivered, queue what is pending, and follow from the committed offsets."""
         await ensure_topics(self._settings)
         await self._appender.start()
         now = self._clock()
@@ -89,34 +93,34 @@ class Notification:
         _, _, starts = await asyncio.gather(
             read_since(self._settings, DELIVERIES, since, lambda _: True, self._fold),
             read_since(
-                self._settings, "rollouts", now - _LONGEST_ROLLOUT, lambda kind: _ANNOUNCED in kind, self._learn
+                self._settings, "rollouts", now - _LONGEST_ROLLOUT, lambda kind: _ANNOUNCED in kind, self._remember
             ),
-            self._progress.start(),
+            self._offsets.start(),
         )
-        self._marks = Marks(starts)
+        self._marks = LowWaterMarks(starts)
         for job in list(self._ledger.pending.values()):
-            self._lane(job.key[0]).offer(job)
-        self._reader = PublicReader(self._settings, HEARD, self._on_event, starts, self._on_unreadable)
+            self._queue_of(job.key[0]).offer(job)
+        self._reader = PublicReader(self._settings, FOLLOWED, self._on_event, starts, self._on_refused)
         await self._reader.start()
         self._tasks.spawn(self._commit(), lasting=True)
         self._following = True
 
     async def stop(self) -> None:
-        """Stop; what has no outcome yet is told again after the next start."""
+        """Stop; what has no outcome yet is delivered after the next start."""
         if self._reader is not None:
             await self._reader.stop()
-        await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
+        await asyncio.gather(*(queue.stop() for queue in self._queues.values()))
         await self._tasks.stop()
         try:
-            # Without a broker the client would look for one for ever; what is not committed is only heard again.
+            # Without a broker the client would look for one indefinitely; what is not committed is only read again.
             async with asyncio.timeout(_LAST_COMMIT_S):
-                await self._progress.commit(self._marks.all())
+                await self._offsets.commit(self._marks.all())
         except (KafkaError, TimeoutError) as error:
             log.warning("positions were not committed: %s", type(error).__name__)
-        await asyncio.gather(self._progress.stop(), self._library.stop(), self._appender.stop(), self._egress.close())
+        await asyncio.gather(self._offsets.stop(), self._library.stop(), self._appender.stop(), self._egress.close())
 
     def ready(self) -> bool:
-        """Whether everything that stood in the topics at the start has been heard."""
+        """Whether everything that was in the topics at the start has been read."""
         return self._following and self._reader is not None and self._reader.caught_up()
 
     def alive(self) -> bool:
@@ -125,22 +129,25 @@ class Notification:
             (self._reader is None or self._reader.alive())
             and self._appender.alive()
             and self._tasks.alive()
-            and all(lane.alive() for lane in self._lanes.values())
+            and all(queue.alive() for queue in self._queues.values())
         )
 
     def _fold(self, event: Event) -> None:
         if isinstance(event, DeliverySucceeded | DeliveryFailed):
-            self._ledger.take(event)
+            self._ledger.record(event)
 
-    def _learn(self, event: Event) -> None:
+    def _remember(self, event: Event) -> None:
         if isinstance(event, RolloutAnnounced):
-            self._audience.learn(event)
+            self._audience.remember(event)
 
     def _on_event(self, heard: Heard) -> None:
-        event, position = heard.event, Position(heard.topic, heard.partition, heard.offset)
-        self._marks.hear(position)
-        self._learn(event)
-        trace = tuple((name, value.decode("ascii", "replace")) for name, value in heard.headers.items())
+        position = Position(heard.topic, heard.partition, heard.offset)
+        self._marks.advance(position)
+        self._remember(heard.event)
+        self._enqueue(heard.event, position, heard.headers)
+
+    def _enqueue(self, event: Deliverable, position: Position, headers: Mapping[str, bytes]) -> None:
+        trace = tuple((name, value.decode("ascii", "replace")) for name, value in headers.items())
         for name in self._audience.of(event):
             key = (name, event.id)
             if key in self._queued or self._ledger.knows(key):
@@ -149,34 +156,64 @@ class Notification:
             self._marks.open(position)
             context = tuple(pair for pair in trace if pair[0] in TRACE_HEADERS)
             job = Job(key, event.type, event.target, event.rollout, position, 1, self._clock(), event, context)
-            self._lane(name).offer(job)
+            self._queue_of(name).offer(job)
 
-    def _on_unreadable(self, record: ConsumerRecord, error: InvalidError) -> None:
-        self._marks.hear(Position(self._topics[record.topic], record.partition, record.offset))
-        log.warning("passed over %s-%d at %d: %s", record.topic, record.partition, record.offset, error.subject)
+    def _on_refused(self, record: ConsumerRecord, reason: str) -> None:
+        position = Position(self._topics[record.topic], record.partition, record.offset)
+        self._marks.advance(position)
+        try:
+            event = event_of(record)
+            if isinstance(event, Event):
+                raise InvalidError("event", [Problem("", reason)])
+            self._enqueue(event, position, {name: value for name, value in record.headers if value is not None})
+        except Exception:
+            # Committed is nothing behind the record before its dead letter is safe.
+            self._marks.open(position)
+            self._tasks.spawn(self._bury(record, reason, position))
 
-    def _lane(self, name: str) -> Lane:
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = Lane(self._clock, self._attempt)
-            lane.start()
-        return lane
+    async def _bury(self, record: ConsumerRecord, reason: str, position: Position) -> None:
+        await dead_letter(self._appender, NAME, record, reason)
+        self._marks.close(position)
+
+    def _queue_of(self, name: str) -> SubscriberQueue:
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = SubscriberQueue(self._clock, self._attempt)
+            queue.start()
+        return queue
 
     async def _attempt(self, job: Job) -> Job | None:
+        """Make one attempt and record it; a failure of ours ends this delivery, and no other."""
+        try:
+            return await self._try(job)
+        except Exception as error:
+            log.exception("delivery of %s to %s", job.key[1], job.key[0])
+            position, reason = job.position, f"not delivered to {job.key[0]}: {fault_of(error, penstock.__version__)}"
+            topic = named(self._settings, position.topic)
+            await dead_letter(self._appender, NAME, record_at(topic, position.partition, position.offset, b""), reason)
+            self._queued.discard(job.key)
+            self._marks.close(position)
+            return None
+
+    async def _try(self, job: Job) -> Job | None:
         name = job.key[0]
         began = self._clock()
         subscriber = self._subscribers.get(name)
         endpoint = endpoint_of(subscriber) if subscriber is not None else None
-        outcome = await self._outcome(job, endpoint)
+        try:
+            outcome = await self._outcome(job, endpoint)
+        except Exception as error:
+            log.exception("delivery of %s to %s", job.key[1], name)
+            outcome = Outcome(reason=fault_of(error, penstock.__version__))
         ended = self._clock()
         record = record_of(job, endpoint, outcome, ended, seconds_between(began, ended), self._jitter())
-        await self._say(record)
-        self._ledger.take(record)
+        await self._append(record)
+        self._ledger.record(record)
         self._queued.discard(job.key)
         self._marks.close(job.position)
         if isinstance(record, DeliverySucceeded):
             return None
-        log.warning("%s did not hear of %s %s: %s", name, job.event_type, job.key[1], record.reason)
+        log.warning("%s did not receive %s %s: %s", name, job.event_type, job.key[1], record.reason)
         return job.after(record) if record.next_in_seconds is not None else None
 
     async def _outcome(self, job: Job, endpoint: str | None) -> Outcome:
@@ -185,7 +222,7 @@ class Notification:
             return Outcome(reason="the subscribers file has no subscriber of that name with an address")
         if self._ledger.is_gone(subscriber.name, endpoint):
             return Outcome(reason="disabled: the subscriber answered 410 Gone")
-        if job.attempt == 1 and self._lane(subscriber.name).is_full():
+        if job.attempt == 1 and self._queue_of(subscriber.name).is_full():
             return Outcome(reason=_UNTRIED, again=True)
         event = job.event
         try:
@@ -196,11 +233,11 @@ class Notification:
             return Outcome(reason="the event is no longer kept")
         with self._telemetry.span(f"deliver {event.type}", dict(job.trace), attributes_of(event)) as trace:
             outcome = await deliver(self._egress, subscriber, event, self._clock(), trace)
-        if outcome.heard:
+        if outcome.delivered:
             self._telemetry.elapsed("notified", seconds_between(event.time, self._clock()))
         return outcome
 
-    async def _say(self, record: DeliverySucceeded | DeliveryFailed) -> None:
+    async def _append(self, record: DeliverySucceeded | DeliveryFailed) -> None:
         key, value, headers = to_kafka(record)
         while True:
             try:
@@ -219,7 +256,7 @@ class Notification:
         for second in itertools.count(1):
             await asyncio.sleep(_COMMIT_S)
             try:
-                await self._progress.commit(self._marks.all(), again=second % _COMMIT_ALL_AFTER == 0)
+                await self._offsets.commit(self._marks.all(), again=second % _COMMIT_ALL_AFTER == 0)
             except KafkaError as error:
                 log.warning("positions wait: %s", type(error).__name__)
 

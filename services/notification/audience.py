@@ -1,20 +1,21 @@
-"""Who is told of an event: whom the subscribers file names, whom the rollout's plan names, whom the event calls."""
+"""The subscribers of an event: those that the file, the rollout's plan, or the event itself names."""
 
 from penstock.errors import PlanError
-from penstock.events import Event, RollbackEscalated, RolloutAnnounced, RolloutHeld
+from penstock.events import RollbackEscalated, RolloutAnnounced, RolloutHeld
 from penstock.plan import load_plan
 from penstock.plan.model import Message
 from penstock.subscribers import Subscribers, matches
+from services.notification.recorded import Deliverable
 
 
 class Audience:
-    """Knows the file, and the `communication` of every plan that it heard announced."""
+    """Knows the file, and the `communication` of every announced plan."""
 
     def __init__(self, subscribers: Subscribers) -> None:
         self._subscribers = subscribers
         self._messages: dict[str, tuple[Message, ...]] = {}
 
-    def learn(self, announced: RolloutAnnounced) -> None:
+    def remember(self, announced: RolloutAnnounced) -> None:
         """Remember whom the plan of this rollout wants told; a plan that this version cannot read names nobody."""
         try:
             communication = load_plan(announced.plan_text).communication
@@ -23,7 +24,7 @@ class Audience:
         if communication:
             self._messages[announced.rollout] = communication
 
-    def of(self, event: Event) -> tuple[str, ...]:
+    def of(self, event: Deliverable) -> tuple[str, ...]:
         """Return the names of those to tell, each once: a plan's may be missing from the file."""
         names = [subscriber.name for subscriber in self._subscribers.all() if subscriber.wants(event)]
         messages = self._messages.get(event.rollout, ()) if event.rollout else ()

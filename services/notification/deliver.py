@@ -1,4 +1,4 @@
-"""One attempt to tell one subscriber: the event as structured CloudEvents JSON, signed, posted once."""
+"""One delivery attempt: the event as structured CloudEvents JSON, signed, posted once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import msgspec
 from penstock import ids
 from penstock.egress import Egress
 from penstock.errors import PermanentError, TransientError
-from penstock.events import Event
-from penstock.events.cloudevents import STRUCTURED, to_structured
+from penstock.events.cloudevents import STRUCTURED, header_text
 from penstock.subscribers import Subscriber
 from penstock.webhooks import sign
 from services.notification.ledger import GONE
+from services.notification.recorded import Deliverable, structured_of
 
 POST_SECONDS = 15.0
 
@@ -27,8 +27,8 @@ class Outcome:
     again: bool = False
 
     @property
-    def heard(self) -> bool:
-        """Whether the subscriber has heard."""
+    def delivered(self) -> bool:
+        """Whether the subscriber has the event."""
         return not self.reason
 
 
@@ -38,12 +38,12 @@ def endpoint_of(subscriber: Subscriber) -> str:
 
 
 async def deliver(
-    egress: Egress, subscriber: Subscriber, event: Event, now: datetime, trace: Mapping[str, str]
+    egress: Egress, subscriber: Subscriber, event: Deliverable, now: datetime, trace: Mapping[str, str]
 ) -> Outcome:
     """Post once; the webhook-id is the event's id, the same on every attempt, for the subscriber to de-duplicate."""
     assert subscriber.url is not None
-    body = msgspec.json.encode(to_structured(event))
-    headers = {"content-type": STRUCTURED, **trace, **sign(subscriber.secrets, event.id, now, body)}
+    body = msgspec.json.encode(structured_of(event))
+    headers = {"content-type": STRUCTURED, **trace, **sign(subscriber.secrets, header_text(event.id), now, body)}
     try:
         answer = await egress.post(subscriber.url, body, headers, POST_SECONDS)
     except PermanentError as error:

@@ -1,27 +1,30 @@
-"""What stands on topics already: the deliveries of the last days, announced plans, and single events by position."""
+"""Reads what is recorded already: the deliveries of the last days, announced plans, and single events by position."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from penstock.errors import InvalidError
 from penstock.events import Event
 from penstock.events.cloudevents import from_kafka
 from penstock.settings import Settings
 from penstock.topics import BY_NAME
 from services.notification.job import Position
+from services.notification.recorded import Deliverable, event_of
 from services.runtime.kafka.connection import connection, named, read_span
 
 _FETCH_MS = 10_000
 
+log = logging.getLogger(__name__)
+
 
 async def read_since(
-    settings: Settings, topic: str, since: datetime, wanted: Callable[[bytes], bool], take: Callable[[Event], None]
+    settings: Settings, topic: str, since: datetime, wanted: Callable[[bytes], bool], on_event: Callable[[Event], None]
 ) -> None:
-    """Hand every event of a topic that was written since then, and whose `ce_type` is wanted, to `take`."""
+    """Hand every event of a topic that was written since then, and whose `ce_type` is wanted, to `on_event`."""
     partitions = [TopicPartition(named(settings, topic), number) for number in range(BY_NAME[topic].partitions)]
     consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False)
     await consumer.start()
@@ -36,10 +39,10 @@ async def read_since(
         if record.value is None or not wanted(kind or b""):
             return
         try:
-            take(from_kafka(record.value, record.headers))
-        except InvalidError:
-            # Whoever follows that topic has dead-lettered it; it cannot be folded.
-            return
+            on_event(from_kafka(record.value, record.headers))
+        except Exception as error:
+            # Its dead letter was written when it was read first; it cannot be folded.
+            log.warning("%s-%d at offset %d is skipped: %s", topic, record.partition, record.offset, error)
 
     starts = {partition: place.offset for partition, place in found.items() if place is not None}
     if starts:
@@ -54,11 +57,11 @@ class Library:
         self._consumer: AIOKafkaConsumer | None = None
         self._turn = asyncio.Lock()
 
-    async def fetch(self, position: Position) -> Event | None:
-        """Return the event that stands there, None where retention has removed it.
+    async def fetch(self, position: Position) -> Deliverable | None:
+        """Return the event at that position, None where retention has removed it.
 
         Raises:
-            KafkaError: it cannot be read now.
+            KafkaError: it cannot be read now; InvalidError: it breaks the contract.
         """
         async with self._turn:
             if self._consumer is None:
@@ -77,7 +80,7 @@ class Library:
         record = records[0]
         if record.value is None or record.offset != position.offset:
             return None
-        return from_kafka(record.value, record.headers)
+        return event_of(record)
 
     async def stop(self) -> None:
         """Disconnect."""

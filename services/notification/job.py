@@ -1,17 +1,18 @@
-"""One event to tell one subscriber: what waits, and where its event stands."""
+"""One event to deliver to one subscriber, and the position of that event."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from penstock.events import DeliveryFailed, Event
+from penstock.events import DeliveryFailed
+from services.notification.recorded import Deliverable
 
 Key = tuple[str, str]
-"""Subscriber's name and event's id: told once, however often the event is heard."""
+"""Subscriber's name and event's id: delivered once, however often the event is read."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where an event stands on its public topic."""
+    """The position of an event on its public topic."""
 
     topic: str
     partition: int
@@ -45,7 +46,7 @@ class Job:
     position: Position
     attempt: int
     due: datetime
-    event: Event | None = None
+    event: Deliverable | None = None
     trace: tuple[tuple[str, str], ...] = ()
 
     def after(self, failed: DeliveryFailed) -> "Job":

@@ -1,4 +1,4 @@
-"""What the topic `deliveries` says: who has heard what, what is still pending, who wants nothing any more."""
+"""The topic `deliveries`, folded: what was delivered, what is still pending, which subscribers are gone."""
 
 from collections import OrderedDict
 from datetime import datetime
@@ -22,7 +22,7 @@ class Ledger:
         self._settled: OrderedDict[Key, None] = OrderedDict()
         self._gone: dict[tuple[str, str], tuple[datetime, bool]] = {}
 
-    def take(self, delivery: DeliverySucceeded | DeliveryFailed) -> None:
+    def record(self, delivery: DeliverySucceeded | DeliveryFailed) -> None:
         """Fold one record."""
         key = (delivery.subscriber, delivery.event)
         job = job_of(delivery) if isinstance(delivery, DeliveryFailed) else None

@@ -1,4 +1,4 @@
-"""How far each partition is dealt with: every event below the mark has a first outcome on record, or nobody to tell."""
+"""Low-water marks: every event below one has a first outcome on record, or nobody to deliver it to."""
 
 from collections import Counter
 
@@ -8,19 +8,19 @@ Place = tuple[str, int]
 """Topic and partition."""
 
 
-class Marks:
-    """Low-water marks; what was heard above them is heard again after a crash."""
+class LowWaterMarks:
+    """Low-water marks; what was read above them is read again after a crash."""
 
     def __init__(self, starts: dict[Place, int]) -> None:
         self._next = dict(starts)
         self._open: dict[Place, Counter[int]] = {}
 
-    def hear(self, position: Position) -> None:
-        """An event was heard."""
+    def advance(self, position: Position) -> None:
+        """Move past an event that was read."""
         self._next[(position.topic, position.partition)] = position.offset + 1
 
     def open(self, position: Position) -> None:
-        """Somebody is to be told of the event there."""
+        """Hold the mark at an event that has to be delivered, once for each subscriber."""
         self._open.setdefault((position.topic, position.partition), Counter())[position.offset] += 1
 
     def close(self, position: Position) -> None:

@@ -1,4 +1,4 @@
-"""What is said on `deliveries` of an attempt."""
+"""The event that records an attempt on `deliveries`."""
 
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ def record_of(
         "position": str(job.position),
         "endpoint": endpoint,
     }
-    if outcome.heard:
+    if outcome.delivered:
         return DeliverySucceeded(**common, seconds=seconds)
     pause = pause_after(job.attempt, jitter) if outcome.again else None
     return DeliveryFailed(**common, reason=outcome.reason, next_in_seconds=pause)

@@ -17,7 +17,7 @@ MOST_WAITING = 1000
 _LONGEST_SLEEP = 60.0
 
 
-class Lane:
+class SubscriberQueue:
     """Jobs by due time.
 
     Args:

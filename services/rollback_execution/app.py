@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Iterable, Mapping
 
+import penstock
 from penstock.chain import Document, Record
+from penstock.chain.failures import fault_of
 from penstock.egress import Egress
 from penstock.events import Saw
 from penstock.settings import Settings
@@ -71,7 +73,11 @@ class RollbackExecution:
 
     def _on_restored(self, documents: Mapping[str, Document]) -> None:
         for target, document in documents.items():
-            self._run_errand(target, load(document))
+            try:
+                self._run_errand(target, load(document))
+            except Exception:
+                # The others must go on; a record that is accepted for this target tries it again.
+                log.exception("%s: what the restored state asks for is not done", target)
 
     def _on_accepted(self, target: str, _: Record, document: Document) -> None:
         self._run_errand(target, load(document))
@@ -94,7 +100,12 @@ class RollbackExecution:
     async def _post(self, target: str, state: State) -> None:
         run = state.running
         assert run is not None
-        saw, status, reason = await post(self._egress, self._subscribers, target, run, self._clock())
+        try:
+            saw, status, reason = await post(self._egress, self._subscribers, target, run, self._clock())
+        except Exception as error:
+            # The attempt counts as refused, so that the rollback calls a person; after a restart it would fail again.
+            log.exception("%s: step %d of rollback %s", target, run.index, run.id)
+            saw, status, reason = Saw.REFUSED, None, fault_of(error, penstock.__version__)
         if saw is not Saw.SUCCEEDED:
             log.warning("%s: step %d of rollback %s: %s", target, run.index, run.id, reason)
         self._shell.observe(report(target, run, self._executor, self._clock(), saw, status, reason))

@@ -13,13 +13,14 @@ class Contained(NamedTuple):
     streams: int
     seconds: float
     event: str
+    closed: int = 0
 
 
 def contained(state: State, run: Running) -> Contained | None:
     """Return how containment was reached, None while a client may still have the release.
 
     Seconds run from the decision to the last instance's report: by the instance's own measure where it gives one
-    (it knows when it heard the decision), else by the difference of the event times.
+    (it knows when it received the decision), else by the difference of the event times.
     """
     safe = applied(state, run)
     if safe is None or any(not _is_safe(report, safe.version) for report in state.served.values()):
@@ -29,7 +30,8 @@ def contained(state: State, run: Running) -> Contained | None:
         # No instance has ever reported a stream: nobody to tell but those who ask, and they get the applied flag.
         return Contained(safe.version, 0, max(0.0, (safe.time - run.began).total_seconds()), safe.event)
     last = reports[-1]
-    return Contained(safe.version, sum(report.served for report in reports), _seconds(last, run), last.event)
+    streams, closed = sum(report.served for report in reports), sum(report.closed for report in reports)
+    return Contained(safe.version, streams, _seconds(last, run), last.event, closed)
 
 
 def missing(state: State, run: Running) -> str:

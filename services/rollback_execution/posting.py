@@ -22,7 +22,7 @@ async def post(
     assert step is not None
     content = body(target, run, step)
     try:
-        secrets = subscribers.secrets_of(step.secret)
+        secrets = subscribers.secrets_of(step.secret, step.url, target)
         headers = {"content-type": "application/json", **sign(secrets, message_id(run), now, content)}
         return _seen(await egress.post(step.url, content, headers, POST_SECONDS))
     except NotFoundError:

@@ -14,53 +14,57 @@ from penstock.events import (
     Why,
 )
 from penstock.plan import hash_of
-from penstock.rollout import Phase
+from penstock.rollout import LIVE, Phase
 from services.rollout_control.commands import on_request
-from services.rollout_control.course import Course
 from services.rollout_control.deploys import on_deploy_announced
+from services.rollout_control.draft import RolloutDraft
 from services.rollout_control.state import DEAD_MAN, dump, load
 from services.rollout_control.verdicts import on_stage_judged
 
 
 def decide(target: str, document: Document, event: Event) -> Decision:
     """Return what follows from `event` for the target whose state is `document`."""
-    course = Course(load(document), event)
+    draft = RolloutDraft(target, load(document), event)
     match event:
         case DeployAnnounced():
-            on_deploy_announced(course, event)
+            on_deploy_announced(draft, event)
         case Request():
-            on_request(course, event)
+            on_request(draft, event)
         case StageJudged():
-            on_stage_judged(course, event)
+            on_stage_judged(draft, event)
         case RollbackExecuted():
-            _on_rollback_executed(course, event)
+            _on_rollback_executed(draft, event)
         case FlagKilled():
-            _on_flag_killed(course, event)
+            _on_flag_killed(draft, event)
         case TimerFired():
-            _on_timer_fired(course, event)
+            _on_timer_fired(draft, event)
         case _:
             return Decision(document)
-    plan = hash_of(course.state.plan) if course.state.plan else ""
-    return Decision(dump(course.state), tuple(course.events), plan)
+    draft.put(decided=draft.decided)
+    plan = hash_of(draft.state.plan) if draft.state.plan else ""
+    return Decision(dump(draft.state), tuple(draft.events), plan)
 
 
-def _on_rollback_executed(course: Course, event: RollbackExecuted) -> None:
-    if course.is_in(Phase.ROLLING_BACK) and event.rollout == course.rollout.id:
-        course.move(RollbackCompleted, Ground(why=Why.ROLLBACK_EXECUTED), recovered=event.recovered)
+def _on_rollback_executed(draft: RolloutDraft, event: RollbackExecuted) -> None:
+    if draft.is_in(Phase.ROLLING_BACK) and event.rollout == draft.rollout.id:
+        draft.transition(RollbackCompleted, Ground(why=Why.ROLLBACK_EXECUTED), recovered=event.recovered)
 
 
-def _on_flag_killed(course: Course, event: FlagKilled) -> None:
-    """Whoever switches the flag off wants no rollout to go on as if it were on."""
-    if course.state.rollout is not None and course.rollout.live:
-        course.roll_back(Ground(why=Why.FLAG_KILLED, text=event.reason))
+def _on_flag_killed(draft: RolloutDraft, event: FlagKilled) -> None:
+    """Roll back: a person who switches the flag off wants no rollout to go on as if it were on."""
+    if draft.state.rollout is not None and draft.rollout.live:
+        draft.roll_back(Ground(why=Why.FLAG_KILLED, text=event.reason))
 
 
-def _on_timer_fired(course: Course, event: TimerFired) -> None:
-    armed = course.state.timers.get(event.timer)
-    if event.timer != DEAD_MAN or armed != event.due.isoformat() or not course.is_in(Phase.BAKING, Phase.SOAKING):
+def _on_timer_fired(draft: RolloutDraft, event: TimerFired) -> None:
+    if draft.state.timers.get(event.timer) != event.due.isoformat():
+        return
+    # A timer that has fired is gone, whatever it does: left armed, it would fire for as long as the phase lasts.
+    draft.put(timers={name: due for name, due in draft.state.timers.items() if name != event.timer})
+    if event.timer != DEAD_MAN or not draft.is_in(*LIVE):
         return
     ground = Ground(why=Why.TELEMETRY_SILENT)
-    if course.plan.dead_man.action == "rollback":
-        course.roll_back(ground)
-    else:
-        course.hold(ground)
+    if draft.plan.dead_man.action == "rollback" and draft.rollout.exposure:
+        draft.roll_back(ground)
+    elif draft.is_in(Phase.BAKING, Phase.SOAKING):
+        draft.hold(ground)

@@ -1,5 +1,7 @@
 """A release is announced: which plan it takes, what it replaces, or why it may not start."""
 
+from datetime import datetime, timedelta
+
 from penstock import __version__, ids
 from penstock.access import Verb, normalized
 from penstock.errors import PlanError, Problem
@@ -16,61 +18,69 @@ from penstock.events import (
 from penstock.plan import Plan, hash_of, load_plan
 from penstock.rollout import Phase, evolve
 from services.rollout_control.admission import barred_of, may_plan, outlines, plan_refusal
-from services.rollout_control.course import Course
+from services.rollout_control.draft import RolloutDraft
 
 _MOST_EDITORS = 50
+_CLOCKS_AGREE = timedelta(minutes=1)
 
 
-def on_deploy_announced(course: Course, event: DeployAnnounced) -> None:
+def on_deploy_announced(draft: RolloutDraft, event: DeployAnnounced) -> None:
     """Start the rollout of a release, once per deploy event."""
-    key = f"{event.source} {event.id}"
-    known = course.state.deploys.get(key)
+    key = _key_of(event)
+    known = draft.state.deploys.get(key)
     if known is not None:
-        course.say(DeployRepeated, rollout=known or None)
+        draft.add(DeployRepeated, rollout=known or None)
         return
-    refusal = _refusal(course, event)
+    refusal = _refusal(draft, event)
     if refusal is not None:
-        _refuse(course, event, *refusal)
+        _refuse(draft, event, *refusal)
         return
     try:
-        text, plan = _plan(course, event)
+        text, plan = _plan(draft, event)
     except PlanError as error:
-        _refuse(course, event, "plan", str(error))
+        _refuse(draft, event, "plan", str(error))
         return
-    refusal = plan_refusal(course.state, event, plan)
+    refusal = plan_refusal(draft.state, event, plan)
     if refusal is not None:
-        _refuse(course, event, *refusal)
+        _refuse(draft, event, *refusal)
         return
     if not may_plan(event):
         # One that differs in comments only is the registered one: what was registered is what is recorded.
-        text = course.state.plans.get(plan.name, text)
-    _start(course, event, text, plan)
+        text = draft.state.plans.get(plan.name, text)
+    _start(draft, event, text, plan)
 
 
-def _refusal(course: Course, event: DeployAnnounced) -> tuple[str, str] | None:
+def _key_of(event: DeployAnnounced) -> str:
+    if " " in event.source or " " in event.id:
+        # With a space in between, (`a b`, `c`) and (`a`, `b c`) would be one deploy.
+        return ids.derive("deploy", event.source, event.id)
+    return f"{event.source} {event.id}"
+
+
+def _refusal(draft: RolloutDraft, event: DeployAnnounced) -> tuple[str, str] | None:
     version = event.release.version
     if event.actor is not None and event.grants is not None and Verb.ANNOUNCE not in event.grants:
         return "not_announcer", f"{event.actor} may not announce releases of {event.target}"
-    if version in course.state.quarantined:
-        taken_back = course.state.quarantined[version]
+    if version in draft.state.quarantined:
+        rolled_back = draft.state.quarantined[version]
         return "quarantined", (
-            f"version {version} was taken back by {taken_back}; a person with the role lifts it: "
+            f"version {version} was rolled back by {rolled_back}; a person with the role lifts the quarantine: "
             f"penstock quarantine lift {event.target} {version}"
         )
-    if course.is_in(Phase.ROLLING_BACK):
-        return "rolling_back", f"{course.rollout.id} is being taken back; announce the release again when it is through"
-    if course.state.rollout is not None and course.rollout.live and course.rollout.version == version:
-        return "already_running", f"{course.rollout.id} is rolling out version {version} already"
+    if draft.is_in(Phase.ROLLING_BACK):
+        return "rolling_back", f"{draft.rollout.id} is being rolled back; announce the release again after that"
+    if draft.state.rollout is not None and draft.rollout.live and draft.rollout.version == version:
+        return "already_running", f"{draft.rollout.id} is rolling out version {version} already"
     return None
 
 
-def _refuse(course: Course, event: DeployAnnounced, reason: str, detail: str) -> None:
-    course.say(DeployRefused, version=event.release.version, reason=reason, detail=detail)
-    course.state = course.state.with_deploy(f"{event.source} {event.id}", "")
+def _refuse(draft: RolloutDraft, event: DeployAnnounced, reason: str, detail: str) -> None:
+    draft.add(DeployRefused, version=event.release.version, reason=reason, detail=detail)
+    draft.state = draft.state.with_deploy(_key_of(event), "")
 
 
-def _plan(course: Course, event: DeployAnnounced) -> tuple[str, Plan]:
-    plans = course.state.plans
+def _plan(draft: RolloutDraft, event: DeployAnnounced) -> tuple[str, Plan]:
+    plans = draft.state.plans
     if event.plan_text is not None:
         text = event.plan_text
     elif event.plan_name is not None:
@@ -81,7 +91,7 @@ def _plan(course: Course, event: DeployAnnounced) -> tuple[str, Plan]:
         text = next(iter(plans.values()))
     else:
         raise _missing(event, "the event names no plan, and there is not exactly one for the target", plans)
-    plan = load_plan(text)
+    plan = load_plan(text, new=True)
     if plan.target.key != event.target:
         raise _missing(event, f"the plan is for {plan.target.key}", plans)
     return text, plan
@@ -92,15 +102,15 @@ def _missing(event: DeployAnnounced, what: str, plans: dict[str, str]) -> PlanEr
     return PlanError(f"deploy of {event.target}", [Problem("plan", f"{what}; registered: {known}")])
 
 
-def _start(course: Course, event: DeployAnnounced, text: str, plan: Plan) -> None:
-    rollout = ids.rollout_id(event.source, event.id)
-    if course.state.rollout is not None and course.rollout.live:
-        course.move(RolloutSuperseded, Ground(why=Why.NEWER_RELEASE), by=rollout)
-    registered = plan.name in course.state.plans
-    if may_plan(event) and course.state.plans.get(plan.name) != text:
-        register(course, text, plan)
+def _start(draft: RolloutDraft, event: DeployAnnounced, text: str, plan: Plan) -> None:
+    rollout = ids.rollout_id(event.source, event.id, *((event.target,) if event.received is not None else ()))
+    if draft.state.rollout is not None and draft.rollout.live:
+        draft.transition(RolloutSuperseded, Ground(why=Why.NEWER_RELEASE), by=rollout)
+    registered = plan.name in draft.state.plans
+    if may_plan(event) and draft.state.plans.get(plan.name) != text:
+        register(draft, text, plan)
     vouched = registered or may_plan(event)
-    announced = course.say(
+    announced = draft.add(
         RolloutAnnounced,
         rollout=rollout,
         sequence=1,
@@ -111,20 +121,27 @@ def _start(course: Course, event: DeployAnnounced, text: str, plan: Plan) -> Non
         plan_name=plan.name,
         plan_text=text,
         stages=outlines(plan, event, vouched),
-        barred=barred_of(course.state, event, plan.name),
+        stamped=_stamp_far_off(event),
+        barred=barred_of(draft.state, event, plan.name),
         unvouched=None if vouched else True,
     )
-    before = course.state.rollout
-    course.put(rollout=evolve(before, announced), plan=text, timers={})
-    course.state = course.state.with_deploy(f"{event.source} {event.id}", rollout)
-    course.advance(Ground(why=Why.DEPLOYED))
+    before = draft.state.rollout
+    draft.put(rollout=evolve(before, announced), plan=text, timers={})
+    draft.state = draft.state.with_deploy(_key_of(event), rollout)
+    draft.advance(Ground(why=Why.DEPLOYED))
 
 
-def register(course: Course, text: str, plan: Plan) -> None:
+def _stamp_far_off(event: DeployAnnounced) -> datetime | None:
+    """Return the time that CI stamped, where its clock or a delay put it far from when the event was received."""
+    received = event.received
+    return event.time if received is not None and abs(event.time - received) > _CLOCKS_AGREE else None
+
+
+def register(draft: RolloutDraft, text: str, plan: Plan) -> None:
     """Make this the target's plan of its name; the register keeps who changed it."""
-    if course.cause.actor is not None and course.state.plans.get(plan.name) != text:
-        editors = course.state.plan_editors
-        known = dict.fromkeys((*editors.get(plan.name, ()), normalized(course.cause.actor)))
-        course.put(plan_editors={**editors, plan.name: tuple(known)[-_MOST_EDITORS:]})
-    course.say(PlanRegistered, name=plan.name, plan_hash=hash_of(text), plan_text=text)
-    course.put(plans={**course.state.plans, plan.name: text})
+    if draft.cause.actor is not None and draft.state.plans.get(plan.name) != text:
+        editors = draft.state.plan_editors
+        known = dict.fromkeys((*editors.get(plan.name, ()), normalized(draft.cause.actor)))
+        draft.put(plan_editors={**editors, plan.name: tuple(known)[-_MOST_EDITORS:]})
+    draft.add(PlanRegistered, name=plan.name, plan_hash=hash_of(text), plan_text=text)
+    draft.put(plans={**draft.state.plans, plan.name: text})

@@ -1,4 +1,4 @@
-"""The only way out for webhooks: no address of our own network, no redirect, no address that changes after the look."""
+"""Sends webhooks, and only to addresses that are allowed: names are resolved once, and redirects are not followed."""
 
 import asyncio
 import ipaddress
@@ -17,8 +17,29 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """(host, port) -> its addresses, in the order to try them."""
 
-_METADATA = frozenset({ipaddress.ip_address("169.254.169.254"), ipaddress.ip_address("fd00:ec2::254")})
-_EMBEDDED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+_NEVER = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "169.254.0.0/16",  # link-local: metadata of AWS, Google, Azure, DigitalOcean, IBM, OpenStack, Tencent
+            "168.63.129.16/32",  # Azure's host agent, in public address space
+            "100.100.100.200/32",  # Alibaba Cloud, in the carriers' shared space
+            "192.0.0.0/24",  # protocol assignments, 192.0.0.192 being Oracle Cloud's metadata
+            "192.88.99.0/24",  # relays of 6to4
+            "fd00:ec2::/32",  # AWS: metadata (::254), pod identity (::23), name and time servers
+            "fd20:ce::/32",  # Google Cloud
+            "fd00:c1::/32",  # Oracle Cloud
+            "fd00:42::/32",  # Scaleway
+            "fec0::/10",  # site-local, deprecated: still routed by old equipment
+            "64:ff9b:1::/48",  # local NAT64: which IPv4 address is embedded depends on the network
+            "100::/64",  # discarded
+        ),
+    )
+)
+"""Never allowed, whatever the settings say: cloud metadata and host agents hand out credentials."""
+_EMBEDDED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
+"""Networks whose last 32 bits are an IPv4 address: NAT64, IPv4-compatible, IPv4-translated."""
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 _CONNECT_SECONDS = 5.0
 _HIGHEST_PORT = 65535
 _PORTS = {"http": 80, "https": 443}
@@ -120,18 +141,28 @@ class Egress:
 
 
 def is_allowed(address: Address, allow_private: bool) -> bool:
-    """Whether webhooks may go to this address; addresses that carry an IPv4 one are judged by it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = _embedded(address)
-        if inner is not None:
-            return is_allowed(inner, allow_private)
-    if address in _METADATA or address.is_link_local or address.is_multicast or address.is_unspecified:
+    """Whether webhooks may go to this address; addresses that carry IPv4 ones are judged by those."""
+    if any(address.version == network.version and address in network for network in _NEVER):
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and (inner := _embedded(address)):
+        return all(is_allowed(one, allow_private) for one in inner)
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
     if address.is_loopback:
         return allow_private
     if address.is_reserved:
         return False
     return address.is_global or allow_private
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Return the host, in lower case, and the port that a post to this address goes to.
+
+    Raises:
+        RefusedError: no webhook address.
+    """
+    target = _parsed(url)
+    return target.raw_host.decode("ascii").lower(), target.port or _PORTS[target.scheme]
 
 
 def _parsed(url: str) -> httpx.URL:
@@ -152,18 +183,22 @@ def _trusted() -> ssl.SSLContext:
     return context
 
 
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+def _embedded(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
+    """Return the IPv4 addresses that packets to this one may end at."""
     if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
+        return (address.ipv4_mapped,)
     if address.sixtofour is not None:
-        return address.sixtofour
+        return (address.sixtofour,)
     if address.teredo is not None:
-        return address.teredo[1]
+        return address.teredo
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     if address not in {ipaddress.IPv6Address("::1"), ipaddress.IPv6Address("::")} and any(
         address in network for network in _EMBEDDED
     ):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
+        return (last,)
+    if int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
+        return (last,)
+    return ()
 
 
 async def _resolve(host: str, port: int) -> list[str]:

@@ -3,7 +3,9 @@
 PenstockError
 |-- TransientError            redeliver: the same input may succeed later
 |   |-- UnavailableError      a broker, server or peer cannot be reached
+|   |-- TooManyAttemptsError  wrong tokens from this address, or of this token: wait
 |   `-- AppendError           a record's fate is unknown: fold the log, then decide again
+|-- FaultyVersionError        stop: this version fails on too many inputs to skip them
 `-- PermanentError            dead-letter the input and hold its target: retrying cannot help
     |-- InvalidError          input breaks the contract; carries every problem
     |   |-- OversizeError     a record larger than the brokers take
@@ -32,8 +34,24 @@ class UnavailableError(TransientError):
     """A broker, server or peer cannot be reached."""
 
 
+class TooManyAttemptsError(TransientError):
+    """Too many wrong attempts.
+
+    Attributes:
+        retry_after: seconds until the next one is looked at.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"too many attempts with wrong tokens; wait {retry_after} s")
+
+
 class AppendError(TransientError):
     """Whether a record reached its log is unknown."""
+
+
+class FaultyVersionError(PenstockError):
+    """This version fails on so many inputs that skipping them would bury good ones."""
 
 
 class PermanentError(PenstockError):

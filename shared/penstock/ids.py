@@ -11,6 +11,9 @@ def derive(kind: str, *parts: str | int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def rollout_id(source: str, deploy_id: str) -> str:
-    """Return the id of the rollout that the deploy event (source, id) starts: `ro-` and 12 hex digits."""
-    return f"ro-{derive('rollout', source, deploy_id)[:12]}"
+def rollout_id(source: str, deploy_id: str, *target: str) -> str:
+    """Return the id of the rollout that the deploy event (source, id) starts on a target: `ro-` and 12 hex digits.
+
+    Versions that recorded no time of receipt left the target out; their deploys keep the id that they have.
+    """
+    return f"ro-{derive('rollout', source, deploy_id, *target)[:12]}"

@@ -4,11 +4,12 @@ import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from penstock.errors import Problem, SettingsError
+from penstock.wording.problems import problems_of
 
 PREFIX = "PENSTOCK_"
 
@@ -16,6 +17,15 @@ PREFIX = "PENSTOCK_"
 def host_name(name: str) -> str:
     """Return the host's name as it can name a folder and a member of a consumer group."""
     return re.sub(r"[^a-zA-Z0-9._-]", "-", name).lstrip("._-")[:200] or "local"
+
+
+def _web_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return text
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 class Settings(BaseModel):
@@ -54,6 +64,13 @@ class Settings(BaseModel):
         0, ge=0, le=65535, description="Liveness and readiness of a process without another HTTP port; 0 for none."
     )
     tokens: Path | None = Field(None, description="Tokens file: maps bearer tokens to identity and roles.")
+    read: Literal["open", "role"] | None = Field(
+        None,
+        description="Who may read at the console: all (open), or a role; by default a role where HOST is not loopback.",
+    )
+    hosts: str = Field(
+        "", description="Further names that the console answers to, comma-separated; others are refused (421)."
+    )
     session_key_file: Path | None = Field(
         None, description="Key of dashboard sessions, shared by several consoles; one is made in the state folder."
     )
@@ -78,10 +95,15 @@ class Settings(BaseModel):
     )
     lateness: float = Field(2.0, ge=0, le=600, description="Seconds that a window stays open for late points.")
     snapshot_every: int = Field(500, ge=10, description="Records of a partition between two snapshots.")
+    dead_letter_limit: int = Field(
+        100,
+        ge=0,
+        description="Failures of a version, less its successes, at which it stops and skips no more input; 0: never.",
+    )
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP endpoint for our own telemetry; off without it.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
-    server: str = Field("http://127.0.0.1:8400", description="Console address that the command line talks to.")
-    flags_server: str = Field(
+    server: WebAddress = Field("http://127.0.0.1:8400", description="Console address that the command line talks to.")
+    flags_server: WebAddress = Field(
         "http://127.0.0.1:8016",
         description="Flag control address that `penstock flags` and the dashboard's kill switch talk to.",
     )
@@ -115,8 +137,8 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         problems += [
-            Problem(variable_of(str(entry["loc"][0])) if entry["loc"] else "", entry["msg"])
-            for entry in error.errors(include_url=False, include_input=False)
+            Problem(variable_of(problem.where.split(".")[0]) if problem.where else "", problem.what)
+            for problem in problems_of(error)
         ]
         raise SettingsError("settings", problems) from None
     if problems:

@@ -1,17 +1,19 @@
-"""The subscribers file: who is told of which events, where, and with which secret; every problem is listed at load."""
+"""The subscribers file: who receives which events, where, and which secret signs what; lists every problem at load."""
 
+import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from penstock.errors import InvalidError, NotFoundError, Problem
-from penstock.events import Event, problems_of
+from penstock.egress import host_and_port
+from penstock.errors import InvalidError, NotFoundError, Problem, RefusedError
 from penstock.targets import Name
 from penstock.webhooks import key_of
+from penstock.wording.problems import problems_of
 
 
 def _many(value: Any) -> Any:
@@ -19,6 +21,36 @@ def _many(value: Any) -> Any:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_many)]
+_HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?|\[[0-9a-f:.]+\](:\d{1,5})?")
+
+_PORT = re.compile(r"(?<=[^:]):\d{1,5}$")
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text.lower()):
+        raise ValueError(f"{text!r} is not a host: write ci.example.com, ci.example.com:8443 or *.ci.example.com")
+    return text.lower()
+
+
+class StepUse(BaseModel):
+    """What rollback steps may sign with an entry's secret; nothing without it.
+
+    Attributes:
+        hosts: `host`, `host:port` or `*.domain`, that the steps may post to; without a port the scheme's own.
+        targets: patterns of `environment/service/flag` whose plans may use it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hosts: Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_many)] = Field(min_length=1)
+    targets: Annotated[tuple[str, ...], BeforeValidator(_many)] = Field(min_length=1)
+
+    def allows(self, url: str, target: str) -> bool:
+        """Whether a step of the target may post to this address."""
+        # Read by the code that also connects: two readers of one address may find two hosts in it.
+        name, port = host_and_port(url)
+        usual = 80 if url.lower().startswith("http:") else 443
+        return matches(self.targets, target) and any(_fits(host, name, port, usual) for host in self.hosts)
 
 
 class _Entry(BaseModel):
@@ -30,12 +62,27 @@ class _Entry(BaseModel):
     targets: tuple[str, ...] = ("*",)
     secret: Texts = ()
     secret_file: Path | None = None
+    steps: StepUse | None = None
 
 
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     subscribers: tuple[_Entry, ...] = ()
+
+
+class Addressed(Protocol):
+    """What an event is chosen by."""
+
+    @property
+    def type(self) -> str:
+        """Noun and participle."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Environment, service and flag."""
+        ...
 
 
 class Subscriber(BaseModel):
@@ -45,7 +92,7 @@ class Subscriber(BaseModel):
         name: as plans name it; url: where to POST, None for an entry that only keeps a secret for rollback steps.
         types: patterns of event types such as `rollback.*`; plans' `communication` comes on top.
         targets: patterns of `environment/service/flag` that `types` are limited to.
-        secrets: to sign with, newest first.
+        secrets: to sign with, newest first; steps: what rollback steps may sign with them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,8 +102,9 @@ class Subscriber(BaseModel):
     types: tuple[str, ...] = ()
     targets: tuple[str, ...] = ("*",)
     secrets: tuple[str, ...] = Field(repr=False)
+    steps: StepUse | None = None
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: Addressed) -> bool:
         """Whether the file alone subscribes it to this event."""
         return matches(self.types, event.type) and matches(self.targets, event.target)
 
@@ -76,21 +124,35 @@ class Subscribers:
         """Return everybody who can be told something, in the order of the file."""
         return tuple(subscriber for subscriber in self._by_name.values() if subscriber.url is not None)
 
-    def secrets_of(self, name: str) -> tuple[str, ...]:
-        """Return the secrets that the entry of that name keeps.
+    def secrets_of(self, name: str, url: str, target: str) -> tuple[str, ...]:
+        """Return the secrets that a rollback step of the target may sign a post to this address with.
 
         Raises:
-            NotFoundError: there is no such entry.
+            NotFoundError: there is no entry of that name.
+            RefusedError: the entry is not for this host, or not for this target.
         """
         subscriber = self._by_name.get(name)
         if subscriber is None:
             raise NotFoundError(f"the subscribers file has no entry called {name}")
+        if subscriber.steps is None or not subscriber.steps.allows(url, target):
+            # The entry's hosts and targets are not repeated: who writes plans may try them out.
+            raise RefusedError(
+                f"the secret {name} is not for this host and target: its entry in the subscribers file must name both, "
+                "`steps: {hosts: [...], targets: [...]}`"
+            )
         return subscriber.secrets
 
 
 def matches(patterns: Sequence[str], text: str) -> bool:
     """Whether one of the patterns (`*`, `?`, `[..]`) fits the whole text."""
     return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def _fits(host: str, name: str, port: int, usual: int) -> bool:
+    expected, _, given = host.rpartition(":") if _PORT.search(host) else (host, "", "")
+    if port != (int(given) if given else usual):
+        return False
+    return name.endswith(expected[1:]) if expected.startswith("*.") else name == expected.strip("[]")
 
 
 def load_subscribers(path: Path | None) -> Subscribers:
@@ -141,4 +203,8 @@ def _loaded(entry: _Entry, where: str, path: Path, problems: list[Problem]) -> S
             key_of(secret)
         except InvalidError as error:
             problems += [Problem(f"{where}.{problem.where}", problem.what) for problem in error.problems]
-    return Subscriber(name=entry.name, url=entry.url, types=entry.types, targets=entry.targets, secrets=tuple(secrets))
+    if entry.url is None and entry.steps is None:
+        what = "has no `url` and no `steps`: say whom to tell, or which hosts and targets the secret signs steps for"
+        problems.append(Problem(where, what))
+    given = entry.model_dump(include={"name", "url", "types", "targets"})
+    return Subscriber(**given, secrets=tuple(secrets), steps=entry.steps)

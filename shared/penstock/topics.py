@@ -31,7 +31,8 @@ class Topic:
         name: as in Kafka, before the prefix of the settings.
         kind: logs are private to deciders, public topics are for everyone.
         key: what the record key is.
-        producer: the single service that writes it, `external` for outsiders.
+        producer: the service that writes it, `external` for outsiders.
+        co_producers: other services that write it too.
         consumers: services that read it.
         carries: event types, empty where records are no events.
         retention_ms: -1 without limit.
@@ -48,6 +49,12 @@ class Topic:
     retention_ms: int = FOREVER_MS
     compacted: bool = False
     partitions: int = PARTITIONS
+    co_producers: tuple[str, ...] = ()
+
+    @property
+    def producers(self) -> tuple[str, ...]:
+        """Every service that writes it."""
+        return (self.producer, *self.co_producers)
 
     def config(self, replication: int = 1) -> dict[str, str]:
         """Return the topic's configuration for creation with so many replicas.
@@ -95,6 +102,8 @@ TOPICS: tuple[Topic, ...] = (
             "flag.submitted",
             "archive.requested",
         ),
+        # Requests about flags reach flag control by HTTP, so that a kill needs no Kafka; it publishes them itself.
+        co_producers=("flag_control",),
     ),
     Topic("metric-frames", Kind.FRAMES, "target", "metric_ingestion", ("metric_ingestion",), retention_ms=DAY_MS),
     Topic(

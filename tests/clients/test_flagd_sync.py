@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,9 +65,9 @@ async def test_a_client_without_flags_is_refused_and_never_told_that_there_are_n
     store = FlagStore()
     async with serving(store) as (_, stub):
         for ask in (stub.SyncFlags(REQUEST).read(), stub.FetchAllFlags(sync_pb2.FetchAllFlagsRequest())):
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
+            with pytest.raises(grpc.aio.AioRpcError) as newer:
                 await asyncio.wait_for(ask, 5)
-            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+            assert newer.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_the_selector_header_wins_over_the_requests_own_and_both_work() -> None:
@@ -122,9 +123,9 @@ async def test_a_server_that_stops_ends_its_streams_so_that_clients_reconnect() 
         call = stub.SyncFlags(REQUEST)
         await next_of(call)
         await asyncio.wait_for(server.stop(), 3)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as newer:
             await call.read()
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert newer.value.code() is grpc.StatusCode.UNAVAILABLE
         assert server.streams.connected == set()
 
 
@@ -197,9 +198,9 @@ async def test_a_client_that_cannot_show_who_it_is_gets_nothing_and_delays_nobod
             refused = sync_pb2_grpc.FlagSyncServiceStub(hostile).SyncFlags(REQUEST, timeout=5)
             call = sync_pb2_grpc.FlagSyncServiceStub(honest).SyncFlags(REQUEST)
             assert await next_of(call)
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
+            with pytest.raises(grpc.aio.AioRpcError) as newer:
                 await refused.read()
-            assert caught.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+            assert newer.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
             assert len(server.streams.connected) == 1
             call.cancel()
     finally:
@@ -275,11 +276,63 @@ async def test_a_refusal_fits_into_a_header_however_long_the_selector_was() -> N
     store = FlagStore()
     store.publish(source())
     async with serving(store) as (_, stub):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as newer:
             await stub.FetchAllFlags(sync_pb2.FetchAllFlagsRequest(selector="x" * 60_000))
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert newer.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_half_of_a_certificate_is_a_settings_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="SYNC_KEY_FILE"):
         server_credentials(Settings(sync_cert_file=tmp_path / "x"))
+
+
+class Window(asyncio.Protocol):
+    """A raw client that has an HTTP/2 window of that many bytes; it keeps what it was sent."""
+
+    def __init__(self, window: int) -> None:
+        self.window, self.data, self.ended = window, b"", asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        wide = frames._opening()
+        narrow = wide.replace(struct.pack(">HI", 4, frames._LARGEST_WINDOW), struct.pack(">HI", 4, self.window))
+        transport.write(narrow)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        if b"grpc-status" in data or b"nothing was read" in data:
+            self.ended.set()
+
+    def open_window(self) -> None:
+        grow = struct.pack(">I", 2**20)
+        self.transport.write(frames._frame(frames._WINDOW, 0, 1, grow))  # type: ignore[attr-defined]
+
+
+async def test_a_client_that_reads_nothing_is_closed_and_counted_apart_and_a_reader_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flagd_sync, "TAKE_SECONDS", 0.6)
+    monkeypatch.setattr(flagd_sync, "_LOOK_SECONDS", 0.1)
+    store = FlagStore()
+    store.publish(source())
+    loop = asyncio.get_running_loop()
+    async with serving(store) as (server, stub):
+        call = stub.SyncFlags(REQUEST)
+        await next_of(call)
+        _, stuck = await loop.create_connection(lambda: Window(0), "127.0.0.1", server.port)
+        await asyncio.sleep(0.3)
+        assert len(server.streams.connected) == 2
+        assert [one.sent is None for one in server.streams.connected].count(True) == 1
+        await asyncio.sleep(0.8)
+        assert (len(server.streams.connected), len(server.streams.closed)) == (1, 1)
+        store.publish(source(a=boolean(defaultVariant="on")))
+        await next_of(call)
+        assert all(one.sent is not None for one in server.streams.connected)
+        # It was only slow: it reads what it was sent, then that it has to come again.
+        assert b"flag_configuration" not in stuck.data
+        assert b'{"flags"' not in stuck.data
+        stuck.open_window()
+        await asyncio.wait_for(stuck.ended.wait(), 5)
+        assert b'{"flags"' in stuck.data
+        stuck.transport.close()
+        call.cancel()

@@ -44,7 +44,7 @@ def test_the_local_stack_runs_the_same_services() -> None:
 
 
 def test_every_producer_and_consumer_of_a_topic_is_there(compose: dict[str, Any]) -> None:
-    named = {name for topic in ALL for name in (topic.producer, *topic.consumers)} - {"external", "any"}
+    named = {name for topic in ALL for name in (*topic.producers, *topic.consumers)} - {"external", "any"}
     assert named <= set(compose["services"])
 
 
@@ -86,7 +86,8 @@ def test_a_service_waits_for_healthy_servers_and_keeps_its_state(compose: dict[s
     assert service["depends_on"] == {each: {"condition": "service_healthy"} for each in ("kafka", "valkey")}
     assert service["volumes"] == [f"{name}:/state"]
     assert name in compose["volumes"]
-    assert service["secrets"] == ["tokens"]
+    assert service.get("secrets", []) == (["tokens"] if name in PORTS else [])
+    assert ("PENSTOCK_TOKENS" in service["environment"]) is (name in PORTS)
     assert service["read_only"] is True
 
 

@@ -14,7 +14,7 @@ from tests.support.builders import EXAMPLES, example
 
 
 def test_every_event_type_has_one_example_and_no_example_is_left_over():
-    assert {path.stem for path in EXAMPLES.glob("*.json")} == set(BY_TYPE)
+    assert {path.stem for path in EXAMPLES.glob("*/*.json")} == set(BY_TYPE)
 
 
 @pytest.mark.parametrize("event_type", sorted(BY_TYPE))

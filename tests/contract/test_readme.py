@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from penstock.cli import app
 from penstock.plan import load_plan
-from tests.support.docs.readme_tables import EVENTS, INDEX, PLAN, README, ROOT, decisions, filled
+from tests.support.docs.readme_tables import AREAS, EVENTS, INDEX, PLAN, README, ROOT, decisions, filled
 
 TEXT = README.read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -33,6 +33,18 @@ def test_the_index_of_decisions_names_every_record() -> None:
 
 def test_the_plan_loads() -> None:
     load_plan(PLAN.read_text(), "deploy/plans/checkout.yaml")
+
+
+RECORDS = sorted(path for path in INDEX.parent.rglob("*.md") if path != INDEX)
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_a_record_of_a_decision_has_its_place_and_its_headings(path: Path) -> None:
+    assert path.parent.name in AREAS, "records stand in docs/decisions/<area>"
+    headings = re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)
+    assert headings == ["Context", "Decision", "Rejected", "Consequences"]
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("link", sorted({link for link in LINKS if "://" not in link}))

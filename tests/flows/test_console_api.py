@@ -95,7 +95,7 @@ async def test_a_deploy_in_any_mode_is_published_to_its_target(http, console, se
             kind = {"content-type": "application/cloudevents-batch+json"}
             answer = await http.post("/events", content=json.dumps([structured(document)]), headers={**CI, **kind})
     assert answer.status_code == 202
-    assert answer.json()["accepted"] == [{"id": "d-1", "target": TARGET, "rollout": rollout_id("/ci", "d-1")}]
+    assert answer.json()["accepted"] == [{"id": "d-1", "target": TARGET, "rollout": rollout_id("/ci", "d-1", TARGET)}]
     ((topic, event),) = console.published
     assert (topic, event.type, event.actor, event.plan_text) == ("deploys", "deploy.announced", "ci", SHORT)
 

@@ -12,26 +12,21 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from penstock.chain import Document, Record
-from penstock.chain.record import Input
+from penstock.chain import Document
 from penstock.events import Event, RolloutAnnounced, StageEntered, to_json
 from penstock.tokens import Identity, Tokens, digest_of
 from services.flag_control.decide import decide
-from services.flag_control.fallback.kill_spool import Spool
-from services.flag_control.fallback.peers import Peers
 from services.flag_control.http_api import control_app
-from services.flag_control.operations import FlagControls
+from services.flag_control.operations import FlagOperations
 from services.flag_control.publisher import Publisher
-from services.flag_control.served_reports import Reports
-from services.flag_control.serving.flagd_sync import Streams
 from services.flag_control.serving.http_server import http_server
 from services.flag_control.serving.ofrep import Ofrep
 from services.flag_control.serving.store import FlagStore
 from services.flag_control.serving.usage import Usage
 from services.flag_control.standalone.files import Files
 from services.flag_control.standalone.server import Options, _until_stopped
-from services.runtime.process.service import system_clock
 from tests.support.builders import an
+from tests.support.flags.operations import operations_on
 from tests.support.flags.sets import EVERY_KIND, boolean, written
 
 TARGET = "production/checkout/new-payment-form"
@@ -44,7 +39,7 @@ class Memory:
     def __init__(self) -> None:
         self.documents: dict[str, Document] = {}
         self.publisher: Publisher
-        self.controls: FlagControls
+        self.operations: FlagOperations
 
     def ready(self) -> bool:
         return True
@@ -52,23 +47,18 @@ class Memory:
     def document(self, target: str) -> Document:
         return self.documents.get(target, {})
 
-    def observe(self, event: Event) -> None:
+    def submit(self, event: Event, after: float = 0.0) -> None:
         decision = decide(event.target, self.document(event.target), event)
         self.documents[event.target] = decision.document
         self.publisher.settle(event.target, frozenset({event.id}))
-        inputs = (Input("observation", -1, (to_json(event),)),)
-        said = tuple(to_json(fact) for fact in decision.events)
-        self.controls.settle(Record("", {}, event.target, inputs=inputs, events=said))
+        self.operations.answer((event.id,), [to_json(fact) for fact in decision.events])
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[str]:
     store, memory, usage = FlagStore(), Memory(), Usage(lambda: 1.0)
     memory.publisher = Publisher(store, memory.document)
-    reports = Reports("one", Streams(), lambda _: None, system_clock)
-    memory.controls = FlagControls(
-        store, memory.publisher, Spool(tmp_path / "kills"), Peers(""), reports, usage, memory, system_clock
-    )
+    memory.operations = operations_on(memory, tmp_path / "kills", store, memory.publisher, usage)
     tokens = Tokens(
         tokens=(
             Identity(sha256=digest_of(TOKEN), identity="ann", roles=("operator",)),
@@ -76,10 +66,10 @@ async def server(tmp_path: Path) -> AsyncIterator[str]:
         )
     )
     more: list[Route] = []
-    http = http_server(Ofrep(store, usage, control_app(memory.controls, tokens, more)), "127.0.0.1", 0)
+    http = http_server(Ofrep(store, usage, control_app(memory.operations, tokens, more)), "127.0.0.1", 0)
     await http.start()
-    memory.observe(an(RolloutAnnounced))
-    memory.observe(an(StageEntered, exposure=0.5, audience={}))
+    memory.submit(an(RolloutAnnounced))
+    memory.submit(an(StageEntered, exposure=0.5, audience={}))
     yield f"http://127.0.0.1:{http.port}"
     await http.stop()
 

@@ -4,14 +4,13 @@ import asyncio
 import socket
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
+from services.runtime.http.guard import GuardedProtocol
 from services.runtime.http.server import HttpServer, health_app
 
 _delays: list[bool] = []
 
 
-class _Watched(H11Protocol):
+class _Watched(GuardedProtocol):
     def connection_made(self, transport: Any) -> None:
         accepted = transport.get_extra_info("socket")
         _delays.append(not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
@@ -20,7 +19,7 @@ class _Watched(H11Protocol):
 
 async def test_accepted_connections_send_at_once() -> None:
     _delays.clear()
-    server = HttpServer(health_app(lambda: True, lambda: True), "127.0.0.1", 0, http=_Watched)
+    server = HttpServer(health_app(lambda: True, lambda: True), "127.0.0.1", 0, protocol=_Watched)
     await server.start()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

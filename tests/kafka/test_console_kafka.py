@@ -67,7 +67,7 @@ async def until(condition, what, patience=20.0):
 async def test_a_deploy_by_http_arrives_on_its_target_and_is_named_at_once(http):
     answer = await http.post("/events", json=deployed(1, planText=SHORT), headers=CI)
     assert answer.status_code == 202
-    assert answer.json() == {"accepted": [{"id": "d-1", "target": TARGET, "rollout": rollout_id("/ci", "d-1")}]}
+    assert answer.json() == {"accepted": [{"id": "d-1", "target": TARGET, "rollout": rollout_id("/ci", "d-1", TARGET)}]}
 
     (entry,) = await until(lambda: heard(http, types="deploy.announced"), "the deploy is heard")
     assert entry["partition"] == partition_of(TARGET)

@@ -1,7 +1,7 @@
 """The decider's shell on a real broker: restarts, snapshots, two copies at once, and input that cannot be read."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
@@ -36,12 +36,9 @@ def command(number: int) -> Request:
     )
 
 
-AHEAD = moment(7200) - system_clock()
-
-
 def past_the_dead_man_timer() -> datetime:
-    """The present, two hours after the histories begin: the plan's dead-man timer is due after one."""
-    return system_clock() + AHEAD
+    """Two hours from now: the plan's dead-man timer is due one hour after the deploy was received."""
+    return system_clock() + timedelta(hours=2)
 
 
 def grounds(heard: list[Heard]) -> list[Why]:

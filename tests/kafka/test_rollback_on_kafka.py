@@ -9,7 +9,7 @@ import pytest
 
 from penstock.events import Event, RollbackExecuted, StepStarted, StepTakenOver
 from penstock.settings import Settings
-from services.rollback_execution import course, posting
+from services.rollback_execution import draft, posting
 from services.rollback_execution.app import RollbackExecution, build
 from services.runtime.kafka.reader import Heard, PublicReader
 from services.runtime.process.service import system_clock
@@ -30,9 +30,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-def settings(stack_settings: Settings, tmp_path: Path) -> Settings:
+def settings(stack_settings: Settings, receiver: Receiver, tmp_path: Path) -> Settings:
     path = tmp_path / "subscribers.yaml"
-    path.write_text(f"subscribers: [{{name: ci, secret: {SECRET}}}]")
+    host = receiver.url.split("/")[2]
+    path.write_text(f"subscribers: [{{name: ci, secret: {SECRET}, steps: {{hosts: '{host}', targets: '*'}}}}]")
     return stack_settings.model_copy(update={"subscribers": path, "instance": "rollback-0"})
 
 
@@ -154,7 +155,7 @@ async def test_a_hook_that_refuses_first_is_called_again_under_the_same_id(
 async def test_of_two_copies_one_calls_the_hook_and_the_other_takes_over_when_it_dies(
     settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(course, "LEASE", 2.0)
+    monkeypatch.setattr(draft, "LEASE", 2.0)
     monkeypatch.setattr(posting, "POST_SECONDS", 60.0)
     receiver.be_silent()
     async with others(settings) as world, hearing(settings) as heard, AsyncExitStack() as stack:

@@ -15,7 +15,8 @@ EXAMPLES = Path(penstock.events.__file__).parent / "examples"
 
 @cache
 def _example_text(event_type: str) -> str:
-    return (EXAMPLES / f"{event_type}.json").read_text()
+    (path,) = EXAMPLES.glob(f"*/{event_type}.json")
+    return path.read_text()
 
 
 def example(event_type: str) -> dict[str, Any]:

@@ -137,10 +137,10 @@ def test_the_timeline_is_in_order_of_time_with_ids_and_positions_and_no_watching
 
 def test_a_subscriber_that_heard_at_last_is_told_apart_from_one_that_never_did(record: list[Said]) -> None:
     facts = postmortem(ROLLOUT, record)
-    assert [(told.subscriber, told.attempts, told.heard) for told in facts.told] == [("chat", 2, True)]
+    assert [(entry.subscriber, entry.attempts, entry.delivered) for entry in facts.notified] == [("chat", 2, True)]
     never = [entry for entry in record if entry.event.type != "delivery.succeeded"]
-    assert [told.heard for told in postmortem(ROLLOUT, never).told] == [False]
-    assert "did not hear" in markdown(postmortem(ROLLOUT, never))
+    assert [entry.delivered for entry in postmortem(ROLLOUT, never).notified] == [False]
+    assert "not delivered" in markdown(postmortem(ROLLOUT, never))
 
 
 def test_people_are_their_roles_unless_names_are_asked_for(record: list[Said]) -> None:

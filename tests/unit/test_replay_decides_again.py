@@ -25,7 +25,7 @@ from tests.support.plans import SHORT, TARGET
 
 DECIDERS = {"gate_evaluation": judge, "rollout_control": steer}
 BEGAN = moment()
-ROLLOUT = ids.rollout_id("/ci", "deploy-1")
+ROLLOUT = ids.rollout_id("/ci", "deploy-1", TARGET)
 
 
 def deploy(plan: str = SHORT) -> DeployAnnounced:

@@ -12,6 +12,8 @@ from tests.support.builders import an
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 OTHER = "whsec_" + base64.b64encode(b"o" * 32).decode()
+HOOK, TARGET = "https://ci.example/hook", "production/checkout/form"
+STEPS = "steps: {hosts: ci.example, targets: 'production/checkout/*'}"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -43,20 +45,20 @@ def test_a_subscriber_wants_what_its_patterns_fit(tmp_path: Path) -> None:
 def test_secrets_come_from_a_file_beside_it_newest_first(tmp_path: Path) -> None:
     (tmp_path / "chat.secret").write_text(f"{SECRET}\n{OTHER}\n")
     path = write(tmp_path, "subscribers: [{name: chat, url: 'https://chat.example', secret_file: chat.secret}]")
-    assert load_subscribers(path).secrets_of("chat") == (SECRET, OTHER)
+    assert [chat.secrets for chat in load_subscribers(path).all()] == [(SECRET, OTHER)]
 
 
 def test_several_secrets_are_a_rotation(tmp_path: Path) -> None:
-    path = write(tmp_path, f"subscribers: [{{name: ci, secret: [{SECRET}, {OTHER}]}}]")
-    assert load_subscribers(path).secrets_of("ci") == (SECRET, OTHER)
+    path = write(tmp_path, f"subscribers: [{{name: ci, secret: [{SECRET}, {OTHER}], {STEPS}}}]")
+    assert load_subscribers(path).secrets_of("ci", HOOK, TARGET) == (SECRET, OTHER)
 
 
 def test_an_entry_without_an_address_keeps_a_secret_and_is_told_nothing(tmp_path: Path) -> None:
-    subscribers = load_subscribers(write(tmp_path, f"subscribers: [{{name: ci, secret: {SECRET}}}]"))
+    subscribers = load_subscribers(write(tmp_path, f"subscribers: [{{name: ci, secret: {SECRET}, {STEPS}}}]"))
     assert subscribers.all() == ()
     assert subscribers.get("ci") is None
     with pytest.raises(NotFoundError):
-        subscribers.secrets_of("cd")
+        subscribers.secrets_of("cd", HOOK, TARGET)
 
 
 def test_every_problem_is_listed_at_once_and_no_secret_is_repeated(tmp_path: Path) -> None:
@@ -103,3 +105,11 @@ def test_no_secret_shows_in_the_representation(tmp_path: Path) -> None:
     shown = repr(load_subscribers(path).all())
     assert SECRET not in shown
     assert "token" not in shown
+
+
+@pytest.mark.parametrize(
+    "entry", ["", ", steps: {hosts: [], targets: ['*']}", ", steps: {hosts: ['https://x/y'], targets: ['*']}"]
+)
+def test_a_secret_for_nothing_or_for_no_host_is_a_problem(tmp_path: Path, entry: str) -> None:
+    with pytest.raises(InvalidError):
+        load_subscribers(write(tmp_path, f"subscribers: [{{name: ci, secret: {SECRET}{entry}}}]"))

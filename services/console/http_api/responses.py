@@ -1,6 +1,6 @@
 """JSON answers, and how each error of the tree is told over HTTP: what, why, the next step."""
 
-import json
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -8,12 +8,34 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.errors import InvalidError, NotFoundError, PenstockError, Problem, TransientError, UnauthorizedError
-from penstock.events import problems_of
-from services.console.http_api.security import ForbiddenError, TooLargeError
+from penstock.errors import (
+    InvalidError,
+    NotFoundError,
+    PenstockError,
+    Problem,
+    TooManyAttemptsError,
+    TransientError,
+    UnauthorizedError,
+)
+from penstock.wording.problems import problems_of
+from services.runtime.http.bodies import TooLargeError, parse_json, read_body
+from services.runtime.http.errors import ForbiddenError, retry_headers, status_of
+from services.runtime.http.worker import Worker
 
 M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
 
+_LARGE = 4 * 1024
+"""Bytes from which a body is parsed beside the loop."""
+
+_NEXT: dict[type[Exception], str] = {
+    UnauthorizedError: "Set PENSTOCK_TOKEN, or send `Authorization: Bearer ...` with a token of the tokens file.",
+    ForbiddenError: "Ask somebody who has the role, or have it added in the tokens file.",
+    NotFoundError: "GET /api/rollouts lists what there is.",
+    TooLargeError: "Send less at once.",
+    TooManyAttemptsError: "Use a token of the tokens file; the denied attempts are in the log as access.denied.",
+    TransientError: "Send the same request again; with an Idempotency-Key it is done once.",
+}
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -28,25 +50,15 @@ class Json(Response):
 
 
 def problem(error: Exception) -> Json:
-    """Return the answer that tells an error of ours."""
-    match error:
-        case InvalidError():
-            return invalid(error.problems)
-        case UnauthorizedError():
-            following = "Set PENSTOCK_TOKEN, or send `Authorization: Bearer ...` with a token of the tokens file."
-            return Json({"error": str(error), "next": following}, 401, {"www-authenticate": 'Bearer realm="penstock"'})
-        case ForbiddenError():
-            following = "Ask somebody who has the role, or have it added in the tokens file."
-            return Json({"error": str(error), "next": following}, 403)
-        case NotFoundError():
-            return Json({"error": str(error), "next": "GET /api/rollouts lists what there is."}, 404)
-        case TooLargeError():
-            return Json({"error": str(error), "next": "Send less at once."}, 413)
-        case TransientError():
-            following = "Send the same request again; with an Idempotency-Key it is done once."
-            return Json({"error": str(error), "next": following}, 503, {"retry-after": "2"})
-        case _:
-            return Json({"error": str(error)}, 400)
+    """Return the answer that reports an error of ours."""
+    if isinstance(error, InvalidError):
+        return invalid(error.problems)
+    status = status_of(error)
+    headers = retry_headers(status, error)
+    if status == 401:
+        headers["www-authenticate"] = 'Bearer realm="penstock"'
+    following = next((text for kind, text in _NEXT.items() if isinstance(error, kind)), "")
+    return Json({"error": str(error), **({"next": following} if following else {})}, status, headers)
 
 
 def invalid(problems: tuple[Problem, ...], accepted: list[dict[str, Any]] | None = None) -> Json:
@@ -67,15 +79,29 @@ async def on_error(_: Request, error: Exception) -> Response:
     return problem(error)
 
 
-def body_of(kind: type[M], raw: bytes) -> M:
+async def on_gone(_: Request, __: Exception) -> Response:
+    """Starlette's handler of clients that leave before their request is whole; nobody reads the answer."""
+    return Response(status_code=400)
+
+
+async def body_of(kind: type[M], request: Request, most: int, worker: Worker) -> M:
     """Return a JSON body, checked.
 
     Raises:
         InvalidError: no JSON, or not of this form; every problem is listed.
+        TooLargeError: longer than `most` bytes.
     """
+    return await parsed(worker, _checked, await read_body(request.receive, most), kind)
+
+
+async def parsed(worker: Worker, parse: Callable[..., R], raw: bytes, *more: Any) -> R:
+    """Return what `parse(raw, *more)` returns; what is large is parsed beside the loop."""
+    return await worker.run(parse, raw, *more) if len(raw) > _LARGE else parse(raw, *more)
+
+
+def _checked(raw: bytes, kind: type[M]) -> M:
+    document = parse_json(raw or b"{}")
     try:
-        return kind.model_validate(json.loads(raw or b"{}"))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ValidationError):
-            raise InvalidError("body", problems_of(error)) from None
-        raise InvalidError("body", [Problem("", "is not JSON")]) from None
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise InvalidError("body", problems_of(error)) from None

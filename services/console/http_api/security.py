@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from penstock.errors import PermanentError, UnauthorizedError
-from penstock.tokens import Identity, Tokens
+from penstock.access.denials import Authenticator, Denials, Report, to_log
+from penstock.errors import UnauthorizedError
+from penstock.tokens import Identity, KnownTokens, Role
+from services.console.http_api.sessions import EndedSessions
+from services.runtime.http.errors import ForbiddenError
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -26,14 +30,6 @@ HEADERS = {
 }
 COOKIE = "penstock_session"
 SESSION_S = 12 * 3600
-
-
-class ForbiddenError(PermanentError):
-    """A known identity without the role that it takes."""
-
-
-class TooLargeError(PermanentError):
-    """A request body beyond the limit."""
 
 
 class SecurityHeaders:
@@ -62,44 +58,85 @@ class Session:
 
 
 class Door:
-    """Tells who asks.
+    """Finds out who asks.
 
     Args:
         tokens: the tokens file.
         key: secret of all consoles that share sessions.
+        ended: sessions that were signed out.
+        report: receives what was denied.
     """
 
-    def __init__(self, tokens: Tokens, key: bytes) -> None:
+    def __init__(
+        self, tokens: KnownTokens, key: bytes, ended: EndedSessions | None = None, report: Report = to_log
+    ) -> None:
         self._tokens = tokens
         self._key = key
+        self._ended = ended or EndedSessions()
+        self._authenticator = Authenticator(tokens, Denials("console", report))
 
     def identify(self, request: Request, *roles: str) -> Identity:
         """Return whose bearer token the request carries.
 
         Raises:
             UnauthorizedError: no token, or an unknown one.
+            TooManyAttemptsError: too many unknown ones.
             ForbiddenError: none of the roles, where some are asked for.
         """
-        who = self._tokens.identify(request.headers.get("authorization"))
-        return permitted(who, *roles)
+        who = self._authenticator.identify(request.headers.get("authorization"), address_of(request))
+        return self.permitted(request, who, *roles)
 
-    def sign_in(self, token: str, now: float) -> str:
-        """Return the session cookie's value for a token.
+    def permitted(self, request: Request, who: Identity, *roles: str, target: str | None = None) -> Identity:
+        """Return the identity, with the roles that it has for the target.
+
+        Raises:
+            ForbiddenError: none of the roles, where some are asked for; the attempt is reported.
+        """
+        try:
+            return permitted(who, *roles, target=target)
+        except ForbiddenError:
+            self._authenticator.forbidden(who, address_of(request))
+            raise
+
+    def may_read(self, request: Request, now: float) -> bool:
+        """Whether the request carries a session or a token that may read.
 
         Raises:
             UnauthorizedError: an unknown token.
+            TooManyAttemptsError: too many unknown ones.
         """
-        who = self._tokens.identify(f"Bearer {token}")
-        body = f"{who.sha256[:32]}.{int(now) + SESSION_S}"
+        if "authorization" in request.headers:
+            return reads(self.identify(request))
+        session = self.session(request, now)
+        return session is not None and reads(session.who)
+
+    def sign_in(self, token: str, now: float, address: str = "") -> str:
+        """Return the session cookie's value for a token; the session ends when the token does.
+
+        Raises:
+            UnauthorizedError: an unknown token.
+            TooManyAttemptsError: too many unknown ones.
+        """
+        who = self.holder(token, address)
+        expires = now + SESSION_S if who.expires is None else min(now + SESSION_S, who.expires.timestamp())
+        body = f"{who.sha256[:32]}.{int(expires)}.{secrets.token_hex(16)}"
         return f"{body}.{self._mac('session', body)}"
 
-    def holder(self, token: str) -> Identity:
+    def sign_out(self, request: Request, now: float) -> None:
+        """End the request's session wherever its cookie is kept; it stays ended after a restart."""
+        if self.session(request, now) is not None:
+            body = request.cookies[COOKIE].rpartition(".")[0]
+            _, expires, name = body.split(".")
+            self._ended.add(name, int(expires), now)
+
+    def holder(self, token: str, address: str = "") -> Identity:
         """Return whose token this is.
 
         Raises:
             UnauthorizedError: an unknown token.
+            TooManyAttemptsError: too many unknown ones.
         """
-        return self._tokens.identify(f"Bearer {token}")
+        return self._authenticator.identify(f"Bearer {token}", address)
 
     def session(self, request: Request, now: float) -> Session | None:
         """Return the session of the request's cookie, None without a valid one."""
@@ -107,9 +144,11 @@ class Door:
         body, _, mac = value.rpartition(".")
         if not body or not _same(mac, self._mac("session", body)):
             return None
-        prefix, _, expires = body.partition(".")
-        who = next((known for known in self._tokens.tokens if known.sha256.startswith(prefix)), None)
-        if who is None or int(expires) < now:
+        prefix, expires, name = body.split(".") if body.count(".") == 2 else ("", "0", "")
+        who = next((known for known in self._tokens.tokens if prefix and known.sha256.startswith(prefix)), None)
+        if who is None or int(expires) <= now or name in self._ended:
+            return None
+        if who.expires is not None and who.expires.timestamp() <= now:
             return None
         return Session(who, self._mac("csrf", value))
 
@@ -136,28 +175,24 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
 
 
-def permitted(who: Identity, *roles: str) -> Identity:
-    """Return `who` if it has one of the roles, or none is asked for.
+def permitted(who: Identity, *roles: str, target: str | None = None) -> Identity:
+    """Return `who` if it has one of the roles, or none is asked for; with the roles that it has for the target.
 
     Raises:
         ForbiddenError: it has none of them.
     """
-    if roles and not who.has(*roles):
-        raise ForbiddenError(f"{who.identity} lacks the role: it takes {' or '.join(roles)}")
-    return who
+    here = who.on(target) if target is not None else who
+    if roles and not here.has(*roles):
+        where = f" for {target}" if target is not None else ""
+        raise ForbiddenError(f"{who.identity} lacks the role{where}: it takes {' or '.join(roles)}")
+    return here
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """Return the body.
+def reads(who: Identity) -> bool:
+    """Whether the identity may read: any role lets it, but the one that only sends metrics."""
+    return any(role != Role.METRICS for role in who.roles)
 
-    Raises:
-        TooLargeError: longer than `most` bytes.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
-            raise TooLargeError(f"the body is longer than {most} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+
+def address_of(request: Request) -> str:
+    """Return the client's address; behind a proxy it is the proxy's."""
+    return request.client.host if request.client is not None else ""

@@ -16,14 +16,17 @@ from penstock.targets import parse_target
 from penstock.tokens import Identity, Role
 from services.console.commands import VERBS, Commands, LiftBody, Publish, VerbBody
 from services.console.http_api.reads import book_of
-from services.console.http_api.responses import Json, body_of, invalid
-from services.console.http_api.security import Door, read_body
-from services.console.intake.cdevents import deploy_of
+from services.console.http_api.responses import Json, body_of, invalid, parsed
+from services.console.http_api.security import Door
+from services.console.intake.cdevents import deploy_of, plan_text_of, read_plan
 from services.console.read_models.entries import Entry
 from services.console.read_models.json_views import view_of
 from services.console.read_models.projection import Projection
+from services.runtime.http.bodies import read_body
+from services.runtime.http.worker import Worker
 
 MOST_EVENT_BYTES = 4 * 1024 * 1024
+MOST_BATCH = 100
 MOST_BODY_BYTES = 64 * 1024
 MOST_PLAN_BYTES = 512 * 1024
 
@@ -36,6 +39,7 @@ class Writes:
         self._commands = commands
         self._publish = publish
         self._door = door
+        self._worker = Worker("parse")
 
     def routes(self) -> list[Route]:
         """Return them."""
@@ -49,13 +53,18 @@ class Writes:
 
     async def _events(self, request: Request) -> Response:
         who = self._door.identify(request, Role.PUBLISHER)
-        received = parse_http(await read_body(request, MOST_EVENT_BYTES), request.headers.items())
+        raw = await read_body(request.receive, MOST_EVENT_BYTES)
+        received = await parsed(self._worker, parse_http, raw, request.headers.items())
+        if len(received) > MOST_BATCH:
+            raise InvalidError("batch", [Problem("", f"has {len(received)} events; send at most {MOST_BATCH} at once")])
         accepted: list[dict[str, Any]] = []
         problems: list[Problem] = []
         for place, event in enumerate(received):
             try:
                 if isinstance(event, InvalidError):
                     raise event
+                if (text := plan_text_of(event.data)) is not None:
+                    await self._worker.run(read_plan, text)
                 deploy = deploy_of(event, self._projection, who)
             except InvalidError as error:
                 # parse_http has put the place into the problems that it found itself.
@@ -75,25 +84,29 @@ class Writes:
         who = self._door.identify(request, *verb.roles)
         book = book_of(self._projection, request)
         assert book.state is not None
-        body = body_of(VerbBody, await read_body(request, MOST_BODY_BYTES))
+        body = await body_of(VerbBody, request, MOST_BODY_BYTES, self._worker)
         name = str(request.path_params["verb"])
+        who = self._door.permitted(request, who, *verb.roles, target=book.state.target)
         asked = self._commands.on_rollout(name, book.id, book.state.target, body, who, key_of(request))
         caused = await self._commands.ask(asked)
         return self._answer(caused, asked.id, f"/api/rollouts/{book.id}", book.id)
 
     async def _lift(self, request: Request) -> Response:
         who = self._door.identify(request)
-        body = body_of(LiftBody, await read_body(request, MOST_BODY_BYTES))
+        body = await body_of(LiftBody, request, MOST_BODY_BYTES, self._worker)
         try:
             parse_target(body.target)
         except ValueError as error:
             raise InvalidError("body", [Problem("target", str(error))]) from None
+        who = self._door.permitted(request, who, target=body.target)
         asked = self._commands.lift(body, who, key_of(request))
         return self._answer(await self._commands.ask(asked), asked.id, f"/api/events?target={body.target}")
 
     async def _register(self, request: Request) -> Response:
         who = self._door.identify(request, Role.PLANNER)
-        text, plan = plan_in(await read_body(request, MOST_PLAN_BYTES))
+        raw = await read_body(request.receive, MOST_PLAN_BYTES)
+        text, plan = await self._worker.run(plan_in, raw)
+        who = self._door.permitted(request, who, Role.PLANNER, target=plan.target.key)
         reason = request.query_params.get("reason") or request.headers.get("penstock-reason") or "registered by API"
         asked = self._plan_request(text, plan, reason, who, key_of(request))
         return self._answer(await self._commands.ask(asked), asked.id, "/api/plans")
@@ -106,7 +119,7 @@ class Writes:
 
     async def _lint(self, request: Request) -> Response:
         try:
-            plan_in(await read_body(request, MOST_PLAN_BYTES))
+            await self._worker.run(plan_in, await read_body(request.receive, MOST_PLAN_BYTES))
         except PlanError as error:
             return Json({"problems": [{"where": p.where, "what": p.what, "line": p.line} for p in error.problems]})
         return Json({"problems": []})
@@ -128,7 +141,11 @@ class Writes:
 
 def accepted_deploy(deploy: DeployAnnounced) -> dict[str, Any]:
     """Return what is answered for a deploy: its id, its target, and the rollout that it starts."""
-    return {"id": deploy.id, "target": deploy.target, "rollout": ids.rollout_id(deploy.source, deploy.id)}
+    return {
+        "id": deploy.id,
+        "target": deploy.target,
+        "rollout": ids.rollout_id(deploy.source, deploy.id, deploy.target),
+    }
 
 
 def key_of(request: Request) -> str | None:
@@ -153,4 +170,4 @@ def plan_in(body: bytes) -> tuple[str, Plan]:
         text = body.decode()
     except UnicodeDecodeError:
         raise PlanError("plan", [Problem("", "is not UTF-8")]) from None
-    return text, load_plan(text)
+    return text, load_plan(text, new=True)

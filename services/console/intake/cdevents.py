@@ -1,14 +1,15 @@
 """What CI sends becomes a deploy on its target, or a list of everything that is wrong with it; pure."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from penstock.access import grants_of
+from penstock.access import Verb, grants_of
 from penstock.errors import InvalidError, PlanError, Problem
 from penstock.events import DeployAnnounced
 from penstock.events.cdevents.deployed import from_deployed
 from penstock.events.cloudevents import CloudEvent
-from penstock.plan import load_plan
+from penstock.plan import Plan, load_plan
 from penstock.tokens import Identity
 from services.console.read_models.projection import Projection
 
@@ -33,9 +34,11 @@ def deploy_of(received: CloudEvent, known: Projection, who: Identity | None) -> 
         problems += error.problems
     if deploy is not None:
         problems += _plan_problems(deploy, known)
+    grants = grants_of(who, deploy.target) if who is not None and deploy is not None else ()
+    if who is not None and deploy is not None and Verb.ANNOUNCE not in grants:
+        problems.append(Problem("subject", f"{who.identity} may not announce releases of {deploy.target}"))
     if problems or deploy is None:
         raise InvalidError("event", problems)
-    grants = grants_of(who, deploy.target) if who is not None else ()
     return deploy.model_copy(update={"grants": grants})
 
 
@@ -52,26 +55,38 @@ def _contradictions(received: CloudEvent) -> Sequence[Problem]:
 
 
 def _plan_text_problems(document: Any) -> Sequence[Problem]:
+    text = plan_text_of(document)
+    read = read_plan(text) if text is not None else None
+    if isinstance(read, PlanError):
+        return [Problem(f"{_TEXT}: {p.where}", p.what, p.line) for p in read.problems]
+    return ()
+
+
+def plan_text_of(document: Any) -> str | None:
+    """Return the text of the plan that an event carries."""
     text = document
     for part in _TEXT.split("."):
         text = text.get(part) if isinstance(text, dict) else None
-    if not isinstance(text, str):
-        return ()
+    return text if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=64)
+def read_plan(text: str) -> Plan | PlanError:
+    """Return the plan of a text, or why there is none; kept, so that a shell can read it beside its loop first."""
     try:
-        load_plan(text)
+        return load_plan(text, new=True)
     except PlanError as error:
-        return [Problem(f"{_TEXT}: {p.where}", p.what, p.line) for p in error.problems]
-    return ()
+        return error.with_traceback(None)
 
 
 def _plan_problems(deploy: DeployAnnounced, known: Projection) -> Sequence[Problem]:
     registered = sorted(known.target(deploy.target).plans)
     listed = f"registered for {deploy.target}: {', '.join(registered) or 'none'}"
     if deploy.plan_text is not None:
-        try:
-            aimed_at = load_plan(deploy.plan_text).target.key
-        except PlanError:
+        read = read_plan(deploy.plan_text)
+        if isinstance(read, PlanError):
             return ()
+        aimed_at = read.target.key
         if aimed_at != deploy.target:
             return [Problem(_TEXT, f"is a plan for {aimed_at}, the deploy is for {deploy.target}")]
         return ()

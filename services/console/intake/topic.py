@@ -11,12 +11,14 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
+import penstock
+from penstock.chain.failures import fault_of
 from penstock.errors import InvalidError, TransientError
 from penstock.events import DeployAnnounced
 from penstock.events.cloudevents import parse_kafka
 from penstock.settings import Settings
 from services.console.commands import Publish
-from services.console.intake.cdevents import deploy_of
+from services.console.intake.cdevents import deploy_of, plan_text_of, read_plan
 from services.console.read_models.projection import Projection
 from services.runtime.kafka import messages
 from services.runtime.kafka.connection import make_broker, named
@@ -41,6 +43,7 @@ class IntakeTopic:
         self._bury = bury
         self._broker: KafkaBroker | None = None
         self._subscriber: Any = None
+        self.failure: BaseException | None = None
 
     async def start(self) -> None:
         """Begin to follow; the projection must know the registered plans by then."""
@@ -57,6 +60,10 @@ class IntakeTopic:
         self._subscriber(self._handle)
         await self._broker.start()
 
+    def alive(self) -> bool:
+        """Whether no record was left without a deploy and without a dead letter."""
+        return self.failure is None
+
     async def stop(self) -> None:
         """Stop following; what is not committed is heard again by whoever follows next."""
         if self._broker is not None:
@@ -65,10 +72,16 @@ class IntakeTopic:
     async def take(self, record: ConsumerRecord) -> None:
         """Publish the deploy of a record, or bury the record; returns when either is acknowledged."""
         try:
-            deploy = deploy_of(parse_kafka(record.value or b"", record.headers), self._projection, None)
+            received = parse_kafka(record.value or b"", record.headers)
+            if (text := plan_text_of(received.data)) is not None:
+                await asyncio.to_thread(read_plan, text)
+            deploy = deploy_of(received, self._projection, None)
             await self._publish_whatever_it_takes(deploy)
         except InvalidError as error:
             await self._bury(record, str(error))
+        except Exception as error:
+            log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
+            await self._bury(record, fault_of(error, penstock.__version__))
 
     async def _publish_whatever_it_takes(self, deploy: DeployAnnounced) -> None:
         while True:
@@ -83,7 +96,14 @@ class IntakeTopic:
     async def _handle(self, message: KafkaMessage) -> None:
         record = message.raw_message
         assert isinstance(record, ConsumerRecord)
-        await self.take(record)
+        if self.failure is not None:
+            return
+        try:
+            await self.take(record)
+        except BaseException as error:
+            # FastStream would go on with the next record, and committing that one would lose this one.
+            self.failure = error
+            raise
         # A kill between the two repeats the deploy, which (source, id) makes harmless; the other order would lose it.
         try:
             await self._subscriber.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})

@@ -8,13 +8,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from penstock.errors import InvalidError, NotFoundError, PenstockError, Problem, UnauthorizedError, UnavailableError
+from penstock.errors import (
+    InvalidError,
+    NotFoundError,
+    PenstockError,
+    Problem,
+    TooManyAttemptsError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from penstock.targets import parse_target
 from penstock.tokens import Identity, Role
 from services.console.flag_control_client import FlagControl
-from services.console.http_api.security import Door, ForbiddenError, permitted
-from services.console.pages.forms import form_of, status_of
+from services.console.http_api.security import Door, address_of
+from services.console.pages.forms import form_of
 from services.console.pages.site import Page, Site
+from services.runtime.http.errors import ForbiddenError, status_of
 from services.runtime.process.service import Clock
 
 _MOST_REASON = 2000
@@ -46,7 +55,8 @@ class KillSwitch:
         async def answer(request: Request) -> Response:
             try:
                 form = await form_of(request)
-                who = permitted(self._door.checked_form(request, form, self._clock().timestamp()), Role.OPERATOR)
+                who = self._door.checked_form(request, form, self._clock().timestamp())
+                who = self._door.permitted(request, who, Role.OPERATOR, target=target_of(request))
                 return await self._step(request, verb, target_of(request), form, who)
             except PenstockError as error:
                 page = Page("problem.html", "Not done", {}, {"trouble": str(error)})
@@ -64,10 +74,10 @@ class KillSwitch:
         asked["key"] = form["key"][:64]
         try:
             # Its session says who clicks; what goes on to flag control is the token that only this person has.
-            given = self._door.holder(form.get("token", ""))
+            given = self._door.holder(form.get("token", ""), address_of(request))
             if given.identity != who.identity:
                 raise ForbiddenError(f"this is not the token of {who.identity}, who is signed in")
-        except (UnauthorizedError, ForbiddenError) as error:
+        except (UnauthorizedError, TooManyAttemptsError, ForbiddenError) as error:
             return self._confirm(request, {**asked, "wrong": str(error)}, 403)
         return await self._forward(request, asked, form["token"])
 

@@ -13,20 +13,21 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from penstock.errors import InvalidError, NotFoundError, PenstockError, UnauthorizedError
+from penstock.errors import InvalidError, NotFoundError, PenstockError, TooManyAttemptsError, UnauthorizedError
 from penstock.events import CommandRefused
 from services.console.commands import VERBS, Commands, Expected, VerbBody
 from services.console.flag_control_client import FlagControl
 from services.console.http_api.event_stream import BEAT, Hub
 from services.console.http_api.reads import wanted_of
-from services.console.http_api.security import COOKIE, SESSION_S, Door, permitted
+from services.console.http_api.security import COOKIE, SESSION_S, Door, address_of
 from services.console.pages import content, flags
-from services.console.pages.forms import form_of, status_of
+from services.console.pages.forms import form_of
 from services.console.pages.kill_switch import KillSwitch, target_of
 from services.console.pages.site import Page, Site
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.entries import Entry, Wanted
 from services.console.read_models.projection import Projection
+from services.runtime.http.errors import retry_headers, status_of
 from services.runtime.process.service import Clock
 
 _QUIET_S = 0.25
@@ -187,19 +188,23 @@ class Pages:
         then = local_path(form.get("then", "/"))
         now: datetime = self._clock()
         try:
-            cookie = self._door.sign_in(form.get("token", ""), now.timestamp())
-        except UnauthorizedError:
-            wrong = "This token is not in the tokens file."
-            return self._site.page(
-                Page("login.html", "Sign in", {}, {"then": then, "wrong": wrong}), self._common(request), 401
-            )
+            cookie = self._door.sign_in(form.get("token", ""), now.timestamp(), address_of(request))
+        except (UnauthorizedError, TooManyAttemptsError) as error:
+            status = status_of(error)
+            wrong = str(error) if status == 429 else "This token is not in the tokens file, or it has expired."
+            page = Page("login.html", "Sign in", {}, {"then": then, "wrong": wrong})
+            answer: Response = self._site.page(page, self._common(request), status)
+            answer.headers.update(retry_headers(status, error))
+            return answer
         answer = RedirectResponse(then, 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, cookie, max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def _logout(self, request: Request) -> Response:
-        self._door.checked_form(request, await form_of(request), self._clock().timestamp())
+        now = self._clock().timestamp()
+        self._door.checked_form(request, await form_of(request), now)
+        self._door.sign_out(request, now)
         answer = RedirectResponse("/", 303)
         answer.delete_cookie(COOKIE)
         return answer
@@ -214,15 +219,18 @@ class Pages:
             book = self._projection.book(rollout)
             if book is None or book.state is None or verb not in VERBS:
                 raise NotFoundError(f"no rollout {rollout[:100]}, or no such verb")
-            permitted(who, *VERBS[verb].roles)
+            who = self._door.permitted(request, who, *VERBS[verb].roles, target=book.state.target)
             asked = self._commands.on_rollout(
                 verb, rollout, book.state.target, _body(form), who, form.get("key") or None
             )
             await self._commands.ask(asked)
         except (PenstockError, ValidationError) as error:
-            text = "Say why, in at most 2000 characters." if isinstance(error, ValidationError) else str(error)
+            unfit = isinstance(error, ValidationError)
+            text = "Give a reason of at most 2,000 characters." if unfit else str(error)
             return self._site.page(
-                Page("problem.html", "Not done", {}, {"trouble": text}), self._common(request), status_of(error)
+                Page("problem.html", "Not done", {}, {"trouble": text}),
+                self._common(request),
+                422 if unfit else status_of(error),
             )
         return RedirectResponse(f"/rollouts/{rollout}?{urlencode({'asked': asked.id})}", 303)
 

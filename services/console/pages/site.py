@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ def gate_words(gate: GateVerdict) -> dict[str, str]:
     }
 
 
+@cache
 def _static_url(name: str) -> str:
     digest = hashlib.sha256((_HERE / "static" / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"

@@ -147,7 +147,8 @@ class Projection:
 
     def _is_new(self, topic: str, event: Event) -> bool:
         # A plan is said on `rollouts` and on the compacted `plans`: one event, two places.
-        key = (topic, event.id)
+        # Two sources may use one id: CloudEvents tell events apart by both.
+        key = (topic, f"{event.source} {event.id}")
         if key in self._ids:
             return False
         self._ids[key] = None

@@ -89,6 +89,10 @@ def _rolled_back(book: Book, state: RolloutState) -> str:
         after = seconds(book.contained.seconds)
         who = "All flag streams had" if book.contained.streams else "No flag stream was open; flag control served"
         text += f" {who} the safe version after {after}."
+        if closed := book.contained.closed:
+            text += (
+                f" {closed} that read nothing {'was' if closed == 1 else 'were'} closed and may still have the release."
+            )
     elif state.phase is Phase.ROLLING_BACK:
         text += " Waiting until every flag client has the safe version."
     if state.phase is Phase.ROLLED_BACK:

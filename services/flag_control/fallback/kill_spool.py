@@ -1,5 +1,7 @@
-"""Kills on their way into the log, on disk before anybody is told that they are in force."""
+"""Kills that the flag log may not have yet, on disk before anyone is answered that they are in force."""
 
+import asyncio
+import logging
 import os
 import threading
 from collections.abc import Iterable
@@ -9,9 +11,15 @@ import msgspec
 
 from penstock.errors import CorruptError, InvalidError
 from penstock.events import KillRequested, from_json, to_json
+from services.flag_control.fallback.last_good import Kept
+from services.runtime.process.tasks import begin
+
+_DISK_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
 
 
-class Spool:
+class KillSpool:
     """A file of kills, one JSON line each; every change is on the disk when the call returns."""
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +40,7 @@ class Spool:
         for line in filter(None, lines[:-1]):
             try:
                 kill = from_json(msgspec.json.decode(line))
-            except (msgspec.DecodeError, InvalidError) as error:
+            except (msgspec.DecodeError, RecursionError, InvalidError) as error:
                 raise CorruptError(f"{self._path} holds a kill that cannot be read: {error}") from None
             if isinstance(kill, KillRequested):
                 self._kills[kill.id] = kill
@@ -43,6 +51,26 @@ class Spool:
         with self._lock:
             self._kills[kill.id] = kill
             self._write()
+
+    async def keep(self, kill: KillRequested) -> bool:
+        """Put a kill on disk; return False where the disk refuses it or is too slow: it is in force all the same."""
+        writing = begin(asyncio.to_thread(self.add, kill))
+        try:
+            await asyncio.wait_for(asyncio.shield(writing), _DISK_SECONDS)
+        except (OSError, TimeoutError) as error:
+            writing.add_done_callback(lambda done: done.exception())
+            why = error or f"the disk takes more than {_DISK_SECONDS:.0f} s"
+            log.error("kill %s of %s is in force, but not on disk: %s", kill.id, kill.target, why)
+            return False
+        return True
+
+    def forget_recorded(self, flags: Iterable[Kept]) -> None:
+        """Forget the kills that the accepted state of these flags holds, which is on disk.
+
+        Not before: an instance that starts without Kafka would serve the flag as it was, and know of no kill.
+        """
+        for flag in flags:
+            self.remove(flag.document.get("requests", ()))
 
     def remove(self, kills: Iterable[str]) -> None:
         """Forget kills that the log has."""

@@ -73,6 +73,12 @@ class LastGood:
         self._folder = folder
         self._digests: dict[str, str] = {}
 
+    @property
+    def targets(self) -> frozenset[str]:
+        """Targets of the flags that are known to be on disk."""
+        # Copied first: the writer adds to it in a thread.
+        return frozenset(list(self._digests))
+
     def load(self) -> dict[str, Kept]:
         """Return every flag that can be read, by target; the rest is named in the service's log and left out."""
         found: dict[str, Kept] = {}
@@ -84,7 +90,7 @@ class LastGood:
         for path in paths:
             try:
                 kept = _decoded(path.read_bytes())
-            except (OSError, ValueError, InvalidError) as error:
+            except (OSError, ValueError, RecursionError, InvalidError) as error:
                 log.warning("%s is no last good flag and is ignored: %s", path, error)
                 continue
             found[kept.target] = kept

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from services.flag_control.fallback.last_good import Kept, LastGood
+from services.flag_control.serving.streams import Signal
 from services.runtime.process.tasks import Tasks, begin
 
 _BATCH = 100
@@ -13,7 +14,7 @@ _AGAIN_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-class Keeper:
+class LastGoodWriter:
     """Writes the newest of each flag that changed; what changes twice meanwhile is written once."""
 
     def __init__(
@@ -21,6 +22,7 @@ class Keeper:
         last_good: LastGood,
         kept: Callable[[str], Kept | None],
         saved: Callable[[tuple[Kept, ...]], None],
+        moved: Signal,
     ) -> None:
         """Take the files; `kept` gives a target's flag (None: there is none), `saved` hears of those on the disk.
 
@@ -29,9 +31,9 @@ class Keeper:
         self._last_good = last_good
         self._kept = kept
         self._saved = saved
+        self._moved = moved
         self._dirty: dict[str, None] = {}
         self._writing: frozenset[str] = frozenset()
-        self.on_written: Callable[[], None] = lambda: None
         self._wake = asyncio.Event()
         self._started = False
         self._tasks = Tasks("flag_control, writing the last good flags,")
@@ -96,7 +98,7 @@ class Keeper:
             raise
         finally:
             self._writing = frozenset()
-        self.on_written()
+        self._moved.send()
 
     def _to_disk(self, found: dict[str, Kept | None]) -> None:
         flags = tuple(kept for kept in found.values() if kept is not None)

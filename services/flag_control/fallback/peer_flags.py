@@ -11,7 +11,7 @@ from services.flag_control.fallback.last_good import Kept
 from services.flag_control.flag.state import load
 
 
-class Shared(msgspec.Struct, frozen=True):
+class PeerFlags(msgspec.Struct, frozen=True):
     """What one instance tells another: its flags as it keeps them on disk, and kills that no log has yet."""
 
     flags: tuple[Kept, ...] = ()
@@ -19,7 +19,7 @@ class Shared(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Caught:
+class NewerFlags:
     """What is new in it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Caught:
     kills: tuple[KillRequested, ...]
 
 
-def caught_up(known: Mapping[str, Document], ahead: frozenset[str], shared: Iterable[Shared]) -> Caught:
+def newer_flags(known: Mapping[str, Document], ahead: frozenset[str], shared: Iterable[PeerFlags]) -> NewerFlags:
     """Return what the peers have beyond `known`, the accepted documents by target, and `ahead`, ids of events.
 
     A version rises with every change of a flag, so the higher one is the newer, whoever has it. A rollback ahead of
@@ -47,7 +47,7 @@ def caught_up(known: Mapping[str, Document], ahead: frozenset[str], shared: Iter
             if version > best or (version == best and fresh):
                 flags[kept.target], versions[kept.target] = kept, version
         kills |= {kill.id: kill for kill in map(from_json, one.kills) if isinstance(kill, KillRequested)}
-    return Caught(flags, tuple(kills.values()))
+    return NewerFlags(flags, tuple(kills.values()))
 
 
 def encoded(flags: Iterable[Kept], kills: Iterable[Event]) -> bytes:
@@ -55,13 +55,13 @@ def encoded(flags: Iterable[Kept], kills: Iterable[Event]) -> bytes:
     return msgspec.json.encode({"flags": tuple(flags), "kills": [to_json(kill) for kill in kills]})
 
 
-def decoded(raw: bytes) -> Shared:
+def decoded(raw: bytes) -> PeerFlags:
     """Return what a peer tells.
 
     Raises:
         ValueError: it is of another form; InvalidError: an event in it cannot be read.
     """
-    shared = msgspec.json.decode(raw, type=Shared)
+    shared = msgspec.json.decode(raw, type=PeerFlags)
     for kept in shared.flags:
         load(kept.document)
         _ = kept.events

@@ -11,8 +11,8 @@ import httpx
 
 from penstock.errors import InvalidError
 from penstock.events import KillRequested, to_json
-from penstock.tokens import Tokens
-from services.flag_control.fallback.peer_flags import Shared, decoded
+from penstock.tokens import KnownTokens
+from services.flag_control.fallback.peer_flags import PeerFlags, decoded
 
 PEER_PATH = "/flags/peers/kill"
 FLAGS_PATH = "/flags/peers/flags"
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Told:
+class PeersReached:
     """Where a kill is in force: `reached` of `peers`, and which were not."""
 
     peers: int
@@ -36,7 +36,7 @@ class Peers:
     def __init__(self, urls: str, key: str = "") -> None:
         """Take the comma-separated URLs, and the key that instances with the same tokens file share."""
         self._headers = {"authorization": f"Peer {key}"} if key else {}
-        self._known: dict[str, tuple[str, Shared]] = {}
+        self._known: dict[str, tuple[str, PeerFlags]] = {}
         self._urls = tuple(url.strip().rstrip("/") for url in urls.split(",") if url.strip())
         self._client = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, follow_redirects=False)
 
@@ -44,18 +44,18 @@ class Peers:
         """Disconnect."""
         await self._client.aclose()
 
-    async def kill(self, kill: KillRequested, authorization: str) -> Told:
+    async def kill(self, kill: KillRequested, authorization: str) -> PeersReached:
         """Tell every peer, at the same time, with the asker's own token."""
         answers = await asyncio.gather(*(self._tell(url, kill, {"authorization": authorization}) for url in self._urls))
         unreached = tuple(url for url, well in zip(self._urls, answers, strict=True) if not well)
-        return Told(len(self._urls), sum(answers), unreached)
+        return PeersReached(len(self._urls), sum(answers), unreached)
 
-    async def flags(self) -> tuple[Shared, ...]:
+    async def flags(self) -> tuple[PeerFlags, ...]:
         """Ask every peer, at the same time, what it serves; who does not answer is left out."""
         answers = await asyncio.gather(*map(self._ask, self._urls))
         return tuple(answer for answer in answers if answer is not None)
 
-    async def _ask(self, url: str) -> Shared | None:
+    async def _ask(self, url: str) -> PeerFlags | None:
         etag, before = self._known.get(url, ("", None))
         try:
             answer = await self._client.get(url + FLAGS_PATH, headers={**self._headers, "if-none-match": etag})
@@ -65,7 +65,7 @@ class Peers:
             shared = decoded(answer.content)
         except (httpx.HTTPError, httpx.InvalidURL):
             return None
-        except (ValueError, InvalidError) as error:
+        except (ValueError, RecursionError, InvalidError) as error:
             log.warning("what the peer %s says of its flags cannot be read: %s", url, error)
             return None
         self._known[url] = (answer.headers.get("etag", ""), shared)
@@ -79,7 +79,7 @@ class Peers:
         return answer.status_code == httpx.codes.OK
 
 
-def peer_key(tokens: Tokens) -> str:
+def peer_key(tokens: KnownTokens) -> str:
     """Return what an instance shows to its peers: they share the tokens file. Empty where there are no tokens."""
     if not tokens.tokens:
         return ""

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from penstock.chain import Document
-from penstock.events import KillRequested
+from services.flag_control.fallback.kill_spool import KillSpool
 from services.flag_control.fallback.last_good import Kept, Stale
-from services.flag_control.fallback.last_good_writer import Keeper
-from services.flag_control.fallback.peer_flags import caught_up
+from services.flag_control.fallback.last_good_writer import LastGoodWriter
+from services.flag_control.fallback.peer_flags import newer_flags
 from services.flag_control.fallback.peers import Peers
 from services.flag_control.publisher import Publisher
 from services.runtime.process.service import Clock
@@ -20,7 +20,7 @@ ASK_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-class Meanwhile:
+class StartWithoutKafka:
     """From the start without Kafka until the log is followed.
 
     Attributes:
@@ -31,27 +31,27 @@ class Meanwhile:
         self,
         publisher: Publisher,
         peers: Peers,
-        keeper: Keeper,
-        spool: Callable[[KillRequested], Awaitable[object]],
+        writer: LastGoodWriter,
+        spool: KillSpool,
         clock: Clock,
     ) -> None:
-        """Take where flags are held, whom to ask, who keeps what they say, and where their kills are put on disk."""
+        """Take where flags are published, the peers to ask, and what writes their flags and kills to disk."""
         self._publisher = publisher
         self._peers = peers
-        self._keeper = keeper
+        self._writer = writer
         self._spool = spool
         self._clock = clock
         self._kept: dict[str, Kept] = {}
         self._tasks = Tasks("flag_control, asking its peers,")
         self.stale: Stale | None = None
 
-    async def begin(self, kept: Mapping[str, Kept]) -> None:
+    async def serve(self, kept: Mapping[str, Kept]) -> None:
         """Ask the peers, then serve what was served last with what they add, and go on asking."""
         self._kept = dict(kept)
         if not self._publisher.targets:
             self._publisher.hold({target: flag.document for target, flag in kept.items()})
         await self._ask()
-        self._serve()
+        self._publish_kept()
         if self.stale is None and self._publisher.holds:
             log.warning("Kafka is away and there are no last good flags: nothing is served until it or a peer is there")
         self._tasks.spawn(self._keep_asking())
@@ -70,7 +70,7 @@ class Meanwhile:
         """Whether asking goes on, or is over."""
         return self._tasks.alive()
 
-    def _serve(self) -> None:
+    def _publish_kept(self) -> None:
         if not self._publisher.holds:
             return
         if not self._publisher.targets:
@@ -88,32 +88,32 @@ class Meanwhile:
             await asyncio.sleep(ASK_SECONDS)
             await self._ask()
             if self.stale is None:
-                self._serve()
+                self._publish_kept()
 
     async def _ask(self) -> None:
         shared = await self._peers.flags()
         if not self._publisher.holds:
             return
         known = self._publisher.ahead
-        caught = caught_up(self._documents(), known, shared)
-        kills = [kill for kill in caught.kills if kill.id not in known]
+        newer = newer_flags(self._documents(), known, shared)
+        kills = [kill for kill in newer.kills if kill.id not in known]
         for kill in kills:
             self._publisher.put_ahead(kill)
-        for flag in caught.flags.values():
+        for flag in newer.flags.values():
             for event, offset in flag.events:
                 self._publisher.put_ahead(event, offset)
-        self._publisher.hold_newer({target: flag.document for target, flag in caught.flags.items()})
-        self._kept |= caught.flags
-        changed = sorted({*caught.flags, *(kill.target for kill in kills)})
+        self._publisher.hold_newer({target: flag.document for target, flag in newer.flags.items()})
+        self._kept |= newer.flags
+        changed = sorted({*newer.flags, *(kill.target for kill in kills)})
         if not changed:
             return
         log.warning("peers have newer flags: %s", ", ".join(changed[:10]))
         if self.stale is not None:
             self.stale = replace(self.stale, newest=self._newest())
             self._publisher.publish(*changed)
-        self._keeper.changed(*caught.flags)
+        self._writer.changed(*newer.flags)
         for kill in kills:
-            await self._spool(kill)
+            await self._spool.keep(kill)
 
     def _documents(self) -> dict[str, Document]:
         documents = {target: flag.document for target, flag in self._kept.items()}

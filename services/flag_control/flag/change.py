@@ -1,12 +1,12 @@
-"""A change of one flag in the making: what is decided, what clients are served after it, and the facts that say so."""
+"""A draft of a decision on one flag: its state, what clients are served after it, and the events that report it."""
 
 from typing import Any, TypeVar
 
 import msgspec
 
-from penstock import ids
 from penstock.chain import Document
 from penstock.chain.document import canonical
+from penstock.chain.draft import Draft
 from penstock.events import EditRefused, Event, FlagDefinition, FlagDiff, FlagLifecycle, FlagRequest, RolloutAnnounced
 from services.flag_control.flag.exposure import flag_document
 from services.flag_control.flag.lifecycle import armed, expires_at
@@ -19,18 +19,11 @@ _SERVED = ("variants", "metadata")
 E = TypeVar("E", bound=Event)
 
 
-class Change:
-    """Collects what one cause does to a flag.
-
-    Attributes:
-        state: the flag after it; events: the facts, in order.
-    """
+class Change(Draft[FlagState]):
+    """Collects what one input does to a flag."""
 
     def __init__(self, target: str, state: FlagState, cause: Event) -> None:
-        self.target = target
-        self.state = state
-        self.cause = cause
-        self.events: list[Event] = []
+        super().__init__(SOURCE, target, state, cause, state.decided)
         self._before = state
 
     @property
@@ -50,14 +43,10 @@ class Change:
         """Share that clients were served before."""
         return effective_exposure(self._before)
 
-    def put(self, **changes: Any) -> None:
-        """Change the state."""
-        self.state = msgspec.structs.replace(self.state, **changes)
-
     def settle(self, why: str) -> None:
         """Give the flag a new version if anything of it is another than before, and arm its timers."""
         served = flag_document(self.target, self.state)
-        at = self.cause.time.isoformat()
+        at = self.at.isoformat()
         if self.state.version == 0 or self._is_another(served):
             version = self.state.version + 1
             served["metadata"]["version"] = version
@@ -74,32 +63,20 @@ class Change:
             )
         unsettled = self.state.live or 0 < self.state.reach.exposure < 1
         self.put(settled="" if unsettled else self.state.settled or at)
-        self.state = armed(self.state, self.cause.time)
+        self.state = armed(self.state, self.at)
 
-    def say(self, kind: type[E], **fields: Any) -> None:
-        """Add a fact with the envelope that its cause gives."""
-        name = kind.model_fields["type"].default
-        self.events.append(
-            kind(
-                id=ids.derive(name, self.cause.id, self.target, len(self.events)),
-                source=SOURCE,
-                target=self.target,
-                time=self.cause.time,
-                rollout=self.cause.rollout or self.state.reach.rollout or None,
-                cause=self.cause.id,
-                actor=self.cause.actor,
-                **fields,
-            )
-        )
+    def add(self, kind: type[E], /, **fields: Any) -> E:
+        """Add an event and return it; it belongs to the input's rollout, or to the one that has the flag."""
+        return super().add(kind, rollout=self.cause.rollout or self.state.reach.rollout or None, **fields)
 
     def say_version(self, kind: type[E], **fields: Any) -> None:
-        """Add a fact about the flag at its present version."""
+        """Add an event about the flag at its present version."""
         state = self.state
-        self.say(kind, version=state.version, revision=state.revision, release=state.release or None, **fields)
+        self.add(kind, version=state.version, revision=state.revision, release=state.release or None, **fields)
 
     def refuse(self, request: FlagRequest | RolloutAnnounced, reason: str, detail: str) -> None:
-        """Grant nothing, and say why."""
-        self.say(EditRefused, request=request.type, reason=reason, detail=detail)
+        """Refuse the request, with the reason."""
+        self.add(EditRefused, request=request.type, reason=reason, detail=detail)
 
     def diff(self) -> tuple[FlagDiff, ...]:
         """Return what clients are served otherwise, path by path, and what else is defined otherwise."""
@@ -135,7 +112,7 @@ def definition_of(state: FlagState) -> FlagDefinition:
 
 def effective_exposure(state: FlagState) -> float:
     """Return the share of the audience that is served the release."""
-    if state.kills:
+    if state.kills or state.rolled_back:
         return 0.0
     if state.archived:
         return 0.0 if state.archived == state.definition.off else 1.0

@@ -1,4 +1,4 @@
-"""The flag that clients are served, from what was decided: kill, archive, opt-out, audience, ramp, in this order."""
+"""The flag that clients are served, from what was decided: kill, archive, opt-outs, pins, audience, percentage."""
 
 from typing import Any
 
@@ -19,7 +19,10 @@ def flag_document(target: str, state: FlagState) -> Document:
     flag: Document = {"state": "ENABLED", "variants": dict(definition.variants), "defaultVariant": definition.off}
     if definition.state == "DISABLED" and not (state.kills or state.archived or state.reach.entry):
         flag["state"] = definition.state
-    rule = definition.off if state.kills else state.archived or _decided(target, state)
+    if state.kills or (state.rolled_back and state.archived):
+        rule: Rule = definition.off
+    else:
+        rule = state.archived or _decided(target, state)
     if isinstance(rule, str):
         # Nothing to target: an evaluation costs least, and no client can read it otherwise.
         flag["defaultVariant"] = rule
@@ -49,13 +52,15 @@ def _decided(target: str, state: FlagState) -> Rule:
     definition = state.definition
     off = definition.off
     rule = _exposed(target, definition, state.reach)
-    if not state.reach.entry and definition.targeting:
+    if not (state.reach.entry or state.live) and definition.targeting:
         rule = definition.targeting
     conditions = state.reach.audience.get("all_of", ())
     if conditions and rule != off:
         rule = {"if": [_all_of(conditions), rule, off]}
     for name in sorted(definition.pins, reverse=True):
-        rule = {"if": [_all_of(definition.segments[name]), definition.pins[name], rule]}
+        # Under a rollout a pin may keep users from the release, and never expose them beyond the stage.
+        if definition.pins[name] == off or not state.ruled:
+            rule = {"if": [_all_of(definition.segments[name]), definition.pins[name], rule]}
     opted_out = [_is_any_of(name, values) for name, values in sorted(state.opted_out.items()) if values]
     if opted_out and rule != off:
         rule = {"if": [_any(opted_out), off, rule]}

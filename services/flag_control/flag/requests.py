@@ -2,7 +2,6 @@
 
 import msgspec
 
-from penstock.chain.document import canonical
 from penstock.errors import InvalidError
 from penstock.events import (
     ArchiveRequested,
@@ -18,10 +17,8 @@ from penstock.events import (
 )
 from services.flag_control.flag.change import Change, definition_of
 from services.flag_control.flag.definitions import parse_definition
-from services.flag_control.flag.state import Definition, Kill
-
-_COHORTS = ("variants", "on", "off", "split", "salt", "slice", "targeting", "state")
-"""Parts of a definition that must not move under a rollout: they are what its gates compare."""
+from services.flag_control.flag.rollout_rule import forbids_archive, forbids_definition
+from services.flag_control.flag.state import Kill
 
 
 def on_request(change: Change, request: FlagRequest) -> None:
@@ -79,8 +76,8 @@ def _go_back(change: Change, request: UndoRequested, version: int) -> None:
     if known is None:
         oldest, newest = min(map(int, change.state.history)), change.state.version
         change.refuse(request, "unknown", f"version {version} is not remembered; there are {oldest} to {newest}")
-    elif change.state.live and not _same_cohorts(known.definition, change.state.definition):
-        change.refuse(request, "not_allowed", _under_way(change))
+    elif why := forbids_definition(change.state, known.definition):
+        change.refuse(request, "not_allowed", why)
     else:
         change.put(definition=known.definition, opted_out=known.opted_out)
         _edited(change, request, "undo")
@@ -103,8 +100,8 @@ def _define(change: Change, request: FlagSubmitted) -> None:
     except InvalidError as error:
         change.refuse(request, "invalid", str(error))
         return
-    if change.state.live and not _same_cohorts(definition, change.state.definition):
-        change.refuse(request, "not_allowed", _under_way(change))
+    if why := forbids_definition(change.state, definition):
+        change.refuse(request, "not_allowed", why)
         return
     lifecycle = definition.lifecycle
     if not lifecycle.created:
@@ -116,13 +113,13 @@ def _define(change: Change, request: FlagSubmitted) -> None:
 
 def _archive(change: Change, request: ArchiveRequested) -> None:
     definition = change.state.definition
-    if change.state.live:
-        change.refuse(request, "not_allowed", _under_way(change))
-    elif request.variant not in definition.variants:
+    if request.variant not in definition.variants:
         there = ", ".join(sorted(definition.variants))
         change.refuse(request, "invalid", f"{request.variant!r} is no variant: there are {there}")
+    elif why := forbids_archive(change.state, request.variant):
+        change.refuse(request, "not_allowed", why)
     else:
-        change.put(archived=request.variant)
+        change.put(archived=request.variant, archived_under=change.state.reach.rollout)
         change.settle(request.type)
         after = definition_of(change.state)
         change.say_version(FlagArchived, variant=request.variant, reason=request.reason, definition=after)
@@ -133,15 +130,3 @@ def _edited(change: Change, request: FlagRequest, what: str) -> None:
     change.settle(request.type)
     after = definition_of(change.state)
     change.say_version(FlagEdited, what=what, reason=request.reason, diff=diff, definition=after)
-
-
-def _same_cohorts(one: Definition, other: Definition) -> bool:
-    # Compared as JSON: to Python, 1 == 1.0 == True.
-    return all(canonical(getattr(one, part)) == canonical(getattr(other, part)) for part in _COHORTS)
-
-
-def _under_way(change: Change) -> str:
-    return (
-        f"rollout {change.state.reach.rollout or 'announced'} is under way, and its gates compare these variants: "
-        "finish it or roll it back first"
-    )

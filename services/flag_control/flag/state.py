@@ -114,12 +114,13 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
             are served); revision: content hash of what they are.
         opted_out: values by attribute that are never exposed.
         kills: ids of the kills in force; the flag is off while there is one.
-        archived: the variant served for good; empty while the flag lives.
+        archived: the variant served for good; empty while the flag lives. archived_under: the rollout that had it then.
         live: a rollout is under way; release: the version that the last one brought.
         requests: ids of the requests heard lately.
         history: the latest versions by number, and of the older ones those that changed the definition or opt-outs.
         settled: since when everyone gets one variant without a rollout under way; empty otherwise.
         timers: due times, RFC 3339, by name.
+        decided: how many events were decided for the flag, since versions count them; their ids differ by it.
     """
 
     version: int = 0
@@ -131,10 +132,25 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     opted_out: dict[str, tuple[str, ...]] = {}
     kills: tuple[Kill, ...] = ()
     archived: str = ""
+    archived_under: str = ""
     requests: tuple[str, ...] = ()
     history: dict[str, Revision] = {}
     settled: str = ""
     timers: dict[str, str] = {}
+    decided: int = 0
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the last rollout's release was taken from everyone, and no newer rollout has the flag."""
+        reach = self.reach
+        withdrawn = bool(reach.entry) and not (self.live or reach.released) and reach.exposure <= 0
+        # A rollout that came after the archive never had the flag.
+        return withdrawn and (not self.archived or self.archived_under == reach.rollout != "")
+
+    @property
+    def ruled(self) -> bool:
+        """Whether a rollout decides who is served what, or one did and was rolled back."""
+        return self.live or self.rolled_back
 
     def with_request(self, request: str) -> "FlagState":
         """Return the state that remembers a request."""

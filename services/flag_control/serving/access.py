@@ -2,23 +2,47 @@
 
 import hashlib
 import hmac
+import math
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-from penstock.tokens import Tokens, digest_of
+from penstock.tokens import Identity, KnownTokens, digest_of
 
 _MOST_ADMITTED = 10_000
+_FOLLOW_SECONDS = 1.0
 
 
 class Access:
     """Checks evaluation requests against the tokens file; tickets hold across instances that share the file."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self._known = frozenset(identity.sha256 for identity in tokens.tokens)
+    def __init__(self, tokens: KnownTokens) -> None:
+        self._tokens = tokens
+        self._of: tuple[Identity, ...] = ()
+        self._checked = -math.inf
+        self._known: frozenset[str] = frozenset()
         self._admitted: tuple[set[bytes | None], set[bytes | None]] = (set(), set())
+        self._secret = b""
+        self._follow()
+
+    def _follow(self) -> None:
+        """Take over the tokens that are known now, once a second: what was right once may have been revoked."""
+        now = time.monotonic()
+        if now - self._checked < _FOLLOW_SECONDS:
+            return
+        self._checked = now
+        moment = datetime.now(UTC)  # noqa: TID251 - tokens expire by the machine's clock
+        live = tuple(identity for identity in self._tokens.tokens if identity.live(moment))
+        if live == self._of:
+            return
+        self._of = live
+        self._known = frozenset(identity.sha256 for identity in live)
+        self._admitted = (set(), set())
         self._secret = hashlib.sha256("".join(sorted(self._known)).encode()).digest()
 
     def admits(self, headers: Mapping[bytes, bytes]) -> bool:
         """Return whether `Authorization: Bearer` or `X-API-Key` carries a known token."""
+        self._follow()
         authorization, key = headers.get(b"authorization"), headers.get(b"x-api-key")
         if authorization in self._admitted[0] or key in self._admitted[1]:
             return True

@@ -1,9 +1,9 @@
 """flagd sync over gRPC: the whole set at once on connecting and on every change, the same bytes for every stream."""
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -13,6 +13,8 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2
 from penstock.errors import UnavailableError
 from services.flag_control.serving.client_libraries import disagreement, family_of
 from services.flag_control.serving.store import FlagSet, FlagStore, normal
+from services.flag_control.serving.streams import Stream, Streams
+from services.runtime.process.tasks import Tasks
 
 SERVICE = "flagd.sync.v1.FlagSyncService"
 _OPTIONS = (
@@ -20,36 +22,18 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_concurrent_streams", 100),
     ("grpc.max_receive_message_length", 64 * 1024),
     ("grpc.so_reuseport", 0),
     ("grpc.server_handshake_timeout_ms", 10_000),
 )
 _GRACE_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
+
+TAKE_SECONDS = 3.0
+"""A client that reads nothing of a message for so long is closed: a rollback must not wait for it."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Stream:
-    """One connected client.
-
-    Attributes:
-        selector: what it reads; family: language of its library.
-        sent: the set that it was last sent; at: when, by the monotonic clock.
-    """
-
-    selector: str
-    family: str = "unknown"
-    sent: FlagSet | None = None
-    at: float = 0.0
-
-
-@dataclass
-class Streams:
-    """Every connected client, and who wants to know when one was sent something, or left."""
-
-    connected: set[Stream] = field(default_factory=set)
-    on_change: Callable[[], None] = lambda: None
 
 
 class SyncServer:
@@ -65,12 +49,13 @@ class SyncServer:
         host: str,
         port: int,
         *,
+        streams: Streams | None = None,
         context: Mapping[str, Any] | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
-        """Serve `store`; `context` is sent as `sync_context` for clients to merge into their evaluations."""
+        """Serve `store`, keeping `streams`; `context` is sent as `sync_context`, merged into evaluations."""
         self.port = port
-        self.streams = Streams()
+        self.streams = streams if streams is not None else Streams()
         self._store = store
         self._host = host
         self._context = struct_pb2.Struct()
@@ -79,6 +64,7 @@ class SyncServer:
         self._server: grpc.aio.Server | None = None
         self._warned: set[tuple[str, str]] = set()
         self._messages: tuple[FlagSet, bytes] | None = None
+        self._tasks = Tasks("flag_control, closing stuck streams,")
 
     async def start(self) -> None:
         """Listen.
@@ -112,16 +98,20 @@ class SyncServer:
                 f"cannot listen on {address} for flagd sync; stop what uses it or choose another port"
             ) from None
         await self._server.start()
+        self._tasks.spawn(self._close_stuck(), lasting=True)
 
     async def stop(self) -> None:
         """End every stream so that its client reconnects elsewhere, then stop."""
+        await self._tasks.stop()
         self._store.close()
         if self._server is not None:
             await self._server.stop(_GRACE_SECONDS)
 
-    async def _sync(
-        self, request: sync_pb2.SyncFlagsRequest, context: "grpc.aio.ServicerContext[Any, Any]"
-    ) -> AsyncIterator[bytes]:
+    def alive(self) -> bool:
+        """Whether stuck streams are looked for."""
+        return self._tasks.alive()
+
+    async def _sync(self, request: sync_pb2.SyncFlagsRequest, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         metadata = _metadata_of(context)
         stream = Stream(_selector(request.selector, metadata), family_of(metadata.get("user-agent", "")))
         # A client that is told there is nothing would drop its flags; one that is refused keeps them and comes again.
@@ -129,21 +119,34 @@ class SyncServer:
             await context.abort(grpc.StatusCode.NOT_FOUND, _no_set(stream.selector))
         self.streams.connected.add(stream)
         try:
-            with self._store.subscribed(stream.selector) as mailbox:
-                while (flag_set := await mailbox.take()) is not None:
-                    if stream.sent is None or stream.sent.revision != flag_set.revision:
-                        yield self._message(flag_set)
-                        self._sent(stream, flag_set)
+            await self._send_changes(stream, context)
         finally:
             self.streams.connected.discard(stream)
-            self.streams.on_change()
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "this server stops; reconnect")
+            self.streams.moved.send()
+        # A client that was only slow reads this behind what it was sent, and reconnects for the newest set.
+        why = f"nothing was read for {TAKE_SECONDS:.0f} s" if stream.closed_at is not None else "this server stops"
+        await context.abort(grpc.StatusCode.UNAVAILABLE, f"{why}; reconnect")
+
+    async def _send_changes(self, stream: Stream, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        with self._store.subscribed(stream.selector) as mailbox:
+            while stream.closed_at is None and (flag_set := await mailbox.take()) is not None:
+                if stream.sent is None or stream.sent.revision != flag_set.revision:
+                    stream.writing_since = time.monotonic()
+                    await context.write(self._message(flag_set))
+                    stream.writing_since = None
+                    self._sent(stream, flag_set)
+
+    async def _close_stuck(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if closed := self.streams.close_stuck(time.monotonic(), TAKE_SECONDS):
+                log.warning("closed %d sync streams that read nothing for %.0f s", closed, TAKE_SECONDS)
 
     def _sent(self, stream: Stream, flag_set: FlagSet) -> None:
         stream.sent, stream.at = flag_set, time.monotonic()
         if stream.family not in flag_set.families:
             self._warn(stream, flag_set)
-        self.streams.on_change()
+        self.streams.moved.send()
 
     def _warn(self, stream: Stream, flag_set: FlagSet) -> None:
         # Once a family and a set: to look at every stream of a push would cost as much as to send to it.

@@ -1,4 +1,4 @@
-"""How the OFREP server writes HTTP: complete answers in two ASGI messages, and requests read within a limit."""
+"""How the OFREP server writes HTTP: complete answers in two ASGI messages."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -11,14 +11,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON: Header = (b"content-type", b"application/json")
-
-
-class TooLargeError(Exception):
-    """The request's body is larger than the limit."""
-
-
-class GoneError(Exception):
-    """The client left before its request was whole."""
 
 
 async def respond(send: Send, outcome: Outcome, *headers: Header) -> None:
@@ -45,26 +37,3 @@ def with_headers(send: Send, headers: tuple[Header, ...]) -> Send:
         await send(message)
 
     return sending
-
-
-async def body_of(receive: Receive, declared: bytes | None, limit: int) -> bytes:
-    """Return the request's body.
-
-    Raises:
-        TooLargeError: more than `limit` bytes, declared or sent.
-        GoneError: the client disconnected.
-    """
-    if declared is not None and int(declared) > limit:
-        raise TooLargeError
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        if len(body) > limit:
-            raise TooLargeError
-        message = await receive()
-        body += message.get("body", b"")
-    if message["type"] == "http.disconnect":
-        raise GoneError
-    if len(body) > limit:
-        raise TooLargeError
-    return body

@@ -1,23 +1,12 @@
-"""The HTTP server of flag control, the same in production and standalone: one worker, guarded, without access log."""
+"""The HTTP server of flag control, the same in production and standalone: many clients, small requests."""
 
-from services.flag_control.serving.http_limits import GuardedProtocol
 from services.flag_control.serving.ofrep import Application
+from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer
 
-KEEP_ALIVE_SECONDS = 75
-_MOST_CONNECTIONS = 20_000
+LIMITS = Limits(connections=20_000, per_address=10_000, body_bytes=512 * 1024, idle_seconds=75.0)
 
 
 def http_server(app: Application, host: str, port: int) -> HttpServer:
     """Return the server, not yet started."""
-    return HttpServer(
-        app,
-        host,
-        port,
-        http=GuardedProtocol,
-        ws="none",
-        date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        limit_concurrency=_MOST_CONNECTIONS,
-        proxy_headers=False,
-    )
+    return HttpServer(app, host, port, LIMITS, date_header=False)

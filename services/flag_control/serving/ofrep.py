@@ -14,19 +14,17 @@ from services.flag_control.serving.access import Access
 from services.flag_control.serving.change_stream import stream_changes
 from services.flag_control.serving.cors import Origins
 from services.flag_control.serving.http_responses import (
-    GoneError,
     Header,
     Receive,
     Scope,
     Send,
-    TooLargeError,
-    body_of,
     respond,
     respond_empty,
     with_headers,
 )
 from services.flag_control.serving.store import EVERYTHING, FlagSet, FlagStore, normal
 from services.flag_control.serving.usage import Usage
+from services.runtime.http.bodies import GoneError, TooLargeError, read_body
 
 BULK = "/ofrep/v1/evaluate/flags"
 EVENTS = "/ofrep/v1/events"
@@ -115,7 +113,7 @@ class Ofrep:
 
     async def _evaluate(self, key: str | None, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
         try:
-            body = await body_of(receive, headers.get(b"content-length"), MAX_BODY)
+            body = await read_body(receive, MAX_BODY)
         except TooLargeError:
             await respond(send, _TOO_LARGE, (b"connection", b"close"))
             return

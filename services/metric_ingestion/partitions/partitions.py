@@ -9,7 +9,9 @@ from typing import Any
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+import penstock
 from penstock.chain import Accepted, Fold
+from penstock.chain.failures import fault_of
 from penstock.errors import AppendError, InvalidError, UnavailableError
 from penstock.settings import Settings
 from penstock.topics import log_of
@@ -130,7 +132,11 @@ class Partitions:
             try:
                 owner.take(record.offset, record.value or b"", (record.key or b"").decode(errors="replace"))
             except InvalidError as error:
-                self._tasks.spawn(dead_letter(self._appender, NAME, record, str(error)))
+                # Kept before the position moves on in the log: a kill between the two must not lose it.
+                await dead_letter(self._appender, NAME, record, str(error))
+            except Exception as error:
+                log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
+                await dead_letter(self._appender, NAME, record, fault_of(error, penstock.__version__))
         for partition, owner in touched.items():
             self._propose(partition, owner, owner.decide(self._lateness, None))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
@@ -54,6 +54,7 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assigned = assigned
         self._revoked = revoked
         self._polled = monotonic()
+        self._positions: dict[TopicPartition, int] = {}
         self.failure: BaseException | None = None
         subscriber: Any = broker.subscriber(
             topic,
@@ -87,17 +88,26 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
         """Whether it polled within `patience` seconds and no record was failed on."""
         return self.failure is None and monotonic() - self._polled < patience
 
+    def unread(self) -> set[int]:
+        """Return the partitions that are known to hold records beyond the newest poll."""
+        assigned = self._consumer.assignment() if self._subscriber.consumer is not None else ()
+        return {
+            place.partition
+            for place in assigned
+            if place in self._positions and (self._consumer.highwater(place) or 0) > self._positions[place]
+        }
+
     def pause(self, partition: int) -> None:
         """Read nothing more of a partition until `resume`."""
         self._consumer.pause(TopicPartition(self._topic, partition))
 
     def resume(self, partition: int, offset: int) -> bool:
         """Read a partition from this offset on; return whether it is still assigned."""
-        position = TopicPartition(self._topic, partition)
-        if position not in self._consumer.assignment():
+        position, consumer = TopicPartition(self._topic, partition), self._subscriber.consumer
+        if consumer is None or position not in consumer.assignment():
             return False
-        self._consumer.seek(position, offset)
-        self._consumer.resume(position)
+        consumer.seek(position, offset)
+        consumer.resume(position)
         return True
 
     async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
@@ -124,7 +134,9 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
 
     @property
     def _consumer(self) -> AIOKafkaConsumer:
-        consumer: AIOKafkaConsumer = self._subscriber.consumer
+        consumer: AIOKafkaConsumer | None = self._subscriber.consumer
+        if consumer is None:
+            raise IllegalStateError("the consumer is being replaced")
         return consumer
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
@@ -136,6 +148,8 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.sleep(_AFTER_ERROR_S)
             return ()
         self._polled = monotonic()
+        for place, records in batches.items():
+            self._positions[place] = records[-1].offset + 1
         return tuple(chain.from_iterable(batches.values()))
 
     async def _handle(self, message: KafkaMessage) -> None:

@@ -2,9 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+
+from aiokafka import ConsumerRecord
 
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
+from services.metric_ingestion.selection.arrivals import Arrivals
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.selection.watch import Watch, Watched
@@ -24,10 +28,12 @@ class Registry:
         selector: None until everything that stood in the topics at the start has been read.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear)
+    def __init__(self, settings: Settings, refused: Callable[[ConsumerRecord, str], None] | None = None) -> None:
+        """Follow the topics of these settings; `refused` is called with a record that it cannot use, and the reason."""
+        self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear, on_refused=refused)
         self._watch = Watch()
         self._read = False
+        self._arrivals = Arrivals()
         self._by_partition: dict[int, tuple[Watched, ...]] = {}
         self.selector: Selector | None = None
 
@@ -76,4 +82,4 @@ class Registry:
             partition: tuple(watched for watched in everything if partition_of(watched.target) == partition)
             for partition in {partition_of(watched.target) for watched in everything}
         }
-        self.selector = Selector(Matcher(watched) for watched in everything)
+        self.selector = Selector((Matcher(watched) for watched in everything), self._arrivals)

@@ -10,13 +10,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 
 from services.metric_ingestion.doors.otlp_messages import attributes
+from services.metric_ingestion.selection.arrivals import Arrivals
 from services.metric_ingestion.selection.match import ENVIRONMENT, Attributes, Matcher, half
 from services.metric_ingestion.selection.points import points_of
-from services.metric_ingestion.windows.frames import VERSION, Explicits, Exponentials, Frame, Numbers, Series
+from services.metric_ingestion.windows.frames import VERSION, Explicits, Exponentials, Frame, Hint, Numbers, Series
 from services.metric_ingestion.windows.values import Explicit, Exponential, Number
 
 AHEAD_NS = 600 * 10**9
 """A point further in the future than this is refused: its source's clock is wrong, and its window would never come."""
+
+BEHIND_NS = 3600 * 10**9
+"""A point older than this is refused with its reason: its window closed long ago."""
 
 _MOST_CACHED = 50_000
 _MOST_PROBLEMS = 5
@@ -61,6 +65,8 @@ class _Builder:
     numbers: Numbers = field(default_factory=Numbers)
     explicits: Explicits = field(default_factory=Explicits)
     exponentials: Exponentials = field(default_factory=Exponentials)
+    rejected: dict[str, int] = field(default_factory=dict)
+    hints: dict[str, Hint] = field(default_factory=dict)
     points: int = 0
     cells: int = 0
 
@@ -99,6 +105,10 @@ class _Builder:
     def full(self) -> bool:
         return self.points >= _MOST_POINTS or self.cells >= _MOST_CELLS
 
+    def reject(self, reason: str) -> None:
+        """Count a point of this target that is left out."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+
     def frame(self, received: int, trace: str) -> Frame:
         watched = self.matcher.watched
         return Frame(
@@ -112,21 +122,28 @@ class _Builder:
             self.numbers,
             self.explicits,
             self.exponentials,
+            self.rejected,
+            hints=self.hints,
         )
 
 
 class Selector:
     """The compiled plans of all watched targets; a new one is made whenever a plan or a canary's version changes."""
 
-    def __init__(self, matchers: Iterable[Matcher]) -> None:
+    def __init__(self, matchers: Iterable[Matcher], arrivals: Arrivals | None = None) -> None:
+        self._arrivals = Arrivals() if arrivals is None else arrivals
         self._by_service: dict[str, list[Matcher]] = {}
         for matcher in matchers:
             self._by_service.setdefault(matcher.service, []).append(matcher)
         self._known: dict[tuple[Any, ...], tuple[tuple[Matcher, Series], ...]] = {}
 
-    def select(self, request: ExportMetricsServiceRequest, received: int, trace: str = "") -> Selection:
-        """Return the frames of a request that arrived at `received` (Unix nanoseconds)."""
+    def select(
+        self, request: ExportMetricsServiceRequest, received: int, trace: str = "", lost: Iterable[str] = ()
+    ) -> Selection:
+        """Return the frames of a request that arrived at `received` (Unix nanoseconds), without what was `lost`."""
         selection = Selection()
+        for what in lost:
+            selection.reject("metrics request", what)
         builders: dict[str, _Builder] = {}
         for resource_metrics in request.resource_metrics:
             self._select_resource(resource_metrics, received, trace, selection, builders)
@@ -138,6 +155,7 @@ class Selector:
     ) -> None:
         resource = attributes(metrics.resource.attributes)
         matchers = self._matchers(resource, selection)
+        self._note(resource, metrics, received, builders)
         wanted = frozenset[str]().union(*(matcher.metrics for matcher in matchers))
         if not wanted:
             return
@@ -148,22 +166,44 @@ class Selector:
                 if name not in wanted:
                     continue
                 origin = (identity, scope.scope.name, name)
+                watching = [matcher for matcher in matchers if name in matcher.metrics]
+
+                def reject(reason: str, why: str, watching: list[Matcher] = watching, name: str = name) -> None:
+                    selection.reject(name, why)
+                    for matcher in watching:
+                        _builder(builders, matcher).reject(reason)
+
                 for traits, raw, value in points_of(
-                    metric, partial(selection.reject, name), partial(selection.warn, name)
+                    metric, partial(reject, "malformed"), partial(selection.warn, name)
                 ):
-                    if raw.time_unix_nano > received + AHEAD_NS:
-                        selection.reject(name, "a point lies more than ten minutes in the future")
+                    if why := _far_off(raw.time_unix_nano, received):
+                        reject(*why)
                         continue
                     point = attributes(raw.attributes)
                     key = (*origin, traits, tuple(point.items()))
-                    for matcher, series in self._series(key, matchers, point, resource):
-                        builder = builders.get(matcher.target)
-                        if builder is None:
-                            builder = builders[matcher.target] = _Builder(matcher)
+                    for matcher, series in self._series(key, watching, point, resource):
+                        builder = _builder(builders, matcher)
                         if builder.full:
                             selection.frames.append((matcher.target, builder.frame(received, trace)))
                             builder = builders[matcher.target] = _Builder(matcher)
                         builder.add(series, raw.start_time_unix_nano, raw.time_unix_nano, value)
+
+    def _note(
+        self, resource: Attributes, metrics: ResourceMetrics, received: int, builders: dict[str, _Builder]
+    ) -> None:
+        """Remember what arrives of a watched service, and add what it explains to the frames of its targets."""
+        of_service = self._by_service.get(resource.get("service.name", ""), ())
+        if not of_service:
+            return
+        environment = next((resource[name] for name in ENVIRONMENT if name in resource), "")
+        known = self._arrivals.names(resource["service.name"], environment)
+        for scope in metrics.scope_metrics:
+            for metric in scope.metrics:
+                if metric.name not in known:
+                    self._arrivals.note(known, metric)
+        for matcher in of_service:
+            if hints := self._arrivals.hints(matcher, received):
+                _builder(builders, matcher).hints.update(hints)
 
     def _matchers(self, resource: Attributes, selection: Selection) -> list[Matcher]:
         of_service = self._by_service.get(resource.get("service.name", ""), [])
@@ -185,7 +225,34 @@ class Selector:
             if len(self._known) >= _MOST_CACHED:
                 self._known.clear()
             known = self._known[key] = tuple(_classified(key, matchers, point, resource))
+            for matcher, series in known:
+                for part in series.parts:
+                    self._arrivals.match(matcher.target, part.gate, matcher.watched.plan_hash)
         return known
+
+
+def _builder(builders: dict[str, _Builder], matcher: Matcher) -> _Builder:
+    builder = builders.get(matcher.target)
+    if builder is None:
+        builder = builders[matcher.target] = _Builder(matcher)
+    return builder
+
+
+def _far_off(time: int, received: int) -> tuple[str, str] | None:
+    """Return the reason and the sentence for a point whose time cannot be right, None for any other."""
+    if time > received + AHEAD_NS:
+        return "ahead", f"a point lies {_span(time - received)} in the future: look at the clock of its source"
+    if time < received - BEHIND_NS:
+        what = "its window closed long ago; look at the clock of its source"
+        return "behind", f"a point lies {_span(received - time)} in the past: {what}"
+    return None
+
+
+def _span(nanoseconds: int) -> str:
+    hours = nanoseconds / 3600e9
+    if hours < 2:
+        return f"{hours * 60:.0f} minutes"
+    return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
 
 
 def _classified(
@@ -196,11 +263,14 @@ def _classified(
     told = (identity, scope, metric, traits.form, traits.temporality, *(f"{name}\x1f{value}" for name, value in pairs))
     name = _hash("\x1e".join(told))
     source = _hash(f"{identity}") if "service.instance.id" not in resource else _hash(resource["service.instance.id"])
+    instance = resource.get("service.instance.id", "")[:64] or source
     for matcher in matchers:
-        cohort = matcher.cohort(point, resource)
-        parts = matcher.parts(metric, traits, point, resource) if cohort is not None else ()
-        if cohort is not None and parts:
-            yield matcher, Series(name, source, cohort, half(point, resource), traits.temporality, parts)
+        place = matcher.place(point, resource)
+        parts = matcher.parts(metric, traits, point, resource) if place is not None else ()
+        if place is not None and parts:
+            stated, unmatched = half(point, resource), matcher.unmatched(metric, point, resource)
+            common = (name, source, place.cohort, stated, traits.temporality, parts)
+            yield matcher, Series(*common, place.outside, place.value, unmatched, instance)
 
 
 def _hash(text: str) -> str:

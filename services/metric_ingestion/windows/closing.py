@@ -8,11 +8,18 @@ from typing import Any
 
 from penstock import ids
 from penstock.chain import Document
-from penstock.events import Closing, Cohort, Doubt, Event, WindowClosed, WindowsRefused
+from penstock.events import Closing, Cohort, Doubt, Event, Missing, WindowClosed, WindowsRefused
 from penstock.plan import Gate, Plan, Reads, reads_of
-from services.metric_ingestion.windows.measures import measures_of, requests_of, split_of
+from services.metric_ingestion.windows.frames import Hint
+from services.metric_ingestion.windows.measures import (
+    measures_of,
+    requests_of,
+    split_of,
+    too_many_outside,
+    unattributed_of,
+)
 from services.metric_ingestion.windows.slots import Slot
-from services.metric_ingestion.windows.sources import attendance, slowest_interval
+from services.metric_ingestion.windows.sources import attendance, skews_of, slowest_interval, wait_for
 from services.metric_ingestion.windows.target import PATIENT_WINDOWS, TargetState
 
 SOURCE = "/penstock/metric_ingestion"
@@ -20,6 +27,8 @@ MOST_EMPTY_WINDOWS = 60
 """Windows without any point that are closed one by one; a longer silence (we were away) is told as one long window."""
 
 _JITTER = 0.25
+_UNATTRIBUTED = 0.01
+_DROPPED = 0.01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRAFFIC_KINDS = ("ratio", "slo", "burn_rate", "quantile", "mean")
 
@@ -61,9 +70,25 @@ def adopted(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Documen
         "gates": dict(kinds),
         "counts_bad": sorted(name for name, gate in plan.gates.items() if reads_of(gate) is Reads.SHARE),
         "traffic": traffic[0] if traffic else "",
+        "unattributed": plan.cohorts.unattributed,
         "next": begun if same else start,
         "since": state.document["since"] if same else start,
+        **_watched_since(state, plan, start if not same else max(begun, now), same=same),
     }
+
+
+def _watched_since(state: TargetState, plan: Plan, now: int, *, same: bool) -> Document:
+    """Return what is read, and since when all of it is: a series seen first may have counted long before."""
+    reads = sorted({f"{name} {gate.where}" for gate in plan.gates.values() for name in _metrics_of(gate)})
+    before = state.document
+    known = same and "planned" in before and set(reads) <= set(before.get("reads", ()))
+    metrics = {name: gate.metric for name, gate in plan.gates.items()}
+    return {"metrics": metrics, "reads": reads, "planned": before["planned"] if known else now}
+
+
+def _metrics_of(gate: Gate) -> list[str]:
+    bad = getattr(gate, "bad_metric", None)
+    return [gate.metric, bad] if bad else [gate.metric]
 
 
 def _kind_of(gate: Gate) -> str:
@@ -126,12 +151,13 @@ def due(state: TargetState, lateness: int, now: int | None) -> tuple[int, Closin
     if not document or document["refused"]:
         return None
     end = _end_of(document)
-    if state.event_time >= end + lateness:
-        return _stretched(state, end, state.event_time - lateness), Closing.EVENT_TIME
-    if not state.patience and (live := state.live_sources()) and all(source.last >= end for source in live):
-        return end, Closing.SOURCES
-    if now is not None and now >= end + lateness:
-        return _stretched(state, end, now - lateness), Closing.CLOCK
+    sources = state.sources.values()
+    present = state.event_time if now is None else max(now, state.event_time)
+    wait = wait_for(sources, end, present, state.length, lateness)
+    if (reached := state.horizon(state.event_time)) >= end + wait:
+        return _stretched(state, end, reached - wait), Closing.EVENT_TIME
+    if now is not None and (reached := state.horizon(now)) >= end + wait:
+        return _stretched(state, end, reached - wait), Closing.CLOCK
     return None
 
 
@@ -145,6 +171,12 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
         slot.cells = {cohort: gates for cohort, gates in slot.cells.items() if cohort not in {"a", "b"}}
     seconds = (end - start) / 1e9
     requests = requests_of(slot, document["traffic"], kinds)
+    unattributed = unattributed_of(slot, kinds)
+    for gate, points in state.dropped_gates.items():
+        if points > _DROPPED * (slot.points + points):
+            slot.doubts.setdefault(gate, Doubt.POINTS_DROPPED)
+    for gate in too_many_outside(slot, unattributed, document.get("unattributed", _UNATTRIBUTED)):
+        slot.doubts.setdefault(gate, Doubt.UNATTRIBUTED)
     measures, doubts = measures_of(slot, kinds, requests, seconds)
     interval = slowest_interval(state.sources.values(), state.event_time, state.length)
     patience = PATIENT_WINDOWS * document["window"]
@@ -170,17 +202,30 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
         halves=slot.halves[0] if usable else None,  # type: ignore[arg-type]
         doubts={**_unproven(document, state, requests), **doubts},
         closed_by=by,
+        unattributed=unattributed,
+        dropped=dict(sorted(state.dropped.items())),
+        missing=_missing(document, state),
+        not_bad={
+            gate: tuple(sorted(state.not_bad[gate]))
+            for gate in document["counts_bad"]
+            if gate in state.not_bad and gate not in state.bad_seen
+        },
+        skew=skews_of(state.sources.values(), state.event_time, state.length),
     )
     return Step({**document, "next": end}, (event,), slot.trace)
 
 
 def settled(state: TargetState, document: Document, events: tuple[str, ...]) -> None:
     """Move the state to this document: drop what its windows have told. `events` are the types of what was said."""
+    if state.document.get("plan") != document["plan"]:
+        metrics = document.get("metrics", {})
+        state.seen_gates = {gate: name for gate, name in state.seen_gates.items() if metrics.get(gate) == name}
     state.document = document
     state.reslot(document["length"])
     state.slots = {start: slot for start, slot in state.slots.items() if start >= document["next"]}
     if "window.closed" in events:
         state.late = 0
+        state.dropped, state.dropped_gates = {}, {}
         state.patience = max(0, state.patience - 1)
         state.forget()
 
@@ -214,6 +259,19 @@ def _unproven(document: Document, state: TargetState, requests: Mapping[str, flo
     if not requests:
         return {}
     return {gate: Doubt.BAD_NEVER_SEEN for gate in document["counts_bad"] if gate not in state.bad_seen}
+
+
+def _missing(document: Document, state: TargetState) -> dict[str, Missing]:
+    """Return the gates of which no point has come since their metric is watched, with what came instead."""
+    found = {}
+    for gate, metric in sorted(document.get("metrics", {}).items()):
+        if state.seen_gates.get(gate) in {metric, ""} or document["next"] < document["since"]:
+            continue
+        hint = state.hints.get(gate, Hint(metric))
+        found[gate] = Missing(
+            metric=metric, names=hint.names, attributes=hint.attributes, environments=hint.environments
+        )
+    return found
 
 
 def steps(state: TargetState, target: str, lateness: int, now: int | None) -> Iterator[Step]:

@@ -29,11 +29,17 @@ class Temporality(StrEnum):
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """One gate that a series counts for; with a `doubt` it only says why it cannot."""
+    """One gate that a series counts for; with a `doubt` it only says why it cannot.
+
+    Attributes:
+        factor: from the unit of the series to the gate's; unit: the series' own, where the gate states none.
+    """
 
     gate: str
     role: Role
     doubt: str = ""
+    factor: float = 1.0
+    unit: str = ""
 
 
 class Series(msgspec.Struct, frozen=True, array_like=True):
@@ -42,7 +48,10 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         key: hash of resource, scope, metric and attributes.
         source: hash of the resource instance, whose exports are one clock.
-        cohort: `canary` or `baseline`; half: `a`, `b`, or empty where the application does not say.
+        cohort: `canary`, `baseline`, or empty for none; half: `a`, `b`, or empty where the application does not say.
+        outside: why it belongs to no cohort, or empty; value: the variant that it names.
+        unmatched: gate and `attribute=value`, where the gate's conditions for bad events do not match.
+        instance: name of the source, for people.
     """
 
     key: str
@@ -51,6 +60,24 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     half: str
     temporality: Temporality
     parts: tuple[Part, ...]
+    outside: str = ""
+    value: str = ""
+    unmatched: tuple[tuple[str, str], ...] = ()
+    instance: str = ""
+
+
+class Hint(msgspec.Struct, frozen=True, array_like=True):
+    """What arrived where a gate's metric did not.
+
+    Attributes:
+        metric: that the gate names; names: nearest metrics of the service, with their units.
+        attributes: of the nearest; environments: others in which the service reports.
+    """
+
+    metric: str
+    names: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
 
 
 class Numbers(msgspec.Struct, array_like=True):
@@ -96,6 +123,10 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
         received: when the door had them, Unix nanoseconds.
         length: of the plan's windows, nanoseconds; plan: its hash.
         trace: W3C traceparent of the request that carried the samples, or empty.
+        hints: gate -> what arrived, where nothing came for it.
+        rejected: points that the door left out, by reason.
+        door: the door's name where it may have older samples unread; low: nothing older than this is to come from it,
+            Unix nanoseconds, 0 once it has read everything.
     """
 
     version: int
@@ -108,6 +139,10 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     numbers: Numbers
     explicits: Explicits
     exponentials: Exponentials
+    rejected: dict[str, int] = {}
+    door: str = ""
+    low: int = 0
+    hints: dict[str, Hint] = {}
 
     def explicit(self, row: int) -> Explicit:
         """Return the value of a row of `explicits`."""
@@ -144,7 +179,7 @@ def decode(value: bytes) -> Frame:
     """
     try:
         frame = _decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidError("metric frame", [Problem("", str(error))]) from None
     if frame.version != VERSION:
         raise InvalidError("metric frame", [Problem("version", f"{frame.version} is not known; this is {VERSION}")])

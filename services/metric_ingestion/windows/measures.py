@@ -10,13 +10,16 @@ from penstock.events import (
     ExponentialHistogram,
     Gauge,
     Measure,
+    Outside,
     Ratio,
+    Unattributed,
 )
 from services.metric_ingestion.windows.slots import Cell, Slot
 
 Kinds = Mapping[str, str]
 """Kind of each gate of the plan, by its name."""
 
+_OF_THE_CANARY = 10
 _RATIOS = {"ratio", "slo", "burn_rate"}
 _HALVES = {Cohort.A, Cohort.B}
 _DISTRIBUTIONS = {"quantile", "mean"}
@@ -72,6 +75,49 @@ def measures_of(
         for cohort, gates in measures.items()
     }
     return {cohort: gates for cohort, gates in told.items() if gates}, doubts
+
+
+def unattributed_of(slot: Slot, kinds: Kinds) -> dict[str, Unattributed]:
+    """Return by gate what belongs to no cohort; gates without such events are absent."""
+    found: dict[str, Unattributed] = {}
+    for gate in sorted({gate for gates in slot.outside.values() for gate in gates} & kinds.keys()):
+        reasons = {
+            Outside(reason): float(events)
+            for reason, gates in sorted(slot.outside.items())
+            if gate in gates and (events := _events(gates[gate])) > 0
+        }
+        outside = sum(reasons.values())
+        if outside > 0:
+            everyone = outside + sum(_events_of(slot, cohort, gate) for cohort in (Cohort.CANARY, Cohort.BASELINE))
+            values = tuple(sorted(slot.values.get(gate, ())))
+            found[gate] = Unattributed(share=outside / everyone, reasons=reasons, values=values)
+    return found
+
+
+def too_many_outside(slot: Slot, unattributed: Mapping[str, Unattributed], most: float) -> list[str]:
+    """Return the gates of which more events belong to no cohort than may: of all, or ten times that of the canary's.
+
+    A canary of few requests could hide all its errors in a small share of everyone's.
+    """
+    found = []
+    for gate, outside in unattributed.items():
+        canary = _events_of(slot, Cohort.CANARY, gate)
+        if outside.share > most or sum(outside.reasons.values()) > _OF_THE_CANARY * most * canary:
+            found.append(gate)
+    return found
+
+
+def _events_of(slot: Slot, cohort: str, gate: str) -> float:
+    cell = slot.cells.get(cohort, {}).get(gate)
+    return 0.0 if cell is None else _events(cell)
+
+
+def _events(cell: Cell) -> float:
+    distributions = [d.count for d in (cell.explicit, cell.exponential) if d is not None]
+    for number in (cell.total, cell.amount, sum(distributions) if distributions else None, cell.bad):
+        if number is not None:
+            return float(number)
+    return float(len(cell.levels))
 
 
 def _measure(kind: str, cell: Cell, share: float | None, seconds: float) -> Measure | Doubt | None:

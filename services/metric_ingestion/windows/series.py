@@ -1,22 +1,53 @@
-"""One series: from what its points say to what happened since the last, through resets, repeats and first sights."""
+"""One series: from what its points state to what happened since the last, through resets, repeats and first sights."""
 
+from bisect import insort
 from enum import StrEnum
 
 import msgspec
 
 from services.metric_ingestion.windows.frames import Temporality
-from services.metric_ingestion.windows.values import Value, subtract
+from services.metric_ingestion.windows.values import Explicit, Exponential, Value, subtract
 
-_REMEMBERED = 8
+_LEAST_KEPT, _MOST_KEPT = 8, 256
+_KEPT_NS = 60 * 10**9
+_MOST_WRITERS = 16
+_CONFLICT_NS = 120 * 10**9
 
 
 class Outcome(StrEnum):
-    """What a point was."""
+    """What a point was.
+
+    Attributes:
+        ADDED: it adds what it returns; BASELINE: a first sight, from which later points are counted.
+        REPEAT: it is known already, or covered by a newer one; TOO_OLD: whether it is known is forgotten.
+        RESET: the counter went backwards; CONFLICT: two writers share the series and cannot be told apart.
+    """
 
     ADDED = "added"
     BASELINE = "baseline"
     REPEAT = "repeat"
     RESET = "reset"
+    CONFLICT = "conflict"
+    TOO_OLD = "too_old"
+
+
+Advanced = tuple[Value | None, Outcome]
+
+
+class Writer(msgspec.Struct, array_like=True):
+    """One process that writes a cumulative series, known by its start time.
+
+    Attributes:
+        last, value: time and value of its newest point.
+        high: the value before the counter last went backwards, None while it has not; since_fall: points since then.
+        conflict: time at which a second writer was last seen behind it, 0 for never.
+    """
+
+    last: int
+    value: Value
+    high: Value | None = None
+    conflict: int = 0
+    since_fall: int = 0
 
 
 class SeriesState(msgspec.Struct, array_like=True):
@@ -24,54 +55,110 @@ class SeriesState(msgspec.Struct, array_like=True):
 
     Attributes:
         last: time of the newest point, Unix nanoseconds.
-        value: of that point where the series is cumulative.
-        recent: times of the newest delta points, so that one which was overtaken on its way still counts, once.
+        value, recent: as earlier versions kept them; read, and no longer written.
+        writers: of a cumulative series, by start time; floor: newest start of those forgotten.
+        seen: time and content of the newest delta points, in the order of their times.
     """
 
     last: int
     value: Value | None = None
     recent: tuple[int, ...] = ()
+    writers: dict[int, Writer] = {}
+    floor: int = 0
+    seen: list[tuple[int, int]] = []
 
 
-def advance(
-    state: SeriesState | None, temporality: Temporality, start: int, time: int, value: Value, since: int | None
-) -> tuple[SeriesState, Value | None, Outcome]:
-    """Return the state after a point, what the point adds (None for nothing), and what it was.
+def advance(state: SeriesState, temporality: Temporality, start: int, time: int, value: Value, whole: bool) -> Advanced:
+    """Move the state past a point; return what the point adds (None for nothing), and what it was.
 
     Args:
-        since: the last time but this at which the series' source reported, None where it had not. A cumulative
-            series that began after it has grown from zero in our sight, so its first point counts whole.
+        state: of the series; `last` is 0 before its first point.
+        whole: a writer that is seen for the first time began in our sight, so that all it has counted is new.
     """
     if temporality is Temporality.DELTA:
-        return _advance_delta(state, time, value)
+        return _advance_delta(state, start, time, value)
     if temporality is Temporality.LEVEL:
-        if state is not None and time <= state.last:
-            return state, None, Outcome.REPEAT
-        return SeriesState(time), value, Outcome.ADDED
-    return _advance_cumulative(state, start, time, value, since)
+        if time <= state.last:
+            return None, Outcome.REPEAT
+        state.last = time
+        return value, Outcome.ADDED
+    return _advance_cumulative(state, start, time, value, whole)
 
 
-def _advance_delta(state: SeriesState | None, time: int, value: Value) -> tuple[SeriesState, Value | None, Outcome]:
-    if state is None:
-        return SeriesState(time, None, (time,)), value, Outcome.ADDED
-    recent = state.recent
-    if time in recent or (len(recent) == _REMEMBERED and time < recent[0]):
-        return state, None, Outcome.REPEAT
-    state.recent = tuple(sorted((*recent, time)))[-_REMEMBERED:]
-    state.last = state.recent[-1]
-    return state, value, Outcome.ADDED
+def _advance_delta(state: SeriesState, start: int, time: int, value: Value) -> Advanced:
+    point = (time, _content(start, value))
+    seen = state.seen
+    if point in seen or time in state.recent:
+        return None, Outcome.REPEAT
+    if len(seen) >= _LEAST_KEPT and time < seen[0][0]:
+        return None, Outcome.TOO_OLD
+    insort(seen, point)
+    state.last = seen[-1][0]
+    while len(seen) > _MOST_KEPT or (len(seen) > _LEAST_KEPT and seen[0][0] < state.last - _KEPT_NS):
+        del seen[0]
+    return value, Outcome.ADDED
 
 
-def _advance_cumulative(
-    state: SeriesState | None, start: int, time: int, value: Value, since: int | None
-) -> tuple[SeriesState, Value | None, Outcome]:
-    if state is None:
-        if since is not None and start >= since:
-            return SeriesState(time, value), value, Outcome.ADDED
-        return SeriesState(time, value), None, Outcome.BASELINE
-    if time <= state.last:
-        return state, None, Outcome.REPEAT
-    # A start after the last point means a new process, even where its value has already outgrown the old one.
-    added = subtract(value, state.value) if start <= state.last and state.value is not None else None
-    state.last, state.value = time, value
-    return state, added, Outcome.RESET if added is None else Outcome.ADDED
+def _content(start: int, value: Value) -> int:
+    # Hashes of numbers are the same in every process; those of texts and types are not.
+    match value:
+        case Explicit():
+            return hash((start, value.sum, value.counts))
+        case Exponential():
+            return hash((start, value.sum, value.scale, value.zero, value.offset, value.counts))
+        case _:
+            return hash((start, value))
+
+
+def _advance_cumulative(state: SeriesState, start: int, time: int, value: Value, whole: bool) -> Advanced:
+    if state.value is not None:
+        # Written by an earlier version, which kept one writer and not its start.
+        old = start if start <= state.last else 0
+        state.writers, state.value = {old: Writer(state.last, state.value)}, None
+    writer = state.writers.get(start)
+    if writer is None:
+        # A start after the newest point is a new process, whatever its value is.
+        began = whole or (bool(state.last) and start > state.last)
+        state.writers[start] = Writer(time, value)
+        new = began and start > state.floor
+        _forget_writers(state)
+        state.last = max(state.last, time)
+        return (value, Outcome.ADDED) if new else (None, Outcome.BASELINE)
+    found = _advance_writer(writer, start, time, value)
+    state.last = max(state.last, time)
+    return found
+
+
+def _advance_writer(writer: Writer, start: int, time: int, value: Value) -> Advanced:
+    if time < writer.last:
+        return None, Outcome.REPEAT
+    if time == writer.last:
+        if value == writer.value:
+            return None, Outcome.REPEAT
+        writer.conflict = time
+        return None, Outcome.CONFLICT
+    added, before = subtract(value, writer.value), writer.value
+    writer.last, writer.value = time, value
+    in_conflict = bool(writer.conflict) and time - writer.conflict <= _CONFLICT_NS
+    if added is None:
+        writer.high, writer.since_fall = before, 0
+        if in_conflict:
+            return None, Outcome.CONFLICT
+        # Without a start time, going backwards is all that tells of a restart: what was counted since is its value.
+        return (None if start else value), Outcome.RESET
+    if writer.high is not None and subtract(value, writer.high) is not None:
+        # Back above the value that it fell from, and at a leap: nobody restarted, a second writer uses the series.
+        leap = not writer.since_fall or subtract(added, before) is not None
+        writer.high = None
+        if leap:
+            writer.conflict = time
+            return None, Outcome.CONFLICT
+    writer.since_fall += 1
+    return added, Outcome.ADDED
+
+
+def _forget_writers(state: SeriesState) -> None:
+    while len(state.writers) > _MOST_WRITERS:
+        oldest = min(state.writers, key=lambda start: state.writers[start].last)
+        del state.writers[oldest]
+        state.floor = max(state.floor, oldest)

@@ -4,8 +4,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from services.metric_ingestion.windows.frames import Role
+from penstock.events import Doubt
+from services.metric_ingestion.windows.frames import Part, Role, Series
 from services.metric_ingestion.windows.values import Explicit, Exponential, Number, Value, add_explicit, add_exponential
+
+MOST_VALUES = 8
+"""Variants kept of what belongs to no cohort."""
 
 
 class Cell(msgspec.Struct, omit_defaults=True):
@@ -68,6 +72,8 @@ class Slot(msgspec.Struct, omit_defaults=True):
         cells: cohort -> gate -> what was added; doubts: gate -> what is wrong with its telemetry.
         halves: the ways in which its A/A halves were told apart.
         resets: counters that went backwards; reset_gates: gate -> those that it reads.
+        outside: reason -> gate -> what belongs to no cohort; values: gate -> variants that it named.
+        units: gate -> the unit of its values, where the gate states none; points: how many were counted.
     """
 
     received: int
@@ -77,14 +83,27 @@ class Slot(msgspec.Struct, omit_defaults=True):
     halves: list[str] = []
     resets: int = 0
     reset_gates: dict[str, int] = {}
+    outside: dict[str, dict[str, Cell]] = {}
+    values: dict[str, list[str]] = {}
+    units: dict[str, str] = {}
+    points: int = 0
 
     def cell(self, cohort: str, gate: str) -> Cell:
         """Return the cell of a cohort and gate, made where there is none."""
-        gates = self.cells.setdefault(cohort, {})
-        found = gates.get(gate)
-        if found is None:
-            found = gates[gate] = Cell()
-        return found
+        return _cell(self.cells, cohort, gate)
+
+    def add_outside(self, series: Series, part: Part, value: Value, time: int) -> None:
+        """Add what belongs to no cohort; of a distribution only how many there are."""
+        role = Role.TOTAL if part.role is Role.DISTRIBUTION else part.role
+        _cell(self.outside, series.outside, part.gate).add(role, value, series.key, time)
+        known = self.values.setdefault(part.gate, []) if series.value else []
+        if series.value and series.value not in known and len(known) < MOST_VALUES:
+            known.append(series.value)
+
+    def note_unit(self, gate: str, unit: str) -> None:
+        """Doubt a gate whose values come in several units."""
+        if self.units.setdefault(gate, unit) != unit:
+            self.doubts[gate] = Doubt.OTHER_UNIT
 
     def note_reset(self, gates: Iterable[str]) -> None:
         """Count a series that went backwards, for each gate that reads it."""
@@ -110,6 +129,22 @@ class Slot(msgspec.Struct, omit_defaults=True):
         self.resets += other.resets
         for gate, count in other.reset_gates.items():
             self.reset_gates[gate] = self.reset_gates.get(gate, 0) + count
+        for reason, gates in other.outside.items():
+            for gate, cell in gates.items():
+                _cell(self.outside, reason, gate).merge(cell)
+        for gate, variants in other.values.items():
+            self.values[gate] = list(dict.fromkeys((*self.values.get(gate, ()), *variants)))[:MOST_VALUES]
+        self.points += other.points
+        for gate, unit in other.units.items():
+            self.note_unit(gate, unit)
+
+
+def _cell(cells: dict[str, dict[str, Cell]], name: str, gate: str) -> Cell:
+    gates = cells.setdefault(name, {})
+    found = gates.get(gate)
+    if found is None:
+        found = gates[gate] = Cell()
+    return found
 
 
 def _amount(value: Value) -> Number:

@@ -11,6 +11,14 @@ _KEPT_GAPS = 9
 _ENOUGH_GAPS = 3
 _MISSED_REPORTS = 3
 _JITTER = 0.25
+_KEPT_LAGS = 4
+_KEPT_STARTS = 16
+_MOST_SHOWN = 8
+_CLOCK_TOLERANCE_NS = 10**9
+_STEADY_NS = 3 * 10**9
+LONGEST_WAIT_NS = 30 * 10**9
+"""A window waits so long for a live source that is known to be slow; its points beyond that are late."""
+
 _SAME_REPORT_NS = 20_000_000
 """Some SDKs stamp each instrument of one export a little later; within this it is one report."""
 
@@ -27,6 +35,10 @@ class Source(msgspec.Struct, array_like=True):
         cohorts: cohort -> time of its newest report that had points of it.
         steady: whether it reports cumulative values, and so at every interval, idle or not.
         tardy: event time when a point of it last came after its window had closed, 0 for never.
+        lag: how long its reports take to arrive, nanoseconds: follows rises at once and falls slowly.
+        skew: what its clock is taken to be ahead (positive) or behind, nanoseconds; lags: its newest lags as they came.
+        name: `service.instance.id`, for people.
+        starts: start time of a cumulative process -> times of its newest two reports.
     """
 
     last: int
@@ -37,6 +49,48 @@ class Source(msgspec.Struct, array_like=True):
     cohorts: dict[str, int] = {}
     steady: bool = False
     tardy: int = 0
+    lag: int = 0
+    skew: int = 0
+    lags: list[int] = []
+    name: str = ""
+    starts: dict[int, tuple[int, int]] = {}
+
+    def arrive(self, time: int, received: int) -> int:
+        """Record when a point arrived, and return its time by our clock: skew of the source's is taken out.
+
+        A clock ahead is certain: nothing is measured after it arrives. A clock behind looks like a slow way, so only
+        what stays the same over several reports and exceeds any wait is taken for it.
+        """
+        if time > self.last + self.skew + _SAME_REPORT_NS or not self.lags:
+            self.lags = [*self.lags[1 - _KEPT_LAGS :], received - time]
+            self.skew = self._skew()
+        corrected = min(time - self.skew, max(received, time - self.skew - _CLOCK_TOLERANCE_NS))
+        lag = max(0, received - corrected)
+        self.lag = lag if lag > self.lag else self.lag - (self.lag - lag) // 4
+        return corrected
+
+    def _skew(self) -> int:
+        least, most = min(self.lags), max(self.lags)
+        ahead = least < -_CLOCK_TOLERANCE_NS
+        behind = len(self.lags) == _KEPT_LAGS and least > LONGEST_WAIT_NS and most - least < _STEADY_NS
+        return -least if ahead or behind else 0
+
+    def began_in_sight(self, start: int, time: int, watched: int) -> bool:
+        """Whether a process that reports a new series had reported before without it, since the watch began.
+
+        SDKs of Go, Java and .NET give a late series the start of the process; every report holds every series.
+        """
+        newest, before = self.starts.get(start, (0, 0))
+        previous = newest if time > newest + _SAME_REPORT_NS else before
+        return bool(start) and bool(previous) and previous >= watched
+
+    def note_start(self, start: int, time: int) -> None:
+        """Remember that the process that began at `start` has reported."""
+        newest = self.starts.get(start, (0, 0))[0]
+        if time > newest + _SAME_REPORT_NS:
+            self.starts[start] = (time, newest)
+            if len(self.starts) > _KEPT_STARTS:
+                del self.starts[min(self.starts, key=lambda known: self.starts[known][0])]
 
     def report(self, time: int, covered: int) -> None:
         """Take the time of a point; `covered` is how much of time it covers where it says so (delta), else 0.
@@ -59,7 +113,7 @@ class Source(msgspec.Struct, array_like=True):
 
     def alive(self, event_time: int, length: int) -> bool:
         """Whether it has not missed three reports by now; `length` of a window stands in for an unknown interval."""
-        return event_time - self.last <= _MISSED_REPORTS * (self.interval or length)
+        return event_time - self.last <= _MISSED_REPORTS * (self.interval or length) + min(self.lag, LONGEST_WAIT_NS)
 
     def serves(self) -> list[str]:
         """Return the cohorts that its newest report had points of."""
@@ -74,13 +128,22 @@ class Source(msgspec.Struct, array_like=True):
         due = self.interval is not None and (end - self.last) >= (1 + _JITTER) * self.interval
         return due and (self.steady or (self.tardy > 0 and end - self.tardy <= patience))
 
-    def since(self, time: int) -> int | None:
-        """Return when it reported before the report of `time`; None where that is unknown or long ago."""
-        before = self.previous if time <= self.last + _SAME_REPORT_NS else self.last
-        if not before or time < before:
-            return None
-        silent = self.interval is not None and time - before > _MISSED_REPORTS * self.interval
-        return None if silent else before
+
+def wait_for(sources: Iterable[Source], end: int, event_time: int, length: int, lateness: int) -> int:
+    """Return for how long a window stays open after its end: longer than `lateness` for slow live sources."""
+    longest = lateness
+    for source in sources:
+        if source.last < end and source.lag > lateness and source.alive(event_time, length):
+            usual = source.lag + round((1 + _JITTER) * (source.interval or length))
+            longest = max(longest, min(usual, LONGEST_WAIT_NS))
+    return longest
+
+
+def skews_of(sources: Iterable[Source], event_time: int, length: int) -> dict[str, float]:
+    """Return seconds by which the clocks of live sources are ahead, negative for behind: the largest few."""
+    found = [(source.name, source.skew) for source in sources if source.skew and source.alive(event_time, length)]
+    found.sort(key=lambda pair: -abs(pair[1]))
+    return {name: round(skew / 1e9, 3) for name, skew in found[:_MOST_SHOWN]}
 
 
 def slowest_interval(sources: Iterable[Source], event_time: int, length: int) -> float | None:

@@ -5,7 +5,7 @@ Each entry holds when it fires by the wall clock of now: the due time, moved by 
 
 import heapq
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from penstock import ids
 from penstock.chain import Document
@@ -52,7 +52,7 @@ class Timers:
 
     def rearm(self, jump: timedelta) -> None:
         """Let every armed timer wait as long as it had left before the wall clock jumped; its due time stays."""
-        self._heap = [(when + jump, target, name, due) for when, target, name, due in self._heap]
+        self._heap = sorted((_moved(when, jump), target, name, due) for when, target, name, due in self._heap)
 
     def _event(self, target: str, name: str, due: datetime) -> TimerFired:
         return TimerFired(
@@ -62,4 +62,11 @@ class Timers:
             time=due,
             timer=name,
             due=due,
-        )
+        ).received_at(due)
+
+
+def _moved(when: datetime, jump: timedelta) -> datetime:
+    try:
+        return when + jump
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if jump > timedelta() else datetime.min.replace(tzinfo=UTC)

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import MessageSizeTooLargeError
@@ -12,9 +12,10 @@ from aiokafka.structs import RecordMetadata
 
 from penstock.chain import Accepted, Document, Fold, Item, Record, Replica, decode
 from penstock.chain.replica import OBSERVATION, TICK, Write
-from penstock.errors import CorruptError, InvalidError
+from penstock.errors import InvalidError
 from penstock.events import Event, from_json
 from penstock.events.cloudevents import from_kafka
+from services.runtime.kafka.messages import received
 from services.runtime.process.service import Parked
 
 log = logging.getLogger(__name__)
@@ -79,16 +80,16 @@ class PartitionWorker:
         if fold is not None:
             item = _decided_in(source, fold, record.offset, value, headers)
             if item is not None:
-                self._receive(item)
+                self._receive(item, record)
             elif record.offset in fold.foreign:
                 self.hooks.foreign(record)
             return
         try:
             event = from_kafka(value, record.headers)
-        except InvalidError as error:
-            self._receive(Item(source, record.offset, "", (), error=str(error), raw=value))
-            return
-        self._receive(Item(source, record.offset, event.target, (event,), headers=_text(headers)))
+            item = Item(source, record.offset, event.target, (event,), headers=_text(headers))
+        except Exception as error:
+            item = Item(source, record.offset, "", (), error=_reason(error), raw=value)
+        self._receive(item, record)
 
     def start_deciding(self, still_due: StillDue | None) -> None:
         """Decide from now on, first what is still due of the events that an earlier version skipped."""
@@ -171,7 +172,8 @@ class PartitionWorker:
         if len(self._trace) > 1000:
             self._trace.pop(next(iter(self._trace)))
 
-    def _receive(self, item: Item) -> None:
+    def _receive(self, item: Item, record: ConsumerRecord) -> None:
+        item = replace(item, events=tuple(received(event, record) for event in item.events))
         self.hooks.received(item)
         self.replica.receive(item)
 
@@ -186,8 +188,8 @@ def _decided_in(source: str, fold: Fold, offset: int, value: bytes, headers: Map
     if accepted.record is not None:
         try:
             events = tuple(from_json(document) for document in accepted.record.events)
-        except InvalidError as error:
-            fold.parked[accepted.target], why = offset, f" ({error})"
+        except Exception as error:
+            fold.parked[accepted.target], why = offset, f" ({_reason(error)})"
     if accepted.target in fold.parked:
         # What the rest of this log says of the target builds on what was missed; other inputs are decided as ever,
         # a kill above all.
@@ -204,8 +206,12 @@ def _passed_events(document: Document) -> tuple[Event, ...] | None:
     try:
         record = decode(base64.b64decode(document["raw"])).record
         return tuple(from_json(event) for event in record.events) if record is not None else None
-    except (CorruptError, InvalidError):
+    except Exception:
         return None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, InvalidError) else f"{type(error).__name__}: {error}"
 
 
 def _text(headers: Mapping[str, bytes]) -> dict[str, str]:

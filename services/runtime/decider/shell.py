@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from time import monotonic
@@ -13,19 +14,20 @@ from faststream.kafka import KafkaBroker
 
 import penstock
 from penstock.chain import Accepted, Cursor, Decide, Document, Fold, Item, Record, Replica
+from penstock.chain.failures import Failures, fault_of
 from penstock.chain.replica import Write
 from penstock.errors import AppendError, OversizeError
 from penstock.events import Event
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
 from penstock.telemetry import Telemetry, seconds_between
-from penstock.topics import PARTITIONS, log_of
+from penstock.topics import BY_NAME, PARTITIONS, log_of
 from services.runtime.clock.ticker import Ticker
 from services.runtime.decider.partition import Hooks, PartitionWorker, StillDue
 from services.runtime.decider.restore import restore_workers, spans_of, starts_of
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import ensure_topics, make_broker, named
-from services.runtime.kafka.dead_letters import dead_letter, foreign
+from services.runtime.kafka.dead_letters import dead_letter, foreign, record_at
 from services.runtime.kafka.positions import Offsets
 from services.runtime.kafka.republisher import Republisher
 from services.runtime.kafka.snapshots import Snapshots
@@ -81,6 +83,9 @@ class DeciderShell:
         self._ticker = Ticker(f"/penstock/{spec.name}", clock, monotonic)
         self._snapshots = Snapshots(self._appender, self._republisher, self._log)
         self._since_snapshot = [0] * PARTITIONS
+        ours = frozenset(topic for topic in spec.plain if BY_NAME[topic].producer != "external")
+        self._failures = Failures(penstock.__version__, settings.dead_letter_limit, ours)
+        self._unburied = [0] * PARTITIONS
         self._order = [asyncio.Lock() for _ in range(PARTITIONS)]
         self._broker: KafkaBroker | None = None
         self._subscriber: TopicSubscriber | None = None
@@ -175,10 +180,10 @@ class DeciderShell:
         hooks = Hooks(
             propose=lambda proposals: self._append(partition, proposals),
             accepted=lambda accepted, headers: self._on_accepted(partition, accepted, headers),
-            received=self._spec.received or (lambda item: None),
+            received=lambda item: self._on_received(partition, item),
             foreign=self._on_foreign,
         )
-        replica = Replica(fold, self._spec.decide, penstock.__version__)
+        replica = Replica(fold, self._spec.decide, penstock.__version__, partition, self._failures)
         table = {named(self._settings, topic): topic for topic in (self._log.name, *self._sources)}
         worker = PartitionWorker(named(self._settings, self._log.name), replica, {}, table, hooks)
         # Known from now on: what is folded to restore it reaches the hooks.
@@ -230,22 +235,51 @@ class DeciderShell:
         self._republisher.offer(partition, accepted, headers)
         document = worker.replica.fold.documents.get(accepted.target, {})
         self._since_snapshot[partition] += 1
-        if not worker.deciding or accepted.record is None:
+        if accepted.record is None:
             return
-        self._ticker.note(partition, accepted.target, document)
-        if accepted.record.time:
+        if not worker.deciding:
+            self._failures.restore(accepted.record, partition)
+            return
+        # It counts already, whatever follows from it here fails: the inputs behind it must not wait for a mended copy.
+        with self._burying(partition, self._log.name, accepted.offset, accepted.value):
+            self._follow_up(partition, accepted.target, accepted.record, document)
+
+    def _follow_up(self, partition: int, target: str, record: Record, document: Document) -> None:
+        self._ticker.note(partition, target, document)
+        if record.time:
             # From the end of the window (or the command, or the timer) behind the decision until it counts.
-            decided_at = datetime.fromisoformat(accepted.record.time)
+            decided_at = datetime.fromisoformat(record.time)
             self._telemetry.elapsed(self.name, seconds_between(decided_at, self._clock()))
-        if self._spec.accepted is not None:
-            self._spec.accepted(accepted.target, accepted.record, document)
+        if self._spec.accepted is not None and target:
+            self._spec.accepted(target, record, document)
+
+    def _on_received(self, partition: int, item: Item) -> None:
+        if self._spec.received is not None:
+            with self._burying(partition, item.source, item.offset, item.raw):
+                self._spec.received(item)
 
     def _on_foreign(self, record: ConsumerRecord) -> None:
         reason = foreign(record)
         log.error("%s: find out who writes to this log", reason)
-        # Every follower meets it; whose log it is keeps it for people to see.
+        # Every follower reads it; the service whose log it is keeps it for people to see.
         if record.topic == named(self._settings, self._log.name):
-            self._tasks.spawn(dead_letter(self._appender, self.name, record, reason))
+            self._tasks.spawn(self._bury(record, reason))
+
+    @contextmanager
+    def _burying(self, partition: int, source: str, offset: int, value: bytes) -> Iterator[None]:
+        """Dead-letter the record at that place if the block raises, and go on."""
+        try:
+            yield
+        except Exception as error:
+            reason = fault_of(error, penstock.__version__)
+            log.exception("%s-%d at offset %d: %s", source, partition, offset, self.name)
+            record = record_at(named(self._settings, source), partition, offset, value)
+            self._tasks.spawn(self._bury(record, reason))
+
+    async def _bury(self, record: ConsumerRecord, reason: str) -> None:
+        self._unburied[record.partition] += 1
+        await dead_letter(self._appender, self.name, record, reason, patience=None)
+        self._unburied[record.partition] -= 1
 
     async def _tick(self) -> None:
         assert self._subscriber is not None
@@ -288,6 +322,7 @@ class DeciderShell:
             self._since_snapshot[partition] -= since
 
     def _readable(self, partition: int) -> Fold | None:
-        # Not behind a record that this version cannot read: the version that can begins there.
+        # Not behind a record that this version cannot read: the version that can begins there. Nor while a dead letter
+        # of a record of the log is on its way: read again, the record is dead-lettered again.
         worker = self._workers[partition]
-        return None if any(worker.parked()) else worker.replica.fold
+        return None if any(worker.parked()) or self._unburied[partition] else worker.replica.fold

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -13,6 +14,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from penstock.errors import UnavailableError
+from services.runtime.http.admission import Admission
+from services.runtime.http.errors import HTTP_ERRORS
+from services.runtime.http.guard import GuardedProtocol
+from services.runtime.http.limits import Limits
 from services.runtime.process.service import Parked
 from services.runtime.process.tasks import begin
 
@@ -20,16 +25,30 @@ _GRACE_S = 3
 
 
 class HttpServer:
-    """Serves one application on one address.
+    """Serves one application on one address, behind the guard.
+
+    Args:
+        limits: what a client may send, and how long it may take.
+        protocol: a subclass of the guard, for tests that look inside.
 
     Attributes:
         port: the port it listens on; with port 0, known after the start.
     """
 
-    def __init__(self, app: Any, host: str, port: int, **options: Any) -> None:
+    def __init__(
+        self,
+        app: Any,
+        host: str,
+        port: int,
+        limits: Limits | None = None,
+        protocol: type[GuardedProtocol] = GuardedProtocol,
+        **options: Any,
+    ) -> None:
         self._app = app
         self._host = host
         self.port = port
+        self._limits = limits or Limits()
+        self._protocol = protocol
         self._options = options
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -60,6 +79,10 @@ class HttpServer:
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_S,
             server_header=False,
+            proxy_headers=False,
+            ws="none",
+            timeout_keep_alive=self._limits.idle_seconds,  # type: ignore[arg-type]
+            http=partial(self._protocol, admission=Admission(self._limits)),  # type: ignore[arg-type]
             **self._options,
         )
         self._server = uvicorn.Server(config)
@@ -113,4 +136,4 @@ def health_app(
     more: Callable[[], dict[str, Any]] = dict,
 ) -> Starlette:
     """Return an application with nothing but the health answers."""
-    return Starlette(routes=health_routes(ready, alive, parked, more))
+    return Starlette(routes=health_routes(ready, alive, parked, more), exception_handlers=HTTP_ERRORS)

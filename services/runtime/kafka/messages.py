@@ -1,8 +1,12 @@
 """FastStream's parser and decoder hooks that leave records alone: the stock ones fail on headers that are no UTF-8, and
 lose the record, or its whole batch, before any handler sees it."""
 
+from datetime import UTC, datetime
+
 from aiokafka import ConsumerRecord
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+
+from penstock.events import Event
 
 
 async def parse(raw: ConsumerRecord | tuple[ConsumerRecord, ...]) -> KafkaMessage:
@@ -13,3 +17,13 @@ async def parse(raw: ConsumerRecord | tuple[ConsumerRecord, ...]) -> KafkaMessag
 async def decode(message: KafkaMessage) -> KafkaMessage:
     """Return the message as it is: who handles it decodes it."""
     return message
+
+
+def received(event: Event, record: ConsumerRecord) -> Event:
+    """Return the event as received when the broker appended its record: what others stamp it with is data."""
+    if record.timestamp <= 0:
+        return event
+    try:
+        return event.received_at(datetime.fromtimestamp(record.timestamp / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return event  # A topic that keeps the sender's timestamps may hold any number.

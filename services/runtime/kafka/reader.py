@@ -1,5 +1,6 @@
-"""Follows public topics for those who decide nothing: the console, and whoever else projects what was said."""
+"""Follows public topics for services that only project events: the console, notification, the registry of plans."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -7,14 +8,19 @@ from typing import Literal
 from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
 
+import penstock
+from penstock.chain.failures import fault_of
 from penstock.errors import InvalidError
 from penstock.events import Event
 from penstock.events.cloudevents import from_kafka
 from penstock.settings import Settings
 from penstock.topics import BY_NAME
 from services.runtime.kafka.connection import connection, make_broker, named
+from services.runtime.kafka.messages import received
 from services.runtime.kafka.positions import first_and_end_offsets
 from services.runtime.kafka.subscriber import PositionedSubscriber
+
+log = logging.getLogger(__name__)
 
 Start = Literal["beginning", "end"] | Mapping[tuple[str, int], int]
 
@@ -34,8 +40,8 @@ class PublicReader:
     """Reads topics in order per partition.
 
     Args:
-        on_event: called with every event; must not raise.
-        on_unreadable: called with a record that breaks the contract, and why.
+        on_event: called with every event. What it raises is that event's failure; the next events follow.
+        on_refused: called with a record that breaks the contract or that `on_event` failed on, and the reason.
         start: where to begin; positions that are missing from a mapping begin at the beginning.
     """
 
@@ -45,12 +51,12 @@ class PublicReader:
         topics: Sequence[str],
         on_event: Callable[[Heard], None],
         start: Start = "beginning",
-        on_unreadable: Callable[[ConsumerRecord, InvalidError], None] | None = None,
+        on_refused: Callable[[ConsumerRecord, str], None] | None = None,
     ) -> None:
         self._settings = settings
         self._names = {named(settings, topic): topic for topic in topics}
         self._on_event = on_event
-        self._on_unreadable = on_unreadable
+        self._on_refused = on_refused
         self._start = start
         self._broker: KafkaBroker | None = None
         self._subscriber: PositionedSubscriber | None = None
@@ -96,10 +102,15 @@ class PublicReader:
             if record.value is None:
                 continue
             try:
-                event = from_kafka(record.value, record.headers)
+                event = received(from_kafka(record.value, record.headers), record)
+                headers = {name: value for name, value in record.headers if value is not None}
+                self._on_event(Heard(self._names[record.topic], record.partition, record.offset, event, headers))
             except InvalidError as error:
-                if self._on_unreadable is not None:
-                    self._on_unreadable(record, error)
-                continue
-            headers = {name: value for name, value in record.headers if value is not None}
-            self._on_event(Heard(self._names[record.topic], record.partition, record.offset, event, headers))
+                self._refuse(record, str(error))
+            except Exception as error:
+                log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
+                self._refuse(record, fault_of(error, penstock.__version__))
+
+    def _refuse(self, record: ConsumerRecord, reason: str) -> None:
+        if self._on_refused is not None:
+            self._on_refused(record, reason)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -28,13 +29,14 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> Document:
     """Return the merge patch (RFC 7396) that turns `before` into `after`; lists are replaced whole.
 
     Raises:
-        InvalidError: `after` holds a null where it would be read as a removal.
+        InvalidError: `after` holds a null where it would be read as a removal, or NaN or an infinity: JSON writes both
+            as null.
     """
     patch: Document = {key: None for key in before if key not in after}
     for key, value in after.items():
-        if value is None:
+        if value is None or (isinstance(value, float) and not isfinite(value)):
             raise InvalidError(
-                "state document", [Problem(str(key), "null cannot be told from a removal; leave it out")]
+                "state document", [Problem(str(key), f"{value} cannot be told from a removal; leave it out")]
             )
         old = before.get(key)
         if isinstance(value, Mapping) and isinstance(old, Mapping):

@@ -27,11 +27,18 @@ Cursor = dict[str, Position]
 
 
 class Input(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One consumed input: the topic (or `tick`, `observation`), its offset there (-1 for those two), and its events."""
+    """One consumed input.
+
+    Attributes:
+        source: topic, or `tick` or `observation`; offset: in the topic's partition, -1 for those two.
+        events: as they were read; received: when Penstock had appended them (RFC 3339), which decisions go by. Empty
+            in records of versions that went by the events' own times.
+    """
 
     source: str
     offset: int
     events: tuple[Document, ...]
+    received: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -114,13 +121,13 @@ def decode(value: bytes) -> Envelope:
     """
     try:
         record = _record.decode(value)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         record = None
     head: Any = record
     if record is None or record.schema > SCHEMA:
         record = None
         try:
             head = _envelope.decode(value)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise CorruptError(f"a record's envelope cannot be read: {error}") from None
     return Envelope(head.prev, head.cursor, head.target, head.schema, digest(value), record)

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from penstock.chain.document import Document, diff, digest_of
+from penstock.chain.failures import Failures, fault_of
 from penstock.chain.fold import Accepted, Fold
 from penstock.chain.record import LARGEST, Cursor, Input, Position, Record, encode
 from penstock.chain.writer import ChainWriter, Proposal
 from penstock.errors import PermanentError
 from penstock.events import Event, to_json
+from penstock.events.base import rfc3339
 
 TICK = "tick"
 OBSERVATION = "observation"
@@ -34,7 +36,7 @@ class Item:
         events: in order; a record of a chained log carries all its decisions at once.
         head: digest of the record, where the source is a chained log.
         headers: trace context to hand on.
-        error: why the input cannot be read; `raw` its bytes: the record that passes it keeps both.
+        error: why the input cannot be read; `raw` its bytes: the record that skips it keeps both.
     """
 
     source: str
@@ -73,11 +75,16 @@ Write = Proposal[Item | None]
 class Replica:
     """A replica of a decider on one partition.
 
+    Args:
+        partition: its number, to name inputs by; failures: counts inputs that this code fails on.
+
     Attributes:
         fold: the accepted log; `fold.documents` is the state that counts.
     """
 
-    def __init__(self, fold: Fold, decide: Decide, code: str) -> None:
+    def __init__(
+        self, fold: Fold, decide: Decide, code: str, partition: int = 0, failures: Failures | None = None
+    ) -> None:
         self.fold = fold
         self._decide = decide
         self._code = code
@@ -88,6 +95,9 @@ class Replica:
         self._ahead: dict[str, Document] = {}
         self._skipped = 0
         self._largest = LARGEST
+        self._partition = partition
+        self._failures = failures if failures is not None else Failures(code)
+        self._failed_ticks: set[str] = set()
 
     @property
     def in_flight(self) -> int:
@@ -110,23 +120,28 @@ class Replica:
         Args:
             limit: records in flight at most.
             mark: record the cursor even if only few inputs have changed nothing since it was recorded last.
+
+        Raises:
+            FaultyVersionError: this version failed on too many inputs; the next one is left where it is.
         """
         proposals = []
         while self._pending and self.in_flight < limit:
             item = self._pending[0]
             covered = _covered(item, self._cursor)
             proposal = self._propose(item) if not covered else None
-            # Only now: should deciding fail, nothing that comes after the input may pass it.
+            # Only now: where too many fail, nothing behind the input may overtake it.
             self._pending.popleft()
             if covered:
                 continue
+            self._cursor = _moved(self._cursor, item)
             if proposal is not None:
                 proposals.append(proposal)
                 self._taken.append(item)
             elif item.offset != _UNPOSITIONED or self.in_flight:
                 self._taken.append(item)
         if self._skipped >= (1 if mark else _SKIPS_BEFORE_CURSOR_RECORD) and not self.in_flight:
-            proposals.append(self._launch(Record(self._writer.head, dict(self._cursor), "", code=self._code)))
+            marker = Record(self._writer.head, dict(self._cursor), "", code=self._code)
+            proposals.append(self._launch(marker, encode(marker)))
         return proposals
 
     def accept(self, offset: int, value: bytes) -> Accepted | None:
@@ -160,43 +175,73 @@ class Replica:
         parked = item.target in self.fold.parked
         if parked and item.source == TICK:
             return None  # whoever can read the target finds the timer due in its state
-        after, events, plan, error = (before, (), "", item.error or _PARKED) if parked else self._run(item, before)
-        patch = diff(before, after)
-        self._cursor = _moved(self._cursor, item)
-        if not patch and not events and not error:
+        if parked or item.error:
+            if item.error:
+                self._failures.unreadable(item.source, self._partition, item.offset, item.error)
+            return self._skip(item, before, item.error or _PARKED)
+        try:
+            record, value, after = self._decided(item, before)
+        except PermanentError as error:
+            return self._fail(item, before, f"{type(error).__name__}: {error}")
+        except Exception as error:
+            reason = fault_of(error, self._code)
+            self._failures.failed(item.source, self._partition, item.offset, reason)
+            return self._fail(item, before, reason)
+        self._failures.succeeded()
+        if record is None:
             self._skipped += item.offset != _UNPOSITIONED
             return None
+        if item.source == TICK and len(value) > self._largest:
+            return None  # a record that only says so would let the timer, still armed, fire again at once
+        return self._launch(record, value, item, after)
+
+    def _decided(self, item: Item, before: Document) -> tuple[Record | None, bytes, Document]:
+        """Return the record of what `item` changes (None for nothing), its bytes, and the document afterwards."""
+        after, plan, events = before, "", list[Event]()
+        for event in item.events:
+            decision = self._decide(item.target, after, event)
+            after, plan = decision.document, decision.plan or plan
+            events.extend(decision.events)
+        patch = diff(before, after)
+        if not patch and not events:
+            return None, b"", before
         record = Record(
             prev=self._writer.head,
-            cursor=dict(self._cursor),
+            cursor=_moved(self._cursor, item),
             target=item.target,
-            inputs=(Input(item.source, item.offset, _recorded(item)),),
+            inputs=(_input(item),),
             events=tuple(to_json(event) for event in events),
             patch=patch,
-            # Of a parked target this version knows no state: the next one may hold another than stood here before.
-            state=digest_of(after) if item.target and not parked else "",
-            time=to_json(item.events[-1])["time"] if item.events else "",
+            state=digest_of(after) if item.target else "",
+            time=_time_of(item),
             plan=plan,
             code=self._code,
-            error=error,
         )
-        if item.source == TICK and len(encode(record)) > self._largest:
-            return None  # a record that only says so would let the timer, still armed, fire again at once
-        return self._launch(record, item, after)
+        return record, encode(record), after
 
-    def _run(self, item: Item, before: Document) -> tuple[Document, tuple[Event, ...], str, str]:
-        if item.error:
-            return before, (), "", item.error
-        after, plan = before, ""
-        events: list[Event] = []
-        try:
-            for event in item.events:
-                decision = self._decide(item.target, after, event)
-                after, plan = decision.document, decision.plan or plan
-                events.extend(decision.events)
-        except PermanentError as error:
-            return before, (), "", f"{type(error).__name__}: {error}"
-        return after, tuple(events), plan, ""
+    def _fail(self, item: Item, before: Document, reason: str) -> Write | None:
+        if item.source == TICK:
+            # The timer stays armed: were each firing recorded, it would fire again at once, and fail again.
+            timer = item.events[0].id
+            if timer in self._failed_ticks:
+                return None
+            self._failed_ticks.add(timer)
+        return self._skip(item, before, reason)
+
+    def _skip(self, item: Item, before: Document, reason: str) -> Write:
+        """Return the record that skips an input for a reason; the target keeps its state."""
+        record = Record(
+            prev=self._writer.head,
+            cursor=_moved(self._cursor, item),
+            target=item.target,
+            inputs=(_input(item),),
+            # Of a parked target this version knows no state: the next one may hold another than stood here before.
+            state=digest_of(before) if item.target and item.target not in self.fold.parked else "",
+            time=_time_of(item),
+            code=self._code,
+            error=reason,
+        )
+        return self._launch(record, encode(record), item, before)
 
     def _left_out(self, record: Record, item: Item, size: int) -> Record:
         """Return the record that passes an input whose own would be too large; the input stands whole in its topic."""
@@ -212,8 +257,7 @@ class Replica:
             error=f"{record.error[:_MOST_REASON]}; {error}" if record.error else error,
         )
 
-    def _launch(self, record: Record, item: Item | None = None, after: Document | None = None) -> Write:
-        value = encode(record)
+    def _launch(self, record: Record, value: bytes, item: Item | None = None, after: Document | None = None) -> Write:
         if item is not None and len(value) > self._largest:
             value, after = encode(self._left_out(record, item, len(value))), None
         if item is not None and after is not None:
@@ -234,10 +278,19 @@ class Replica:
             self._taken = deque(item for item in self._taken if not _covered(item, cursor))
 
 
-def _recorded(item: Item) -> tuple[Document, ...]:
+def _input(item: Item) -> Input:
     if item.error:
-        return ({"raw": base64.b64encode(item.raw).decode()},)
-    return tuple(to_json(event) for event in item.events)
+        return Input(item.source, item.offset, ({"raw": base64.b64encode(item.raw).decode()},))
+    return Input(item.source, item.offset, tuple(to_json(event) for event in item.events), _received(item))
+
+
+def _time_of(item: Item) -> str:
+    return rfc3339(item.events[-1].at) if item.events else ""
+
+
+def _received(item: Item) -> str:
+    received = item.events[-1].received if item.events else None
+    return rfc3339(received) if received is not None else ""
 
 
 def _covered(item: Item, cursor: Cursor) -> bool:

@@ -54,7 +54,7 @@ def disassemble(fold: Fold, generation: int) -> Iterator[tuple[str, bytes]]:
 def _entries(values: Iterable[bytes]) -> Iterator[SnapshotEntry]:
     for value in values:
         # What another program wrote here belongs to no generation; a damaged entry leaves its generation incomplete.
-        with suppress(msgspec.DecodeError):
+        with suppress(msgspec.DecodeError, RecursionError):
             yield _entry.decode(value)
 
 

@@ -31,7 +31,7 @@ def _note(given: Settings) -> dict[str, Any]:
         noted = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (msgspec.DecodeError, OSError) as error:
+    except (msgspec.DecodeError, RecursionError, OSError) as error:
         raise CorruptError(f"{path} cannot be read ({error}); remove it, or start `penstock up` again") from None
     return noted if isinstance(noted, dict) else {}
 

@@ -20,8 +20,8 @@ class Entry:
         name: as it is typed.
         module: where its Typer application `app` lives.
         help: the line that `--help` shows, so that it needs no import.
-        panel: heading it stands under.
-        command: a command inside that application, for verbs that also stand at the top level.
+        panel: heading that it is listed under.
+        command: a command inside that application, for verbs that exist at the top level as well.
         wrap: makes an application of a module that has none.
     """
 

@@ -16,6 +16,9 @@ Json = Annotated[bool, typer.Option("--json", help="The result as one JSON docum
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="The result as JSON lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
+_C1 = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""Control characters that JSON leaves as they are, and some terminals obey."""
+
 _WIDE = 240
 """Columns where nobody's terminal sets them: a pipe must not wrap."""
 
@@ -34,18 +37,18 @@ MARKS: dict[str, tuple[str, str]] = {
     "inconclusive": ("◐", "yellow"),
     "no_data": ("◌", "dim"),
 }
-"""Icon and style by phase or verdict; the word always stands beside it."""
+"""Icon and style by phase or verdict; the word is always beside it."""
 
 
 def plain(text: object) -> str:
-    """Return the text without control characters: what others wrote must not steer the terminal."""
-    return "".join(" " if ord(letter) < 32 or 127 <= ord(letter) < 160 else letter for letter in str(text))
+    """Return the text without control and direction characters: what others wrote must not steer the terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\u00a0" else " " for letter in str(text))
 
 
 def marked(word: str) -> Text:
     """Return icon and word of a phase or verdict."""
     icon, style = MARKS.get(word, ("·", ""))
-    return Text(f"{icon} {word.replace('_', ' ')}", style=style)
+    return Text(f"{icon} {plain(word).replace('_', ' ')}", style=style)
 
 
 def console(stderr: bool = False) -> Console:
@@ -67,7 +70,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Tabl
 def dumps(document: object, indent: int = 0) -> str:
     """Return JSON text; `indent` 0 for one line."""
     encoded = msgspec.json.encode(document)
-    return (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
+    text = (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
+    return text.translate(_C1)
 
 
 class Output:
@@ -93,6 +97,8 @@ class Output:
             typer.echo(dumps(document, indent=0 if self.jsonl else 2))
         else:
             said = human()
+            if isinstance(said, str):
+                said = "\n".join(map(plain, said.split("\n")))
             self.out.print(said, soft_wrap=isinstance(said, str))
 
     def rows(self, name: str, documents: Sequence[Mapping[str, Any]], human: Callable[[], Any]) -> None:

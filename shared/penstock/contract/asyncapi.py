@@ -64,9 +64,10 @@ def _messages(topic: Topic) -> tuple[str, ...]:
 
 
 def _channel(topic: Topic) -> Document:
+    written, read = ", ".join(topic.producers), ", ".join(topic.consumers)
     return {
         "address": topic.name,
-        "description": f"Key: {topic.key}. Said by {topic.producer}, heard by {', '.join(topic.consumers)}.",
+        "description": f"Key: {topic.key}. Written by {written}, read by {read}.",
         "messages": {_key(name): {"$ref": f"#/components/messages/{name}"} for name in _messages(topic)},
         "bindings": {
             "kafka": {

@@ -1,10 +1,10 @@
-"""The vocabulary: every fact Penstock says or hears, as one closed union discriminated by `type`."""
+"""The vocabulary: every event that Penstock publishes or receives, as one closed union discriminated by `type`."""
 
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from penstock.errors import InvalidError, Problem
+from penstock.errors import InvalidError
 from penstock.events.base import Event, Moment, Value
 from penstock.events.commands import (
     ApprovalGranted,
@@ -48,7 +48,10 @@ from penstock.events.metrics import (
     Gauge,
     Halves,
     Measure,
+    Missing,
+    Outside,
     Ratio,
+    Unattributed,
     WindowClosed,
     WindowsRefused,
 )
@@ -90,6 +93,7 @@ from penstock.events.rollouts import (
 )
 from penstock.events.timers import TimerFired
 from penstock.events.verdicts import Authority, GateVerdict, NoDataReason, Side, StageJudged, Word
+from penstock.wording.problems import problems_of
 
 AnyEvent = Annotated[
     DeployAnnounced
@@ -162,14 +166,6 @@ BY_TYPE: dict[str, type[Event]] = _classes()
 """Event class by its `noun.participle`."""
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Return pydantic's findings as ours, without echoing input values (they may be secrets)."""
-    return [
-        Problem(".".join(str(part) for part in entry["loc"]), entry["msg"].removeprefix("Value error, "))
-        for entry in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
-
-
 def to_json(event: Event) -> dict[str, Any]:
     """Return the event as plain JSON values; absent optional fields are left out."""
     return event.model_dump(mode="json", exclude_none=True)
@@ -232,9 +228,11 @@ __all__ = [
     "KillRequested",
     "LiftRequested",
     "Measure",
+    "Missing",
     "Moment",
     "NoDataReason",
     "OptOutRequested",
+    "Outside",
     "PlanRegistered",
     "PlanSubmitted",
     "PromotionRequested",
@@ -269,6 +267,7 @@ __all__ = [
     "StepStarted",
     "StepTakenOver",
     "TimerFired",
+    "Unattributed",
     "UndoRequested",
     "Value",
     "VersionQuarantined",
@@ -277,6 +276,5 @@ __all__ = [
     "WindowsRefused",
     "Word",
     "from_json",
-    "problems_of",
     "to_json",
 ]

@@ -76,7 +76,7 @@ def to_structured(event: Event) -> dict[str, Any]:
 
 def to_http(event: Event) -> tuple[dict[str, str], bytes]:
     """Return headers and body of the event in binary mode over HTTP."""
-    headers = {f"ce-{name}": _escaped(value) for name, value in attributes_of(event).items()}
+    headers = {f"ce-{name}": header_text(value) for name, value in attributes_of(event).items()}
     return {"content-type": JSON, **headers}, _ENCODER.encode(to_cdevent(event))
 
 
@@ -185,6 +185,6 @@ def _media_type(content_type: str | None) -> str:
     return (content_type or "").partition(";")[0].strip().lower()
 
 
-def _escaped(text: str) -> str:
-    # The HTTP binding percent-encodes what is not printable ASCII, the quote and the percent sign itself.
+def header_text(text: str) -> str:
+    """Return the text as HTTP headers carry it: what is not printable ASCII, quote and percent sign are escaped."""
     return "".join(c if "!" <= c <= "~" and c not in '"%' else urllib.parse.quote(c, safe="") for c in text)

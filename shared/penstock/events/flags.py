@@ -74,6 +74,7 @@ class FlagServed(Event):
         version: the flag's version; revision: the set's.
         streams: clients connected to this set; served: how many of them have been sent it.
         elapsed_ms: from the accepted decision to this report.
+        closed: clients closed since the change because they read nothing of it; they are not among `streams`.
     """
 
     type: Literal["flag.served"] = "flag.served"
@@ -83,6 +84,7 @@ class FlagServed(Event):
     streams: int = Field(ge=0)
     served: int = Field(ge=0)
     elapsed_ms: float | None = None
+    closed: int | None = Field(default=None, ge=1)
 
 
 class FlagDiff(Value):
@@ -121,7 +123,7 @@ class FlagEdited(FlagFact):
     Attributes:
         what: `definition`, `opt_out` or `undo`; diff: what clients are served otherwise, path by path, and, below
             `definition` and `opted_out`, what else is defined otherwise.
-        definition: as it is after the change, whoever asked for it and by whichever door.
+        definition: as it is after the change, by any way in which the change was requested.
     """
 
     type: Literal["flag.edited"] = "flag.edited"

@@ -1,5 +1,6 @@
 """What ingestion measures: one event a target and interval, with every cohort and metric together."""
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -31,10 +32,50 @@ class Doubt(StrEnum):
     TOO_MANY_SERIES = "too_many_series"
     MORE_BAD_THAN_ALL = "more_bad_than_all"
     BAD_NEVER_SEEN = "bad_never_seen"
+    UNATTRIBUTED = "unattributed"
+    TWO_WRITERS = "two_writers"
+    POINTS_DROPPED = "points_dropped"
+
+
+class Outside(StrEnum):
+    """Why events of a watched metric belong to no cohort: the SDK's overflow series, a variant that is neither canary
+    nor control, or attributes that are absent."""
+
+    OVERFLOW = "overflow"
+    OTHER_VARIANT = "other_variant"
+    NO_VARIANT = "no_variant"
+    NO_FLAG = "no_flag"
+    NO_VERSION = "no_version"
+
+
+class Unattributed(Value):
+    """Events of one gate in one window that belong to no cohort.
+
+    Attributes:
+        share: of all events of the gate; reasons: events by reason; values: a few variants that were seen.
+    """
+
+    share: float = Field(ge=0, le=1)
+    reasons: dict[Outside, NonNegativeFloat] = Field(default_factory=dict)
+    values: tuple[str, ...] = ()
+
+
+class Missing(Value):
+    """A gate of which no point has come since its metric is watched.
+
+    Attributes:
+        metric: that the gate names; names: the nearest metrics that the service sends, with their units.
+        attributes: of the nearest; environments: others in which the service reports.
+    """
+
+    metric: str
+    names: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
 
 
 class Halves(StrEnum):
-    """How the A/A halves of the baseline were told apart, from the most to the least independent: by the application's
+    """How the A/A halves of the baseline were separated, from the most to the least independent: by the application's
     attribute `penstock.half`, by instance, or by turns of a single instance's exports."""
 
     ATTRIBUTE = "attribute"
@@ -119,9 +160,15 @@ class WindowClosed(Event):
         reset_gates: gate -> those of its series that did.
         export_interval: measured seconds between exports of the slowest source, None before it is known.
         first_sample_at: arrival of the window's first sample (for the latency histogram).
-        halves: how `a` and `b` were told apart, None where there are none.
+        halves: how `a` and `b` were separated, None where there are none.
         doubts: gate -> what is wrong with its telemetry.
         closed_by: what closed it.
+        dropped: points left out since the window before, by reason: `late`, `too_old`, `too_many_series`, and what the
+            doors refused.
+        skew: source -> seconds by which its clock is ahead (negative: behind); it is taken out of its points' times.
+        missing: gates of which no point has come yet, with what came instead.
+        not_bad: gate without any bad event so far -> a few `attribute=value` that its conditions left out.
+        unattributed: gate -> its events that belong to no cohort; gates without such events are absent.
     """
 
     type: Literal["window.closed"] = "window.closed"
@@ -141,6 +188,19 @@ class WindowClosed(Event):
     halves: Halves | None = None
     doubts: dict[str, Doubt] = Field(default_factory=dict)
     closed_by: Closing | None = None
+    unattributed: dict[str, Unattributed] = Field(default_factory=dict)
+    dropped: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    skew: dict[str, float] = Field(default_factory=dict)
+    missing: dict[str, Missing] = Field(default_factory=dict)
+    not_bad: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    def began_after(self, moment: datetime) -> bool:
+        """Return whether the interval lies after a moment of Penstock's clock.
+
+        Its start is as the sources stamp their points, and their clocks may be ahead: what was received before that
+        moment lies before it, whatever its start.
+        """
+        return self.start >= moment and (self.received is None or self.received >= moment)
 
 
 class WindowsRefused(Event):

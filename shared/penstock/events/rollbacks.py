@@ -27,7 +27,7 @@ class StepStarted(StepEvent):
 
     Attributes:
         kind: `flag` or `webhook`; deadline: when the step counts as failed, whatever the attempt.
-        rollback: id of the event that started the rollback; version: what is taken back.
+        rollback: id of the event that started the rollback; version: what is rolled back.
     """
 
     type: Literal["step.started"] = "step.started"
@@ -89,6 +89,8 @@ class ExposureContained(Event):
 
     Attributes:
         version: flag version that is safe; streams: clients that were sent it.
+        closed: clients that read nothing of it, so their streams were closed; they may have the release until they
+            read again.
         seconds: from the decision to the last client; within: the plan's deadline, seconds.
     """
 
@@ -97,6 +99,7 @@ class ExposureContained(Event):
     streams: int = Field(ge=0)
     seconds: float = Field(ge=0)
     within: float
+    closed: int | None = Field(default=None, ge=1)
 
 
 class RecoveryVerified(Event):

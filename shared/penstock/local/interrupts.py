@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: heard even where Python swallows an exception, and never between a fork and its record."""
+"""Handles Ctrl-C and other signals, even where Python swallows an exception and between fork and record."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Ports: free ones for what nobody has to know by heart, a clear error for a fixed one that is taken."""
+"""Ports: free ones where nobody needs to know the number, a clear error for a fixed one that is taken."""
 
 import contextlib
 import errno

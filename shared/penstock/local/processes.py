@@ -21,7 +21,7 @@ if sys.platform == "linux":
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
-        # The parent went before prctl: its death will not be told any more.
+        # The parent went before prctl: its death will not be reported any more.
         sys.exit(1)
 for number in (signal.SIGPIPE, signal.SIGXFSZ):
     # Python ignores these, and what is ignored stays ignored in the command.
@@ -67,11 +67,11 @@ class Watchdog:
 
     def watch(self, group: int) -> None:
         """Kill this process group when we are gone."""
-        self._say(f"+{group}\n")
+        self._send(f"+{group}\n")
 
     def forget(self, group: int) -> None:
         """Let this process group be: it has ended."""
-        self._say(f"-{group}\n")
+        self._send(f"-{group}\n")
 
     def close(self) -> None:
         """End the watchdog; groups still watched are killed."""
@@ -80,7 +80,7 @@ class Watchdog:
                 self._process.stdin.close()
         self._process.wait()
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin is None or self._process.poll() is not None:
             raise UnavailableError("the watchdog of the local stack has ended; stop and start the stack again")
         self._process.stdin.write(line)

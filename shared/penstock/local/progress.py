@@ -10,14 +10,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 
 class Narrator:
-    """Says on stderr what happens; `quiet` says nothing but warnings."""
+    """Reports progress on stderr; `quiet` prints only warnings."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         terminal = sys.stderr.isatty()
         self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True, no_color=not terminal)
 
-    def say(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """Print one line."""
         if not self.quiet:
             self._console.print(text)
@@ -28,7 +28,7 @@ class Narrator:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Say what begins; when it ended without an error, how long it took."""
+        """Print what begins and, once it ended without an error, how long it took."""
         began = time.monotonic()
         if self.quiet:
             yield
@@ -61,6 +61,6 @@ class Narrator:
             quarter = done * 4 // max(1, size)
             if quarter > said:
                 said = quarter
-                self.say(f"... {what}: {min(100, quarter * 25)} % of {size / 1e6:.0f} MB")
+                self.line(f"... {what}: {min(100, quarter * 25)} % of {size / 1e6:.0f} MB")
 
         return took

@@ -53,7 +53,7 @@ class LocalRedis:
         """Start it and return when it listens.
 
         Raises:
-            UnavailableError: it did not start; says its last words.
+            UnavailableError: it did not start; includes its last output.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         listen = ("--bind", "127.0.0.1", "--port", str(self.port), "--daemonize", "no")

@@ -90,7 +90,7 @@ class LocalStack:
         """Start everything; return when all services are ready, with the addresses.
 
         Raises:
-            UnavailableError: something is missing, taken or does not start; says what to do.
+            UnavailableError: something is missing, taken or does not start; names the next step.
         """
         root = tree_root()
         if root is None:
@@ -150,7 +150,7 @@ class LocalStack:
 
     def _own_kafka(self) -> LocalKafka | None:
         if "kafka" in self.settings.model_fields_set:
-            self._narrator.say(f"ok  using the Kafka at {self.settings.kafka} (PENSTOCK_KAFKA)")
+            self._narrator.line(f"ok  using the Kafka at {self.settings.kafka} (PENSTOCK_KAFKA)")
             return None
         program = trained(find_java(), kafka_jars(self._narrator), self._narrator, self._watchdog)
         return LocalKafka(program, self.folder / "kafka", self._kafka_port, self._watchdog)
@@ -165,7 +165,7 @@ class LocalStack:
 
     def _start_redis(self) -> str:
         if self.settings.redis is not None:
-            self._narrator.say("ok  using the Redis of PENSTOCK_REDIS")
+            self._narrator.line("ok  using the Redis of PENSTOCK_REDIS")
             return self.settings.redis
         server = LocalRedis(self.folder / "redis", watchdog=self._watchdog)
 

@@ -18,7 +18,7 @@ _OWN = 0o600
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a running stack says of itself: where its parts are."""
+    """Where the parts of a running stack are."""
 
     server: str
     kafka: str
@@ -115,7 +115,7 @@ def local_token(folder: Path) -> tuple[str, Path]:
 
 def instance_name(folder: Path) -> str:
     """Return the name of the services' copies on this folder: made once, so that it outlives a restart and a new host
-    name, and so that two stacks on one Kafka of somebody's own are told apart.
+    name, and so that two stacks on one Kafka differ.
     """
     path = folder / "instance"
     if not path.exists():

@@ -14,7 +14,7 @@ SETTLED_S = 30.0
 """After that long alive, earlier failures are forgotten."""
 
 Start = Callable[[], Child]
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def wait_after(failures: int) -> float:
@@ -37,8 +37,8 @@ class Supervisor:
     Call `check` every few tenths of a second from the thread that started the children.
     """
 
-    def __init__(self, pids: Path, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder, self._say, self._clock = pids, say, clock
+    def __init__(self, pids: Path, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._report, self._clock = pids, report, clock
         self._kept: dict[str, _Kept] = {}
 
     @property
@@ -90,7 +90,7 @@ class Supervisor:
         wait = wait_after(kept.failures)
         kept.due = now + wait
         self._path(name).unlink(missing_ok=True)
-        self._say(f"{name} {what}; starting it again in {wait:.1f} s (its log: {kept.child.log})")
+        self._report(f"{name} {what}; starting it again in {wait:.1f} s (its log: {kept.child.log})")
 
     def _again(self, name: str, kept: _Kept, now: float) -> None:
         with contextlib.suppress(PenstockError):
@@ -103,7 +103,7 @@ class Supervisor:
             return
         kept.began, kept.due = self._clock(), None
         self._note(name)
-        self._say(f"{name} runs again (process {kept.child.pid})")
+        self._report(f"{name} runs again (process {kept.child.pid})")
 
     def _note(self, name: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

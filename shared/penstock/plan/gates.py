@@ -3,16 +3,12 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from penstock.events.verdicts import Authority, Direction
+from penstock.plan.selectors import Selector
+from penstock.plan.strict import Strict
 from penstock.plan.units import Duration, Fraction
-
-
-class Strict(BaseModel):
-    """A part of a plan: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Margin(Strict):
@@ -48,13 +44,15 @@ class GateBase(Strict):
 
     Attributes:
         metric: OpenTelemetry instrument name.
-        where: attributes that a point must have to count, name to text or `*` pattern; on the point, then the resource.
+        where: attributes that a point must have to count, name to selector; on the point, then the resource.
+        assume_unit: unit of a metric that states none; without it such a metric is not judged where the unit matters.
         authority: what a breach may do.
         weight: share of the false-rollback budget, relative to the other gates; by default by power.
     """
 
     metric: str = Field(min_length=1)
-    where: dict[str, str] = Field(default_factory=dict)
+    where: dict[str, Selector] = Field(default_factory=dict)
+    assume_unit: str | None = None
     authority: Authority = Authority.ROLLBACK
     weight: float | None = Field(default=None, gt=0)
 
@@ -88,7 +86,7 @@ class RatioGate(GateBase):
     count of a histogram); or `bad_metric` names a counter of them."""
 
     kind: Literal["ratio"]
-    bad: dict[str, str] = Field(default_factory=dict)
+    bad: dict[str, Selector] = Field(default_factory=dict)
     bad_metric: str | None = None
     direction: Direction = Direction.UP
     tolerance: ShareMargin = _shares("10%", "0.05pp")
@@ -195,7 +193,7 @@ class SloGate(GateBase):
     """
 
     kind: Literal["slo"]
-    bad: dict[str, str] = Field(default_factory=dict)
+    bad: dict[str, Selector] = Field(default_factory=dict)
     bad_metric: str | None = None
     objective: Fraction | None = Field(default=None, gt=0)
     quantile: float | None = Field(default=None, gt=0, lt=1)
@@ -219,7 +217,7 @@ class BurnRateGate(GateBase):
     """Multi-window burn rate of the canary's own error budget."""
 
     kind: Literal["burn_rate"]
-    bad: dict[str, str] = Field(default_factory=dict)
+    bad: dict[str, Selector] = Field(default_factory=dict)
     bad_metric: str | None = None
     objective: Fraction = Field(gt=0, lt=1)
     period: Duration = 30 * 86400.0
@@ -243,7 +241,7 @@ class OwnHistoryGate(GateBase):
 
     kind: Literal["own_history"]
     follows: Literal["ratio", "quantile", "gauge", "count"]
-    bad: dict[str, str] = Field(default_factory=dict)
+    bad: dict[str, Selector] = Field(default_factory=dict)
     bad_metric: str | None = None
     quantile: float | None = Field(default=None, gt=0, lt=1)
     unit: str = ""

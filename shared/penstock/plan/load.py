@@ -3,19 +3,30 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from penstock.errors import PlanError, Problem
-from penstock.events import problems_of
+from penstock.plan.impossible import impossible_selectors
 from penstock.plan.model import Plan
+from penstock.wording.problems import problems_of
 
 Path = tuple[str, ...]
 Lines = dict[Path, int]
 
 MOST_CHARACTERS = 200_000
+MOST_TOKENS = 30_000
+MOST_PROBLEMS = 200
+_MOST_TEXT = 500
+MOST_LEVELS = 32
+"""PyYAML takes quadratic time in the depth of flow collections, and Python's recursion ends at a thousand."""
+
+_FLOW = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
+_OPEN = (yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken, *_FLOW)
+_CLOSE = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 
 class _Loader(yaml.SafeLoader):
@@ -34,12 +45,14 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_plan(text: str, subject: str = "plan") -> Plan:
+def load_plan(text: str, subject: str = "plan", *, new: bool = False) -> Plan:
     """Return the plan of this YAML text.
 
     Args:
         text: the exact text.
         subject: name of the file or request, for the error's first line.
+        new: the plan comes in now. What earlier versions let in and cannot work is refused, too; plans that are
+            recorded load without it.
 
     Raises:
         PlanError: with every problem found, in the order of the lines.
@@ -53,32 +66,70 @@ def load_plan(text: str, subject: str = "plan") -> Plan:
         data = _Loader("").construct_document(node)
     except yaml.YAMLError as error:
         raise _unreadable(subject, error) from None
+    except (ValueError, OverflowError) as error:
+        # A date that the calendar lacks, a number of five thousand digits.
+        raise PlanError(subject, [Problem("", f"holds a value that cannot be read: {error}")]) from None
+    if not isinstance(data, dict):
+        raise PlanError(subject, [Problem("", "a plan is a mapping; start with `version: 1`", 1)])
     try:
         plan = Plan.model_validate(data)
     except ValidationError as error:
-        problems += [_located(problem, lines) for problem in problems_of(error)]
+        problems += [_located(problem, lines) for problem in problems_of(error, _known_keys())]
     problems += [_located(problem, lines) for problem in _crossings(data)]
+    if new and plan is not None:
+        problems += [_located(problem, lines) for problem in impossible_selectors(plan.gates)]
     if problems or plan is None:
-        raise PlanError(subject, sorted(problems, key=lambda problem: problem.line or 0))
+        raise PlanError(subject, _listed(sorted(problems, key=lambda problem: problem.line or 0)))
     return plan
+
+
+@cache
+def _known_keys() -> tuple[str, ...]:
+    """Every key that a plan can have somewhere."""
+    schema = Plan.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return tuple(sorted({name for part in parts for name in part.get("properties", {})}))
+
+
+def _listed(problems: list[Problem]) -> list[Problem]:
+    """Return the problems as far as anybody reads them: what is refused must not grow by being refused."""
+    shown = [Problem(_cut(one.where), _cut(one.what), one.line) for one in problems[:MOST_PROBLEMS]]
+    more = len(problems) - MOST_PROBLEMS
+    return [*shown, Problem("", f"and {more} more problems")] if more > 0 else shown
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]} ..."
 
 
 def _compose(text: str, subject: str) -> yaml.MappingNode:
     if len(text) > MOST_CHARACTERS:
         raise PlanError(subject, [Problem("", f"is longer than {MOST_CHARACTERS} characters")])
     try:
-        for token in yaml.scan(text, Loader=_Loader):
-            if isinstance(token, yaml.AliasToken):
-                # A few nested aliases expand to gigabytes, and one can name itself.
-                raise PlanError(
-                    subject, [Problem("", "plans take no aliases; write it out", token.start_mark.line + 1)]
-                )
+        if (problem := _unbounded(text)) is not None:
+            raise PlanError(subject, [problem])
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise _unreadable(subject, error) from None
     if not isinstance(node, yaml.MappingNode):
         raise PlanError(subject, [Problem("", "a plan is a mapping; start with `version: 1`", 1)])
     return node
+
+
+def _unbounded(text: str) -> Problem | None:
+    """Return what makes a text too costly to read, found while it is still cheap to stop."""
+    levels = 0
+    for count, token in enumerate(yaml.scan(text, Loader=_Loader)):
+        line = token.start_mark.line + 1
+        levels += isinstance(token, _OPEN) - isinstance(token, _CLOSE)
+        if levels > MOST_LEVELS:
+            return Problem("", f"is nested deeper than {MOST_LEVELS} levels", line)
+        if count > MOST_TOKENS:
+            return Problem("", f"has more than {MOST_TOKENS} words and marks", line)
+        if isinstance(token, yaml.AliasToken):
+            # A few nested aliases expand to gigabytes, and one can name itself.
+            return Problem("", "plans take no aliases; write it out", line)
+    return None
 
 
 def _unreadable(subject: str, error: yaml.YAMLError) -> PlanError:
@@ -126,19 +177,19 @@ def _crossings(data: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _stage(stage: dict[str, Any], where: str, gates: dict[str, Any], names: set[str]) -> Iterator[Problem]:
-    name = stage.get("name")
+    name = str(stage.get("name"))
     if name in names:
         yield Problem(f"{where}.name", f"another stage is called {name!r} already")
     if name == "soak":
         yield Problem(f"{where}.name", "`soak` is the name of the time after the last stage; call it otherwise")
-    names.add(str(name))
-    for gate in _list(stage.get("gates")):
+    names.add(name)
+    for gate in map(str, _list(stage.get("gates"))):
         if gate not in gates:
-            known = ", ".join(sorted(map(str, gates))) or "none"
-            yield Problem(f"{where}.gates", f"there is no gate {gate!r}; there are: {known}")
+            known = ", ".join(sorted(str(name)[:100] for name in gates)[:20]) or "none"
+            yield Problem(f"{where}.gates", f"there is no gate {str(gate)[:100]!r}; there are: {known}")
         elif _only_advises(gates[gate]):
             yield Problem(f"{where}.gates", f"{gate!r} only advises: no stage can wait for it to pass")
-    judged = _list(stage.get("gates")) or list(gates)
+    judged = list(map(str, _list(stage.get("gates")))) or list(gates)
     bounded = stage.get("on_inconclusive") == "promote_if_bounded"
     if bounded and not any(isinstance(gates.get(gate), dict) and gates[gate].get("hard_limit") for gate in judged):
         yield Problem(f"{where}.on_inconclusive", "`promote_if_bounded` needs a `hard_limit` at a gate of the stage")
@@ -182,7 +233,7 @@ def _gates(gates: dict[str, Any]) -> Iterator[Problem]:
         named = bool(gate.get("bad")) + bool(gate.get("bad_metric"))
         if _counts_bad(gate) and named != 1:
             yield Problem(f"gates.{name}", "say which events are bad: either `bad` attributes or a `bad_metric`")
-        elif gate.get("kind") in _MAY_COUNT_BAD and not _counts_bad(gate) and named:
+        elif str(gate.get("kind")) in _MAY_COUNT_BAD and not _counts_bad(gate) and named:
             yield Problem(f"gates.{name}", "`bad` and `bad_metric` mark events of a share; this gate follows none")
 
 

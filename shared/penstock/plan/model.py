@@ -1,4 +1,4 @@
-"""A plan: through which audiences and exposures a release moves, what guards it, who approves, how it is taken back."""
+"""A plan: its audiences and exposures, what guards a release, who approves it, and how it is rolled back."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from penstock.events.verdicts import NoDataReason
-from penstock.plan.gates import Gate, Strict
+from penstock.plan.gates import Gate
+from penstock.plan.strict import Strict
 from penstock.plan.units import Duration, Fraction
 from penstock.targets import Name, Target
 
@@ -33,12 +34,15 @@ class Cohorts(Strict):
         canary, baseline: variants of the flag.
         assigned_by: what the split assigns. Requests of a user stay together, so the share of requests need not be the
             exposure where users are assigned; only `request` lets a traffic-split mismatch be told.
+        unattributed: largest share of a gate's events that may belong to neither cohort; beyond it, or beyond ten
+            times it of the canary's own events, the gate has no data in that window.
     """
 
     by: Literal["flag_variant", "service_version"] = "flag_variant"
     canary: str = "on"
     baseline: str = "off"
     assigned_by: Literal["user", "request"] = "user"
+    unattributed: Fraction = Field(default=0.01, ge=0, le=1)
 
 
 class Windows(Strict):
@@ -173,7 +177,7 @@ class Recovery(Strict):
 
 
 class Rollback(Strict):
-    """How the release is taken back.
+    """How the release is rolled back.
 
     Attributes:
         containment: seconds until every connected flag client must have been sent the safe version.

@@ -7,6 +7,9 @@ from pydantic import BeforeValidator
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST = 3653 * 86_400.0
+"""Seconds of a duration: added to any instant of an event, they stay within the calendar."""
+
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*(%|pp)")
 
 
@@ -15,7 +18,10 @@ def seconds(value: Any) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{value!r} is not a duration: write a number and ms, s, m, h or d, such as 30s")
-    return float(match[1]) * _SECONDS[match[2]]
+    found = float(match[1]) * _SECONDS[match[2]]
+    if found > LONGEST:
+        raise ValueError(f"{value!r} is longer than ten years")
+    return found
 
 
 def fraction(value: Any) -> float:

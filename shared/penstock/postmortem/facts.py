@@ -85,15 +85,15 @@ class Durations(msgspec.Struct, frozen=True):
     recover: float | None
 
 
-class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One subscriber and one event: when it first heard, or that it did not."""
+class Notified(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One subscriber and one event: when it was first delivered, or that it was not."""
 
     subscriber: str
     event: str
     event_type: str
     attempts: int
     time: str
-    heard: bool
+    delivered: bool
 
 
 class Postmortem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -112,7 +112,7 @@ class Postmortem(msgspec.Struct, frozen=True, omit_defaults=True):
     impact: Impact
     durations: Durations
     timeline: tuple[Moment, ...]
-    told: tuple[Told, ...]
+    notified: tuple[Notified, ...]
     escalations: tuple[str, ...] = ()
     detection: Detection | None = None
     notes: str | None = None

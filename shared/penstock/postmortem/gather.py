@@ -1,4 +1,4 @@
-"""From the record to the facts: what happened when, how it was found, what it cost, who was told."""
+"""From the record to the facts: what happened when, how it was found, what it cost, who was notified."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ from penstock.events import (
 )
 from penstock.events.deliveries import Delivery
 from penstock.postmortem.counts import bad_of
-from penstock.postmortem.facts import Detection, Durations, Excess, Impact, Moment, Postmortem, Said, Told
+from penstock.postmortem.facts import Detection, Durations, Excess, Impact, Moment, Notified, Postmortem, Said
 
 E = TypeVar("E", bound=Event)
 
@@ -48,7 +48,7 @@ def postmortem(rollout: str, record: Iterable[Said]) -> Postmortem:
     started = _first(own, RollbackStarted)
     windows = [e.event for e in said if isinstance(e.event, WindowClosed) and e.event.target == announced.target]
     ids = {entry.event.id for entry in own}
-    told = [e.event for e in said if isinstance(e.event, Delivery) and e.event.event in ids]
+    deliveries = [e.event for e in said if isinstance(e.event, Delivery) and e.event.event in ids]
     return Postmortem(
         rollout=rollout,
         target=announced.target,
@@ -63,7 +63,7 @@ def postmortem(rollout: str, record: Iterable[Said]) -> Postmortem:
         impact=_impact(own, windows, started),
         durations=_durations(own, started),
         timeline=tuple(_moment(entry, own) for entry in own if _tells(entry.event)),
-        told=_told(told),
+        notified=_notifications(deliveries),
         escalations=tuple(e.event.reason for e in own if isinstance(e.event, RollbackEscalated)),
         detection=_detection(started),
         notes=announced.release.notes,
@@ -124,18 +124,18 @@ def _what(event: Event) -> str:
         return f"{100 * event.previous:.4g} % to {100 * event.exposure:.4g} %, flag version {event.version}"
     if isinstance(event, FlagServed):
         return f"flag version {event.version} sent to {event.served} of {event.streams} streams"
-    told = [
+    details = [
         part for name in ("stage", "step", "version", "what") if isinstance(part := getattr(event, name, None), str)
     ]
     if isinstance(event, StageEntered):
-        told.append(f"{100 * event.exposure:.4g} %")
+        details.append(f"{100 * event.exposure:.4g} %")
     if isinstance(event, StageJudged):
-        told += [str(event.word).replace("_", " "), *event.blamed]
+        details += [str(event.word).replace("_", " "), *event.blamed]
     ground = getattr(event, "ground", None)
     if ground is not None:
-        told.append(str(ground.why).replace("_", " "))
-    told += [part for name in ("reason", "detail") if isinstance(part := getattr(event, name, None), str)]
-    return ", ".join(told)
+        details.append(str(ground.why).replace("_", " "))
+    details += [part for name in ("reason", "detail") if isinstance(part := getattr(event, name, None), str)]
+    return ", ".join(details)
 
 
 def _detection(started: RollbackStarted | None) -> Detection | None:
@@ -149,8 +149,8 @@ def _detection(started: RollbackStarted | None) -> Detection | None:
 
 def _outcome(own: Sequence[Said]) -> str:
     words = {
-        "rollback.completed": "taken back",
-        "rollback.started": "being taken back",
+        "rollback.completed": "rolled back",
+        "rollback.started": "being rolled back",
         "rollout.superseded": "superseded",
         "rollout.completed": "promoted to everyone",
         "rollout.held": "held",
@@ -220,14 +220,14 @@ def _durations(own: Sequence[Said], started: RollbackStarted | None) -> Duration
     )
 
 
-def _told(deliveries: Sequence[Delivery]) -> tuple[Told, ...]:
+def _notifications(deliveries: Sequence[Delivery]) -> tuple[Notified, ...]:
     by: dict[tuple[str, str], list[Delivery]] = {}
     for delivery in deliveries:
         by.setdefault((delivery.subscriber, delivery.event), []).append(delivery)
     found = []
     for (subscriber, event), attempts in by.items():
-        heard = next((a for a in attempts if isinstance(a, DeliverySucceeded)), None)
-        last = heard or attempts[-1]
+        accepted = next((a for a in attempts if isinstance(a, DeliverySucceeded)), None)
+        last = accepted or attempts[-1]
         time = to_json(last)["time"]
-        found.append(Told(subscriber, event, last.event_type, len(attempts), time, heard is not None))
+        found.append(Notified(subscriber, event, last.event_type, len(attempts), time, accepted is not None))
     return tuple(found)

@@ -1,5 +1,6 @@
 """A postmortem as Markdown: the facts written, the judgement left as headed blanks. Roles, not names, by default."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from penstock.errors import PlanError
@@ -29,7 +30,7 @@ def markdown(facts: Postmortem, names: bool = False) -> str:
         "## What it was",
         _table(("", ""), _identity(facts)),
         "## Trigger",
-        f"{_moment_words(facts.trigger, names)} (`{facts.trigger.id}`).",
+        f"{_moment_words(facts.trigger, names)} ({_code(facts.trigger.id)}).",
         "## Detection",
         *_detection(facts),
         "## Impact",
@@ -40,8 +41,8 @@ def markdown(facts: Postmortem, names: bool = False) -> str:
         _table(("time", "event", "what", "by", "id", "position"), _timeline(facts.timeline, names)),
         "## Policy in force",
         _policy(facts),
-        "## Who was told",
-        _told(facts),
+        "## Who was notified",
+        _notifications(facts),
         *(f"## {heading}\n\n{_hint(hint)}" for heading, hint in _BLANKS),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -60,7 +61,7 @@ def _identity(facts: Postmortem) -> list[tuple[str, str]]:
     rows = [
         ("target", facts.target),
         ("release", f"{facts.service} {facts.version}"),
-        ("plan", f"{facts.plan_name}, `{facts.plan_hash}`"),
+        ("plan", _Markup(f"{_cell(facts.plan_name)}, {_code(facts.plan_hash)}")),
         ("decided by", f"Penstock {facts.code}"),
     ]
     rows += [(name, text) for name, text in (("release notes", facts.notes), ("ticket", facts.ticket)) if text]
@@ -70,11 +71,15 @@ def _identity(facts: Postmortem) -> list[tuple[str, str]]:
 def _detection(facts: Postmortem) -> Iterable[str]:
     found = facts.detection
     if found is None:
-        yield "No rollback: nothing was detected that took the release back."
+        yield "No rollback: nothing was detected that rolled the release back."
         return
     words = found.why.replace("_", " ")
-    text = f": “{found.text}”" if found.text else ""
-    window = f", by the window that ended {found.window_end} (verdict `{found.verdict}`)" if found.window_end else ""
+    text = f": “{_cell(found.text)}”" if found.text else ""
+    window = (
+        f", by the window that ended {found.window_end} (verdict {_code(found.verdict or '')})"
+        if found.window_end
+        else ""
+    )
     yield f"{words}{text}{window}."
     if found.gates:
         heads = ("gate", "verdict", "canary", "baseline", "change", "band", "limit", "evidence (log10)")
@@ -130,7 +135,7 @@ def _timeline(timeline: Sequence[Moment], names: bool) -> list[tuple[str, ...]]:
             moment.type,
             moment.what,
             _who(moment, names),
-            f"`{moment.id}`",
+            _code(moment.id),
             moment.position,
         )
         for moment in timeline
@@ -138,7 +143,8 @@ def _timeline(timeline: Sequence[Moment], names: bool) -> list[tuple[str, ...]]:
 
 
 def _policy(facts: Postmortem) -> str:
-    head = f"Plan {facts.plan_name}, SHA-256 `{facts.plan_hash}`; it stands whole in the event `{facts.trigger.id}`."
+    event = _code(facts.trigger.id)
+    head = f"Plan {_cell(facts.plan_name)}, SHA-256 {_code(facts.plan_hash)}; it is whole in the event {event}."
     try:
         plan = load_plan(facts.plan_text)
     except PlanError:
@@ -151,18 +157,24 @@ def _policy(facts: Postmortem) -> str:
     return f"{head}\n\n{_table(('', ''), rows)}"
 
 
-def _told(facts: Postmortem) -> str:
+def _notifications(facts: Postmortem) -> str:
     lines = [f"Escalated: {_cell(reason)}." for reason in facts.escalations]
     rows = [
-        (told.time[:23].replace("T", " "), told.subscriber, told.event_type, str(told.attempts), _heard(told.heard))
-        for told in facts.told
+        (
+            entry.time[:23].replace("T", " "),
+            entry.subscriber,
+            entry.event_type,
+            str(entry.attempts),
+            _delivery(entry.delivered),
+        )
+        for entry in facts.notified
     ]
     table = _table(("time", "subscriber", "event", "attempts", ""), rows) if rows else "No deliveries are recorded."
     return "\n\n".join([*lines, table])
 
 
-def _heard(heard: bool) -> str:
-    return "heard" if heard else "did not hear"
+def _delivery(delivered: bool) -> str:
+    return "delivered" if delivered else "not delivered"
 
 
 def _who(moment: Moment, names: bool) -> str:
@@ -194,7 +206,26 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+class _Markup(str):
+    """Markdown of our own, which is not escaped again."""
+
+    __slots__ = ()
+
+
+_SPECIAL = re.compile(r"([\\`*_\[\]#!|~@]|(?<=:)//|^[-+](?= )|^\d+(?=[.)]))")
+
+
+def _clean(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def _cell(text: str) -> str:
-    # What others wrote must not end a table, start a heading, or carry HTML into whoever renders this.
-    safe = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return safe.replace("|", "\\|")
+    # What others wrote must not end a table, start a heading, list, link or image, mention anybody, or carry HTML.
+    if isinstance(text, _Markup):
+        return text
+    safe = _clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", safe)
+
+
+def _code(text: str) -> _Markup:
+    return _Markup("`" + _clean(text).replace("`", "'").replace("|", "\\|") + "`")

@@ -2,12 +2,22 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from penstock.chain import Decide, Document, merge
 from penstock.errors import PermanentError
-from penstock.events import from_json, to_json
-from penstock.replay.history import DECIDED_BY, LOG_OF_WINDOWS, History, Step, fold_history, select, until
+from penstock.events import to_json
+from penstock.replay.history import DECIDED_BY, LOG_OF_WINDOWS, History, Step, events_of, fold_history, select, until
 from penstock.replay.likeness import differences_of
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A decider that keeps its earlier versions: a record is decided again by the one that wrote it."""
+
+    def as_recorded(self, after: Document) -> Decide:
+        """Return the decider of the version that the document after a record names."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -108,10 +118,10 @@ def decide_again(step: Step, decide: Decide) -> Document:
     record, after, plan = step.record, step.before, ""
     events: list[Document] = []
     try:
-        for document in (document for entry in record.inputs for document in entry.events):
-            decision = decide(record.target, after, from_json(document))
+        for event in (event for entry in record.inputs for event in events_of(entry)):
+            decision = decide(record.target, after, event)
             after, plan = decision.document, decision.plan or plan
-            events.extend(to_json(event) for event in decision.events)
+            events.extend(to_json(decided) for decided in decision.events)
     except PermanentError as error:
         return {"events": [], "document": step.before, "plan": "", "error": f"{type(error).__name__}: {error}"}
     return {"events": events, "document": after, "plan": plan, "error": ""}
@@ -121,10 +131,11 @@ def _compare(step: Step, decide: Decide) -> list[Difference]:
     record = step.record
     if record.passes_only:
         return []  # passed by a version that could not read the target: nothing was decided
-    again = decide_again(step, decide)
+    after = merge(step.before, record.patch)
+    again = decide_again(step, decide.as_recorded(after) if isinstance(decide, Versioned) else decide)
     recorded = {
         "events": list(record.events),
-        "document": merge(step.before, record.patch),
+        "document": after,
         "plan": record.plan,
         "error": record.error,
     }

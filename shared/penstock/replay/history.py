@@ -1,10 +1,12 @@
 """What stands in the logs, and which of it counts and belongs to a rollout: the chain is checked on the way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from penstock.chain import Accepted, Document, Fold, Record, decode, genesis
+from penstock.chain import Accepted, Document, Fold, Input, Record, decode, genesis
 from penstock.errors import CorruptError, EvidenceExpiredError, NotFoundError
+from penstock.events import Event, from_json
 
 DECIDED_BY: dict[str, str] = {
     "verdict-log": "gate_evaluation",
@@ -123,6 +125,12 @@ def select(steps: Mapping[str, list[Step]], rollout: str) -> dict[str, list[Step
         ]
         for log, taken in steps.items()
     }
+
+
+def events_of(entry: Input) -> Iterator[Event]:
+    """Yield the events of a recorded input as the decider received them."""
+    for event in map(from_json, entry.events):
+        yield event.received_at(datetime.fromisoformat(entry.received)) if entry.received else event
 
 
 def _speaks_of(step: Step, rollout: str) -> bool:

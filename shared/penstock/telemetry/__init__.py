@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from penstock.events import Event
 from penstock.settings import Settings
 
 Carrier = dict[str, str]
@@ -45,6 +44,9 @@ class Telemetry:
     def level(self, what: str, value: float) -> None:
         """Record how high something stands now, such as the number of parked targets."""
 
+    def count(self, what: str, more: int, attributes: Mapping[str, str]) -> None:
+        """Add to a counter, such as that of denied attempts."""
+
     def close(self) -> None:
         """Send what is buffered."""
 
@@ -67,7 +69,7 @@ def seconds_between(earlier: datetime, later: datetime) -> float:
     return max(0.0, (later - earlier).total_seconds())
 
 
-def attributes_of(event: Event) -> dict[str, Any]:
+def attributes_of(event: Any) -> dict[str, Any]:
     """Return the span attributes that name an event."""
     return {
         "cloudevents.event_id": event.id,

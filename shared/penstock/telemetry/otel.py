@@ -39,6 +39,7 @@ class OtelTelemetry(Telemetry):
         self._tracer = self._traces.get_tracer("penstock", __version__)
         self._meter = self._metrics.get_meter("penstock", __version__)
         self._levels: dict[str, Any] = {}
+        self._counters: dict[str, Any] = {}
         self._elapsed = self._meter.create_histogram(
             "penstock.pipeline.duration", unit="s", description="Time between two stations of the pipeline."
         )
@@ -63,6 +64,12 @@ class OtelTelemetry(Telemetry):
         if what not in self._levels:
             self._levels[what] = self._meter.create_gauge(f"penstock.{what}")
         self._levels[what].set(value)
+
+    def count(self, what: str, more: int, attributes: Mapping[str, str]) -> None:
+        """Add to the counter `penstock.<what>`."""
+        if what not in self._counters:
+            self._counters[what] = self._meter.create_counter(f"penstock.{what}")
+        self._counters[what].add(more, {f"penstock.{name}": value for name, value in attributes.items()})
 
     def close(self) -> None:
         """Send what is buffered."""

@@ -70,12 +70,10 @@ async def _serve(port: int, temporality: AggregationTemporality) -> tuple[int, i
     """Measure requests for some seconds; return how many of canary and baseline must be in the windows."""
     provider = meter_provider(port, temporality)
     durations = provider.get_meter("shop").create_histogram(DURATION, "s")
-    cumulative = temporality is AggregationTemporality.CUMULATIVE
-    if cumulative:
-        # Known sources: their first report is only a baseline.
-        _measure(durations)
-        await asyncio.sleep(1.2)
-    rounds, until = 0, time.monotonic() + 2.5
+    # A process that began while it was watched counts whole, whatever its temporality.
+    _measure(durations)
+    await asyncio.sleep(1.2)
+    rounds, until = 1, time.monotonic() + 2.5
     while time.monotonic() < until:
         for _ in range(5):
             _measure(durations)

@@ -146,7 +146,7 @@ async def until_said(settings: Settings, ids: set[str]) -> set[str]:
 @pytest.mark.parametrize("seed", [11])
 async def test_nothing_is_lost_and_nothing_counted_twice(stack_settings: Settings, tmp_path: Path, seed: int) -> None:
     settings = stack_settings.model_copy(
-        update={"tokens": tokens_file(tmp_path), "lateness": 60.0, "snapshot_every": 10, "otlp_port": free_ports(1)[0]}
+        update={"tokens": tokens_file(tmp_path), "lateness": 15.0, "snapshot_every": 10, "otlp_port": free_ports(1)[0]}
     )
     await ensure_topics(settings)
     await say(settings, "plans", plan_registered(PLAN))
@@ -160,9 +160,10 @@ async def test_nothing_is_lost_and_nothing_counted_twice(stack_settings: Setting
                 await post_until_taken(client, settings.otlp_port, export(exports, time.time_ns()))
                 exports += 1
                 await asyncio.sleep(0.1)
-            # One more, far enough on to close every window before it.
+            # One more, in a window of its own.
             await asyncio.sleep(0.5)
             await post_until_taken(client, settings.otlp_port, export(exports, time.time_ns()))
+            exports += 1
             windows = await closed_windows(settings, until=exports * (CANARY + BASELINE), patience=60)
         done.set()
         await killing

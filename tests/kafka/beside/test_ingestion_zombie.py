@@ -45,7 +45,7 @@ async def post_to_any(client: httpx.AsyncClient, ports: list[int], export: Expor
 async def test_a_copy_that_wakes_up_without_its_partitions_does_no_harm(
     stack_settings: Settings, tmp_path: Path
 ) -> None:
-    common = stack_settings.model_copy(update={"tokens": tokens_file(tmp_path), "lateness": 60.0, "snapshot_every": 10})
+    common = stack_settings.model_copy(update={"tokens": tokens_file(tmp_path), "lateness": 15.0, "snapshot_every": 10})
     await ensure_topics(common)
     await say(common, "plans", plan_registered(SHORT.replace("length: 1s", "length: 250ms")))
     ports = free_ports(2)

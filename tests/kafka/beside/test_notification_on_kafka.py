@@ -101,7 +101,7 @@ async def test_a_subscriber_hears_what_it_asked_for_signed_once_and_it_is_on_rec
             assert service.alive()
             await world.say("rollouts", rollback(1), stage(1), rollback(1), rollback(2))
             await eventually(lambda: len(said) == 2, "both deliveries are on record")
-            await eventually(service.ready, "it has caught up")
+            await eventually(service.ready, "it has newer up")
     assert sorted(chat.ids) == ["rollback-1", "rollback-2"]
     document = chat.heard[0].document
     assert document["specversion"] == "1.0"

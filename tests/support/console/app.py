@@ -22,7 +22,24 @@ ROLES = {
     "ann": ("release-manager",),
     "pat": ("planner",),
     "root": ("admin",),
+    "otel": ("metrics",),
 }
+
+
+class HeldTokens:
+    """Tokens that a test may replace, as a tokens file is edited."""
+
+    def __init__(self, held: Tokens) -> None:
+        self.held = held
+
+    @property
+    def tokens(self) -> tuple[Identity, ...]:
+        """All of them."""
+        return self.held.tokens
+
+    def identify(self, authorization: str | None) -> Identity:
+        """Return whose token it is."""
+        return self.held.identify(authorization)
 
 
 class ConsoleApp:
@@ -38,6 +55,8 @@ class ConsoleApp:
         now: datetime = NOW,
         life: str = "test",
         flag_control: FlagControl | None = None,
+        closed: bool = False,
+        tokens: Tokens | None = None,
     ) -> None:
         self.projection = projection or Projection()
         self.letters = DeadLetters()
@@ -46,10 +65,11 @@ class ConsoleApp:
         self.on_publish: Callable[[str, Event], None] = lambda topic, event: None
         self._unique = 0
         self.hub = Hub(self.projection, life)
-        tokens = Tokens(
+        tokens = tokens or Tokens(
             tokens=tuple(Identity(sha256=digest_of(f"{who}-token"), identity=who, roles=r) for who, r in ROLES.items())
         )
-        door = Door(tokens, b"key")
+        self.tokens = HeldTokens(tokens)
+        door = Door(self.tokens, b"key")
         commands = Commands(self.projection, self.publish, self.clock, self._next)
         self.app: Starlette = application(
             self.projection,
@@ -63,6 +83,8 @@ class ConsoleApp:
             alive=lambda: True,
             caught_up=lambda: True,
             flag_control=flag_control or FlagControl("http://127.0.0.1:1"),
+            hosts=frozenset({"console", "localhost"}),
+            closed=closed,
         )
 
     def clock(self) -> datetime:

@@ -41,6 +41,7 @@ class Recorder:
 
     def put(self, source: str, event: Event) -> None:
         """Hear one event from a topic."""
+        event = event.received_at(event.time)
         queue = deque([(source, Item(source, self._next(source), event.target, (event,), self._head(source)))])
         while queue:
             topic, item = queue.popleft()
@@ -56,7 +57,7 @@ class Recorder:
             accepted = replica.accept(offset, proposal.value)
             assert accepted is not None
             assert accepted.record is not None
-            events = tuple(from_json(document) for document in accepted.record.events)
+            events = tuple(event.received_at(event.time) for event in map(from_json, accepted.record.events))
             if events:
                 said.append((log, Item(log, offset, accepted.target, events, accepted.digest)))
         return said

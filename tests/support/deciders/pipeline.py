@@ -1,7 +1,9 @@
 """The deciders chained in memory: logs are lists, and every delivery is a step that a test may order as it likes."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import penstock
 from penstock.chain import Decide, Fold, Item, Record, Replica, digest_of, encode, genesis
@@ -44,11 +46,16 @@ class Node:
 class Pipeline:
     """Nodes, their logs, and the plain topics.
 
+    Args:
+        clock: of the broker, which stamps each record; without it a record is stamped with the time of its event.
+
     Attributes:
         said: every accepted event of every log, in the order of acceptance.
     """
 
-    def __init__(self, *nodes: Node) -> None:
+    def __init__(self, *nodes: Node, clock: Callable[[], datetime] | None = None) -> None:
+        self._clock = clock
+        self._appended: dict[tuple[str, int], datetime] = {}
         self.nodes = {node.name: node for node in nodes}
         self.logs: dict[str, list[bytes]] = {node.log: [] for node in nodes} | {"window-log": []}
         self.topics: dict[str, list[Event]] = {}
@@ -57,7 +64,9 @@ class Pipeline:
 
     def publish(self, topic: str, event: Event) -> None:
         """Say an event on a plain topic."""
-        self.topics.setdefault(topic, []).append(event)
+        events = self.topics.setdefault(topic, [])
+        self._stamp(topic, len(events))
+        events.append(event)
 
     def close_window(self, window: Event) -> None:
         """Append a window as ingestion does."""
@@ -67,11 +76,12 @@ class Pipeline:
         )
         value = encode(record)
         self._window_head = digest(value)
+        self._stamp("window-log", len(self.logs["window-log"]))
         self.logs["window-log"].append(value)
 
     def tick(self, name: str, event: Event) -> None:
         """Let a node hear a timer."""
-        self.nodes[name].replica.receive(Item(TICK, -1, event.target, (event,)))
+        self.nodes[name].replica.receive(Item(TICK, -1, event.target, (event.received_at(event.time),)))
 
     def observe(self, name: str, event: Event) -> None:
         """Let a node hear something that its copy saw."""
@@ -102,22 +112,30 @@ class Pipeline:
         if source in node.folds:
             accepted = node.folds[source].offer(offset, self.logs[source][offset])
             if accepted is not None and accepted.record is not None and accepted.record.events:
-                events = tuple(from_json(document) for document in accepted.record.events)
+                events = tuple(self._received(source, offset, from_json(d)) for d in accepted.record.events)
                 node.replica.receive(Item(source, offset, accepted.target, events, accepted.digest))
         else:
-            event = self.topics[source][offset]
+            event = self._received(source, offset, self.topics[source][offset])
             node.replica.receive(Item(source, offset, event.target, (event,)))
 
     def _decide(self, node: Node) -> bool:
         proposals = node.replica.propose()
         log = self.logs[node.log]
         for proposal in proposals:
+            self._stamp(node.log, len(log))
             log.append(proposal.value)
             accepted = node.replica.accept(len(log) - 1, proposal.value)
             assert accepted is not None
             assert accepted.record is not None
             self.said.extend(from_json(document) for document in accepted.record.events)
         return bool(proposals)
+
+    def _stamp(self, topic: str, offset: int) -> None:
+        if self._clock is not None:
+            self._appended[(topic, offset)] = self._clock()
+
+    def _received(self, topic: str, offset: int, event: Event) -> Event:
+        return event.received_at(self._appended.get((topic, offset), event.time))
 
     def types(self, prefix: str = "") -> list[str]:
         """Types of what was said, in order."""

@@ -1,5 +1,8 @@
 """The slice's deciders, ready to be chained in memory."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 from penstock.events import DeployAnnounced, Release
 from services.gate_evaluation.decide import decide as judge
 from services.rollout_control.decide import decide as control
@@ -8,7 +11,7 @@ from tests.support.metrics.windows import moment
 from tests.support.plans import SHORT, TARGET
 
 
-def pipeline(*more: Node) -> Pipeline:
+def pipeline(*more: Node, clock: Callable[[], datetime] | None = None) -> Pipeline:
     """Return gate evaluation and rollout control, and `more`."""
     return Pipeline(
         Node("gate_evaluation", "verdict-log", judge, (), ("window-log", "rollout-log")),
@@ -20,6 +23,7 @@ def pipeline(*more: Node) -> Pipeline:
             ("verdict-log", "flag-log", "rollback-log"),
         ),
         *more,
+        clock=clock,
     )
 
 

@@ -21,8 +21,8 @@ under stress.
   and the new state is printed.
 - Settings: [settings.md](settings.md). Errors say what, why and the next command.
 
-This page is made from the commands and held against them by a test;
-`python -m tests.support.docs.cli_reference > docs/cli.md` makes it anew.
+This page is generated from the commands; a test compares them;
+`python -m tests.support.docs.cli_reference > docs/cli.md` writes it again.
 """
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from penstock.plan import gates, model
+from penstock.plan import gates, model, selectors
 from penstock.plan.gates import Margin, ShareMargin
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
@@ -26,6 +26,11 @@ def parts() -> list[type[BaseModel]]:
 
     walk(model.Plan)
     return found
+
+
+def keys_of(part: type[BaseModel]) -> dict[str, str]:
+    """Return the names of a part's fields by the keys that people write."""
+    return {field.alias or name: name for name, field in part.model_fields.items()}
 
 
 def default_of(part: type[BaseModel], name: str) -> str:
@@ -75,6 +80,7 @@ NAMES: dict[type[BaseModel], str] = {
     model.Windows: "windows",
     model.Budget: "budget",
     gates.RatioGate: "gates: ratio",
+    selectors.Values: "Selectors",
     gates.QuantileGate: "gates: quantile",
     gates.MeanGate: "gates: mean",
     gates.GaugeGate: "gates: gauge",

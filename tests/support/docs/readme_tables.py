@@ -17,9 +17,17 @@ INDEX = DECISIONS / "README.md"
 INDEX_HEAD = """\
 # Decisions
 
-Short, dated, each with what was rejected and why. A decision that is overturned keeps its record, which then names the
-one that took its place. This index is made by `python -m tests.support.docs.readme_tables`.
+Short, dated records: context, decision, what was rejected and why, consequences. A decision that is overturned keeps
+its record, which then names its successor. This index is made by `python -m tests.support.docs.readme_tables`.
 """
+AREAS = {
+    "record": "The record: chain, events, processes",
+    "judge": "The judge",
+    "metrics": "Metrics",
+    "flags": "Flags",
+    "access": "Access",
+    "console": "Console",
+}
 
 _KINDS = {Kind.LOG: "private log", Kind.FRAMES: "private"}
 _DAY = 86_400_000
@@ -28,8 +36,8 @@ _DAY = 86_400_000
 def topics() -> str:
     """Return the table of topics, in flow order."""
     rows = [
-        f"| `{topic.name}` | {_KINDS.get(topic.kind, topic.kind.value)} | {topic.producer} | {_names(topic.consumers)} "
-        f"| {_kept(topic)} |"
+        f"| `{topic.name}` | {_KINDS.get(topic.kind, topic.kind.value)} | {_names(topic.producers)} "
+        f"| {_names(topic.consumers)} | {_kept(topic)} |"
         for topic in TOPICS
     ]
     return "\n".join(["| topic | for | written by | read by | kept |", "|---|---|---|---|---|", *rows])
@@ -52,12 +60,17 @@ def plan() -> str:
 
 
 def decisions() -> str:
-    """Return the index of docs/decisions: each record by its title."""
-    rows = []
-    for path in sorted(DECISIONS.glob("20*.md")):
-        title = path.read_text().splitlines()[0].removeprefix("# ")
-        rows.append(f"- {path.name[:10]} [{title}]({path.name})")
-    return f"{INDEX_HEAD}\n" + "\n".join(rows) + "\n"
+    """Return the index of docs/decisions: each record by its title, area by area, oldest first."""
+    text = INDEX_HEAD
+    for area, heading in AREAS.items():
+        paths = sorted((DECISIONS / area).glob("20*.md"))
+        rows = [f"- {path.name[:10]} [{_title(path)}]({area}/{path.name})" for path in paths]
+        text += f"\n## {heading}\n\n" + "\n".join(rows) + "\n" if rows else ""
+    return text
+
+
+def _title(path: Path) -> str:
+    return path.read_text().splitlines()[0].removeprefix("# ")
 
 
 def parts() -> dict[Path, dict[str, str]]:

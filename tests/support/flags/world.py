@@ -63,6 +63,10 @@ class World:
         key, value, headers = to_kafka(event)
         await (await self._appender.append(topic, partition_of(event.target), key, value, headers))
 
+    async def raw(self, topic: str, target: str, value: bytes) -> None:
+        """Write a record that is no event to the target's partition."""
+        await (await self._appender.append(topic, partition_of(target), target.encode(), value, ()))
+
     def said(self, kind: str) -> list[Event]:
         return [one.event for one in self.heard if one.event.type == kind]
 
@@ -72,7 +76,7 @@ async def world(settings: Settings) -> AsyncIterator[World]:
     await ensure_topics(settings)
     appender, heard = Appender(settings), []
     await appender.start()
-    reader = PublicReader(settings, ["rollouts", "flag-changes", "flag-served"], heard.append)
+    reader = PublicReader(settings, ["commands", "rollouts", "flag-changes", "flag-served"], heard.append)
     await reader.start()
     control = build_rollout_control(settings, system_clock)
     await control.start()

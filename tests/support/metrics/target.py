@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from penstock.events import Cohort, WindowClosed, WindowsRefused
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
@@ -49,12 +51,18 @@ class Target:
     def at(self, seconds: float) -> int:
         return self.began * SECOND + round(seconds * SECOND)
 
-    def export(self, seconds: float, *exports: Export, late: float = 0.0) -> None:
-        """Take exports that arrive at `seconds` (plus `late`)."""
+    def adopt(self, text: str, plan_hash: str, seconds: float) -> None:
+        """Put another plan in force."""
+        plan = watched(text)
+        self.selector = Selector([Matcher(plan)])
+        settled(self.state, adopted(self.state, plan.plan, plan_hash, self.at(seconds)), ())
+
+    def export(self, seconds: float, *exports: Export, late: float = 0.0, door: str = "", low: int = 0) -> None:
+        """Receive exports that arrive at `seconds` (plus `late`) by a door that has read up to `low`."""
         selection = self.selector.select(request(*exports), self.at(seconds + late))
         for target, frame in selection.frames:
             assert target == TARGET
-            self.state.take(frame)
+            self.state.take(msgspec.structs.replace(frame, door=door, low=low))
         self._tell(None)
 
     def traffic(
@@ -74,6 +82,10 @@ class Target:
 
     def new(self, seconds: float, instance: str = "shop-1", covering: float = 1) -> Export:
         return Export(self.at(seconds), self.at(seconds - covering), {**RESOURCE, "service.instance.id": instance})
+
+    def decide(self) -> None:
+        """Close what the points received so far have made due."""
+        self._tell(None)
 
     def clock(self, seconds: float) -> None:
         self._tell(self.at(seconds))

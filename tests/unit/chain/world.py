@@ -9,9 +9,21 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from penstock import ids
-from penstock.chain import Decision, Document, Fold, Item, Record, Replica, assemble, decode, disassemble, genesis
+from penstock.chain import (
+    Decision,
+    Document,
+    Fold,
+    Item,
+    Record,
+    Replica,
+    assemble,
+    decode,
+    disassemble,
+    encode,
+    genesis,
+)
 from penstock.chain import record as record_module
-from penstock.chain.replica import TICK, Proposal
+from penstock.chain.replica import TICK, Write
 from penstock.events import Event, HoldRequested, TimerFired, from_json
 
 TARGETS = ("test/one/flag", "test/two/flag")
@@ -52,8 +64,9 @@ def hold(number: int, target: str, second: int) -> HoldRequested:
 class Newer(Replica):
     """Writes bodies of the next version."""
 
-    def _launch(self, record: Record, item: Item | None = None, after: Document | None = None) -> Proposal:
-        return super()._launch(msgspec.structs.replace(record, schema=2), item, after)
+    def _launch(self, record: Record, value: bytes, item: Item | None = None, after: Document | None = None) -> Write:
+        newer = msgspec.structs.replace(record, schema=2)
+        return super()._launch(newer, encode(newer), item, after)
 
 
 @contextmanager
@@ -73,7 +86,7 @@ class Copy:
     replica: Replica
     version: int = 1
     read: dict[str, int] = field(default_factory=lambda: {"a": 0, "b": 0})
-    outbox: list[Proposal] = field(default_factory=list)
+    outbox: list[Write] = field(default_factory=list)
     stalled: bool = False
 
 

@@ -32,10 +32,10 @@ def sent_to(console: FakeConsole) -> Any:
 def test_a_deploy_that_may_start_no_rollout_is_told_and_exits_2(run: Run, console: FakeConsole) -> None:
     accepted(console)
     console.answers["/api/rollouts/ro-0123456789ab"] = (404, {"error": "no rollout"})
-    console.events = [event_row(1, "deploy.refused", cause="x", detail="version 1 was taken back by ro-7")]
+    console.events = [event_row(1, "deploy.refused", cause="x", detail="version 1 was rolled back by ro-7")]
     said = run(*DEPLOY, "--flag", "f", "--version", "1")
     assert said.code == Exits.USAGE
-    assert "taken back by ro-7" in said.err
+    assert "rolled back by ro-7" in said.err
 
 
 def test_a_deploy_is_announced_as_a_cdevent_and_prints_the_rollouts_id_alone(run: Run, console: FakeConsole) -> None:

@@ -19,7 +19,7 @@ PLAN = Path(__file__).parents[3] / "deploy" / "plans" / "checkout.yaml"
 
 def test_a_good_plan_has_no_findings_and_exits_0(run: Run) -> None:
     said = run("plans", "lint", str(PLAN))
-    assert (said.code, said.out) == (0, "1 checked, no problems\n")
+    assert (said.code, said.out) == (0, f"{PLAN}: no problems\n")
 
 
 def test_every_problem_is_listed_with_its_line_and_the_exit_code_is_2(run: Run, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_gate_that_cannot_see_its_margin_is_a_warning_and_no_problem(run: Run)
     assert said.code == 0
     assert {finding["kind"] for finding in findings} == {"warning"}
     assert any("stages.canary.errors" in finding["where"] for finding in findings)
-    assert run("plans", "lint", str(PLAN), "--traffic", "20000", "--errors", "0.01").out == "1 checked, no problems\n"
+    assert run("plans", "lint", str(PLAN), "--traffic", "20000", "--errors", "0.01").out == f"{PLAN}: no problems\n"
 
 
 def test_power_tells_each_stage_and_gate_what_it_can_see(run: Run) -> None:

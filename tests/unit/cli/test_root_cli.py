@@ -1,5 +1,6 @@
 """The root: fast help, missing parts, exit codes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,28 @@ def test_a_local_stacks_note_names_server_and_token_unless_the_environment_does(
     monkeypatch.delenv("PENSTOCK_TOKEN")
     run("rollouts", "list")
     assert console.requests[-1].headers["authorization"] == "Bearer from-the-stack"
+
+
+@pytest.mark.parametrize("address", ["localhost:8400", "127.0.0.1", "ftp://console"])
+def test_an_address_without_its_scheme_is_a_usage_error_that_says_so(address: str) -> None:
+    done = penstock_run(["rollouts", "list"], PENSTOCK_SERVER=address)
+    assert (done.returncode, "PENSTOCK_SERVER: must start with http:// or https://" in done.stderr) == (2, True)
+
+
+def test_a_terminal_without_unicode_shows_the_words() -> None:
+    done = penstock_run(["doctor"], PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert "Traceback" not in done.stderr
+    plan = penstock_run(["plans", "power", "deploy/plans/checkout.yaml", "--traffic", "2"], PYTHONIOENCODING="ascii")
+    assert (plan.returncode, "errors" in plan.stdout) == (0, True)
+
+
+def penstock_run(words: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    return subprocess.run(
+        [sys.executable, "-m", "penstock.cli", *words],
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -12,10 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 TO_BE_SPLIT = {
     ".",
-    "docs/decisions",
     "services/console/templates/parts",
     "shared/penstock",
-    "shared/penstock/events/examples",
 }
 PRODUCT = ("shared/penstock", "services", "deploy/demo")
 FILES_IN_A_FOLDER = 15

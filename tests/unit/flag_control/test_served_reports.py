@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,9 @@ from services.flag_control import served_reports as module
 from services.flag_control.evaluation.source import Source
 from services.flag_control.flag.exposure import flag_document
 from services.flag_control.flag.state import FlagState, Revision
-from services.flag_control.served_reports import Reports
-from services.flag_control.serving.flagd_sync import Stream, Streams
+from services.flag_control.served_reports import ServedReports
 from services.flag_control.serving.store import FlagSet, FlagStore
+from services.flag_control.serving.streams import Signal, Stream, Streams
 from services.runtime.process.service import system_clock
 
 TARGET = "production/shop/banner"
@@ -30,15 +31,19 @@ def at(version: int) -> tuple[FlagState, FlagSet]:
 
 class World:
     def __init__(self, *sent: FlagSet | None) -> None:
-        self.streams = Streams()
+        self.moved = Signal()
+        self.streams = Streams(self.moved)
+        self.on_disk: Callable[[str], bool] = lambda _: True
         self.clients = [Stream("flagSetId=production/shop", sent=one) for one in sent]
         self.streams.connected.update(self.clients)
         self.said: list[FlagServed] = []
-        self.reports = Reports("one", self.streams, self.said.append, system_clock)
+        self.reports = ServedReports(
+            "one", self.streams, lambda target: self.on_disk(target), self.moved, self.said.append, system_clock
+        )
 
     def send(self, client: int, flag_set: FlagSet) -> None:
         self.clients[client].sent, self.clients[client].at = flag_set, time.monotonic()
-        self.streams.on_change()
+        self.moved.send()
 
     async def counts(self) -> list[tuple[int, int, int]]:
         await asyncio.sleep(0.02)
@@ -71,12 +76,12 @@ async def test_it_is_said_once_every_stream_was_sent_it_and_not_before() -> None
 async def test_nothing_is_said_of_a_version_that_a_crash_could_still_forget_and_all_of_it_once_it_is_on_disk() -> None:
     state, new = at(2)
     world, on_disk = World(new), [False]
-    world.reports.on_disk = lambda target: target == TARGET and on_disk[0]
+    world.on_disk = lambda target: target == TARGET and on_disk[0]
     world.reports.changed(TARGET, state, "cause", time.monotonic())
     await asyncio.sleep(0.5)
     assert await world.counts() == [], "not as complete, nor as partial"
     on_disk[0] = True
-    world.reports.look_soon()
+    world.moved.send()
     assert await world.counts() == [(2, 1, 1)]
 
 
@@ -96,7 +101,7 @@ async def test_a_stream_that_leaves_is_no_longer_waited_for() -> None:
     world = World(old, new)
     world.reports.changed(TARGET, state, "cause", time.monotonic())
     world.streams.connected.discard(world.clients[0])
-    world.streams.on_change()
+    world.moved.send()
     assert await world.counts() == [(2, 1, 1)]
 
 
@@ -171,3 +176,19 @@ async def test_where_nothing_was_served_before_nobody_is_waited_for(monkeypatch:
     world = Restarted(monkeypatch, {})
     world.reports.changed(TARGET, at(1)[0], "cause", time.monotonic())
     assert await world.counts() == [(1, 0, 0)]
+
+
+async def test_a_stream_that_reads_nothing_is_closed_and_reported_apart_so_that_the_others_are_safe() -> None:
+    (_, old), (state, new) = at(1), at(2)
+    world = World(old, old)
+    world.reports.changed(TARGET, state, "cause", time.monotonic())
+    world.clients[1].writing_since = time.monotonic() - 3.5
+    world.send(0, new)
+    assert await world.counts() == []
+    assert world.streams.close_stuck(time.monotonic(), 3.0) == 1
+    assert await world.counts() == [(2, 1, 1)]
+    assert world.said[0].closed == 1
+    world.reports.changed(TARGET, at(3)[0], "cause", time.monotonic())
+    world.send(0, at(3)[1])
+    await world.counts()
+    assert world.said[-1].closed is None, "it was closed before this change"

@@ -49,7 +49,9 @@ class World:
         self.sent += canary + (baseline if self.frames else 0)
         self.cumulative += baseline
         delta = Export(self.now, self.now - SECOND // 4).histogram((canary, 0, 0), variant("on"))
-        whole = Export(self.now, BEGAN).histogram((self.cumulative, 0, 0), variant("off"), temporality=CUMULATIVE)
+        whole = Export(self.now, BEGAN - SECOND).histogram(
+            (self.cumulative, 0, 0), variant("off"), temporality=CUMULATIVE
+        )
         for _, frame in SELECTOR.select(request(delta, whole), self.now).frames:
             self.frames.append(encode(frame))
 

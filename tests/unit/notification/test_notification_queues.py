@@ -22,10 +22,10 @@ from services.notification.audience import Audience
 from services.notification.deliver import Outcome
 from services.notification.job import Job, Position, job_of, parse_position
 from services.notification.ledger import Ledger
-from services.notification.low_water_marks import Marks
+from services.notification.low_water_marks import LowWaterMarks
 from services.notification.records import record_of
 from services.notification.schedule import HORIZON, PAUSES, SPREAD, pause_after
-from services.notification.subscriber_queue import MOST_WAITING, WORKERS, Lane
+from services.notification.subscriber_queue import MOST_WAITING, WORKERS, SubscriberQueue
 from tests.support.builders import an
 from tests.support.metrics.windows import moment
 from tests.support.plans import SHORT
@@ -87,7 +87,7 @@ communication:
     announced = an(RolloutAnnounced, plan_text=plan)
     escalated = an(RollbackEscalated, rollout=announced.rollout, to=[])
     assert audience.of(escalated) == ("chat",)
-    audience.learn(announced)
+    audience.remember(announced)
     assert audience.of(escalated) == ("chat", "pager", "nobody")
     assert audience.of(an(RollbackStarted, rollout=announced.rollout)) == ("chat",)
     assert audience.of(an(RollbackEscalated, rollout="ro-another", to=[])) == ("chat",)
@@ -107,7 +107,7 @@ def test_a_hold_reaches_those_whom_the_plan_calls_for_missing_data(tmp_path: Pat
 
 def test_a_plan_that_cannot_be_read_names_nobody_and_harms_nobody(tmp_path: Path) -> None:
     audience = Audience(subscribers(tmp_path))
-    audience.learn(an(RolloutAnnounced, plan_text="version: 99"))
+    audience.remember(an(RolloutAnnounced, plan_text="version: 99"))
     assert audience.of(an(RollbackStarted)) == ("chat",)
 
 
@@ -125,41 +125,41 @@ def test_a_position_survives_its_text() -> None:
 def test_the_ledger_keeps_what_is_pending_and_knows_what_is_not() -> None:
     ledger = Ledger()
     assert not ledger.knows(("chat", "event-1"))
-    ledger.take(failed(1))
+    ledger.record(failed(1))
     assert ledger.knows(("chat", "event-1"))
     assert [left.attempt for left in ledger.pending.values()] == [2]
-    ledger.take(heard(2))
+    ledger.record(heard(2))
     assert ledger.pending == {}
     assert ledger.knows(("chat", "event-1"))
 
 
 def test_an_attempt_without_another_is_settled() -> None:
     ledger = Ledger()
-    ledger.take(failed(9))
+    ledger.record(failed(9))
     assert ledger.pending
-    ledger.take(failed(10))
+    ledger.record(failed(10))
     assert ledger.pending == {}
     assert ledger.knows(("chat", "event-1"))
 
 
 def test_410_disables_the_address_and_a_later_success_enables_it() -> None:
     ledger = Ledger()
-    ledger.take(failed(1, status=410, again=False, second=5))
+    ledger.record(failed(1, status=410, again=False, second=5))
     assert ledger.is_gone("chat", "endpoint")
     assert not ledger.is_gone("chat", "another")
     assert not ledger.is_gone("pager", "endpoint")
-    ledger.take(heard(second=4))
+    ledger.record(heard(second=4))
     assert ledger.is_gone("chat", "endpoint")
-    ledger.take(heard(second=6))
+    ledger.record(heard(second=6))
     assert not ledger.is_gone("chat", "endpoint")
 
 
 def test_marks_stay_below_what_has_no_outcome_yet() -> None:
-    marks = Marks({("rollouts", 3): 10})
+    marks = LowWaterMarks({("rollouts", 3): 10})
     assert marks.all() == {("rollouts", 3): 10}
     places = [Position("rollouts", 3, offset) for offset in (10, 11, 12)]
     for place in places:
-        marks.hear(place)
+        marks.advance(place)
     marks.open(places[0])
     marks.open(places[1])
     marks.open(places[1])
@@ -206,7 +206,7 @@ async def settle() -> None:
 
 async def test_a_lane_works_off_what_is_due_and_leaves_the_rest() -> None:
     clock, worker = Clock(), Worker()
-    lane = Lane(clock, worker)
+    lane = SubscriberQueue(clock, worker)
     lane.start()
     lane.offer(job(number=2, due=moment(60)))
     lane.offer(job(number=1))
@@ -221,7 +221,7 @@ async def test_a_lane_works_off_what_is_due_and_leaves_the_rest() -> None:
 
 async def test_a_failed_attempt_comes_back_when_its_pause_is_over() -> None:
     clock, worker = Clock(), Worker(lambda one: job(2, due=moment(5)) if one == job() else None)
-    lane = Lane(clock, worker)
+    lane = SubscriberQueue(clock, worker)
     lane.start()
     lane.offer(job())
     await settle()
@@ -236,7 +236,7 @@ async def test_a_failed_attempt_comes_back_when_its_pause_is_over() -> None:
 async def test_a_hanging_subscriber_holds_a_few_workers_of_its_own_lane_only() -> None:
     clock, hanging, other = Clock(), Worker(), Worker()
     hanging.open.clear()
-    slow, quick = Lane(clock, hanging), Lane(clock, other)
+    slow, quick = SubscriberQueue(clock, hanging), SubscriberQueue(clock, other)
     slow.start()
     quick.start()
     for number in range(MOST_WAITING + WORKERS):

@@ -302,6 +302,16 @@ def test_containment_waits_for_every_stream_of_every_instance_of_this_rollout() 
     assert (fact.seconds, fact.streams) == (0.042, 48)
 
 
+def test_containment_counts_the_streams_that_were_closed_because_their_clients_read_nothing() -> None:
+    story = begun()
+    story.claims(1)
+    story.hears(zeroed())
+    report = served(streams=23, got=23, elapsed_ms=3_400.0).model_copy(update={"closed": 1})
+    [fact] = story.hears(report)
+    assert isinstance(fact, ExposureContained)
+    assert (fact.streams, fact.closed) == (23, 1)
+
+
 def test_an_instance_of_an_earlier_rollout_is_not_waited_for() -> None:
     story = Story()
     story.hears(served("flags-gone", version=2, second=-99), *before(), started())

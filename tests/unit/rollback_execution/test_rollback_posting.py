@@ -8,7 +8,7 @@ import pytest
 from penstock.egress import Answer, Egress
 from penstock.errors import PenstockError, RefusedError, UnavailableError
 from penstock.events import Saw
-from penstock.subscribers import Subscriber, Subscribers
+from penstock.subscribers import StepUse, Subscriber, Subscribers
 from penstock.webhooks import verify
 from services.rollback_execution.posting import post
 from services.rollback_execution.steps.webhook import message_id, pause_after
@@ -16,7 +16,8 @@ from tests.support.deciders.rollbacks import STARTED, TARGET, WITH_HOOK, Story, 
 from tests.support.metrics.windows import moment
 from tests.support.receiver import SECRET
 
-KNOWN = Subscribers([Subscriber(name="ci", secrets=(SECRET,))])
+STEPS = StepUse(hosts=("ci.example",), targets=(TARGET,))
+KNOWN = Subscribers([Subscriber(name="ci", secrets=(SECRET,), steps=STEPS)])
 
 
 class FakeEgress(Egress):

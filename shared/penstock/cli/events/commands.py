@@ -64,7 +64,7 @@ def deploy(
 ) -> None:
     """Announce a release that was deployed dark; Penstock brings it to users. Prints the id of the rollout.
 
-    A deploy that may start no rollout (a quarantined version, a rollback under way) is told, and exits 2.
+    A deploy that may start no rollout (a quarantined version, a rollback under way) is reported, and exits 2.
     """
     out = Output(json, quiet=quiet)
     text, loaded = _plan(plan)
@@ -144,7 +144,7 @@ def show(
     rollout: Rollout = None,
     json: Json = False,
 ) -> None:
-    """Show one event whole, with where it stands."""
+    """Show one whole event, with its topic, partition and offset."""
     with connect() as client:
         rows = client.rollout_events(rollout) if rollout else client.events(id=event, limit=_ENOUGH)
     found = [row for row in rows if row["event"]["id"] == event]
@@ -164,7 +164,7 @@ def _plan(plan: str | None) -> tuple[str | None, Plan | None]:
         text = Path(plan).read_text()
     except OSError as error:
         raise typer.BadParameter(f"{plan}: {error.strerror}", param_hint="--plan") from None
-    return text, load_plan(text, plan)
+    return text, load_plan(text, plan, new=True)
 
 
 def _target(plan: Plan | None, environment: str | None, service: str | None, flag: str | None) -> Target:

@@ -25,7 +25,7 @@ class Forwarder:
     """Sends events to one URL, in the order in which they are handed over.
 
     Attributes:
-        progress: hears of every attempt that failed; sign: None sends unsigned.
+        progress: called for every failed attempt; sign: None sends unsigned.
     """
 
     http: httpx.Client

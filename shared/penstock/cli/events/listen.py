@@ -1,4 +1,4 @@
-"""`penstock listen`: hear events on your machine, printed or forwarded to a URL."""
+"""`penstock listen`: stream events to your terminal, or forward them to a URL."""
 
 from typing import Annotated
 
@@ -32,7 +32,7 @@ def listen(
     jsonl: Jsonl = False,
     quiet: Quiet = False,
 ) -> None:
-    """Hear events, each once; with --forward-to in order, each until the receiver has taken it.
+    """Stream events without duplicates. --forward-to delivers them in order and retries until accepted.
 
     An event that the receiver does not take in about 50 seconds is reported on stderr, and the exit code is 1.
     """
@@ -52,5 +52,5 @@ def listen(
             else:
                 out.out.print(said, soft_wrap=True)
     if lost:
-        out.progress(f"{lost} events were not taken by {forward_to}; hear them again with --since")
+        out.progress(f"{lost} events were not accepted by {forward_to}; get them again with --since")
         raise typer.Exit(Exits.INTERNAL)

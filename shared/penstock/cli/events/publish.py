@@ -14,7 +14,7 @@ from penstock.targets import Target
 CDEVENT = "dev.cdevents.service.deployed.0.3.0"
 CDEVENTS_VERSION = "0.5.1"
 PATIENCE = 5.0
-"""Seconds to look for what became of an accepted deploy."""
+"""Seconds to look for the outcome of an accepted deploy."""
 
 
 @dataclass(frozen=True)

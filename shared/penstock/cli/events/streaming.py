@@ -23,7 +23,7 @@ def checked_types(types: list[str] | None) -> str | None:
     """Return the patterns joined by commas.
 
     Raises:
-        BadParameter: a pattern that no event type can match: a slip of the pen would hear nothing for ever.
+        BadParameter: a pattern that no event type can match: a typo would wait indefinitely.
     """
     patterns = [pattern.strip() for given in types or [] for pattern in given.split(",") if pattern.strip()]
     for pattern in patterns:

@@ -11,7 +11,7 @@ from penstock.cli.output import Json, Output, plain
 from penstock.errors import InvalidError, Problem, RefusedError
 
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="environment/service/flag")]
-Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it stands in the record.")]
+Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it is kept in the record.")]
 
 
 def kill(target: Target, reason: Reason, json: Json = False) -> None:

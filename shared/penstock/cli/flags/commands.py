@@ -54,7 +54,7 @@ def references_(
     json: Json = False,
     jsonl: Jsonl = False,
 ) -> None:
-    """Find where code names flags; exits 0 also where nothing does."""
+    """Find flag keys in source code. Exits 0 also when there are none."""
     keys = key or []
     if not keys:
         with connect() as client:

@@ -47,6 +47,6 @@ def _files(folder: Path) -> Iterator[Path]:
             try:
                 found = path.stat()
             except OSError:
-                continue  # gone meanwhile, a link in a circle, or nobody's to read
+                continue  # gone by now, a link in a circle, or nobody's to read
             if S_ISREG(found.st_mode) and found.st_size <= _LARGEST_BYTES:
                 yield path

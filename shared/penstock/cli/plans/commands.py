@@ -59,7 +59,7 @@ def lint(
     findings: list[dict[str, Any]] = []
     for file in files:
         try:
-            plan = load_plan(text_of(file), str(file))
+            plan = load_plan(text_of(file), str(file), new=True)
         except PlanError as error:
             findings += [_finding(file, "problem", problem) for problem in error.problems]
             continue
@@ -68,7 +68,11 @@ def lint(
         if traffic is not None:
             weak = warnings_of(power_of(text_of(file), traffic, errors, history))
             findings += [_finding(file, "warning", warning) for warning in weak]
-    out.rows("findings", findings, lambda: "\n".join(map(_line, findings)) or f"{len(files)} checked, no problems")
+    out.rows(
+        "findings",
+        findings,
+        lambda: "\n".join(map(_line, findings)) or "\n".join(f"{file}: no problems" for file in files),
+    )
     if any(finding["kind"] == "problem" for finding in findings):
         raise typer.Exit(Exits.USAGE)
 
@@ -76,12 +80,12 @@ def lint(
 @app.command()
 def register(
     file: File,
-    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it stands in the record.")] = "registered",
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; it is kept in the record.")] = "registered",
     json: Json = False,
 ) -> None:
     """Register a plan for its target: deploys may name it, and its metrics are watched from here on."""
     text = text_of(file)
-    load_plan(text, str(file))
+    load_plan(text, str(file), new=True)
     with connect() as client:
         answer = client.register_plan(text, reason)
     event = answer.get("event", {})
@@ -94,7 +98,10 @@ def list_(json: Json = False, jsonl: Jsonl = False) -> None:
     """List the registered plans."""
     with connect() as client:
         plans = client.get("/api/plans")["plans"]
-    rows = [[str(plan.get(name, "-")) for name in ("name", "target", "plan_hash")] for plan in plans]
+    rows = [
+        [str(plan.get("name", "-")), str(plan.get("target", "-")), str(plan.get("plan_hash", "-"))[:12]]
+        for plan in plans
+    ]
     out = Output(json, jsonl)
     out.rows("plans", plans, lambda: table(["NAME", "TARGET", "HASH"], rows) if rows else "no plans")
 
@@ -114,9 +121,9 @@ def power(
     json: Json = False,
     jsonl: Jsonl = False,
 ) -> None:
-    """Say which effect each gate can see within its bake, and what would help."""
+    """Show the smallest regression each gate can detect at your traffic, and how to detect smaller ones."""
     text = text_of(file)
-    load_plan(text, str(file))
+    load_plan(text, str(file), new=True)
     rows = power_of(text, traffic, errors, history)
     Output(json, jsonl).rows("power", rows, lambda: power_table(rows))
 

@@ -43,7 +43,7 @@ def power_of(text: str, traffic: float, errors: float | None, history: Path | No
     rows: list[dict[str, Any]] = []
     for stage in plan.stages:
         if stage.exposure >= 1.0 and stage.audience.all_of:
-            # Everyone of the audience has it: its share of the traffic does not stand in the plan.
+            # Everyone of the audience has it: the plan does not give its share of the traffic.
             continue
         staged = spec.staged(stage.bake.min, stage.bake.max)
         judged = stage.gates if stage.gates is not None else tuple(plan.gates)
@@ -95,7 +95,7 @@ def warnings_of(rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
 def power_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """The rows for people."""
     if not rows:
-        return "no stage of this plan exposes a share of the traffic that could be told"
+        return "no stage of this plan exposes a known share of the traffic"
     return table(
         ["STAGE", "GATE", "LIMIT", "SEES", "WINDOWS TO FIND MARGIN", "WINDOWS TO PASS", "BAKE", "NOISE", "WOULD HELP"],
         [

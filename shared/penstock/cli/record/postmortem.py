@@ -38,7 +38,7 @@ def draft(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Draft a postmortem: timeline, detection, impact, times, policy, who was told; the judgement is left to you."""
+    """Draft a postmortem: timeline, detection, impact, times, policy and notifications; the judgement is yours."""
     if source is not None:
         history, saved_for = load(source)
         facts = postmortem(rollout or saved_for, said_in(history))
@@ -73,7 +73,7 @@ def _said(row: dict[str, Any]) -> Said:
 
 
 def said_in(history: History) -> Iterator[Said]:
-    """Yield every event, window and command of a history's accepted records, with where it stands."""
+    """Yield every event, window and command of a history's accepted records, with its position."""
     for log, steps in fold_history(history).items():
         for step in steps:
             record = step.accepted.record

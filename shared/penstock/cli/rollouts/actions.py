@@ -14,7 +14,7 @@ from penstock.client import CommandRefusedError
 from penstock.rollout import Phase
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the rollout.")]
-Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it stands in the record.")]
+Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it is kept in the record.")]
 Stage = Annotated[
     str | None, typer.Option("--stage", help="Stage that you looked at; by default the one it is in now.")
 ]
@@ -72,7 +72,7 @@ def rollback(
     sequence: Sequence = None,
     json: Json = False,
 ) -> None:
-    """Take the release back: exposure goes to zero at once, the version is quarantined."""
+    """Roll the release back: exposure goes to zero at once, the version is quarantined."""
     _act(rollout, "rollback", reason, stage, sequence, json)
 
 
@@ -116,7 +116,7 @@ def _act(
 
 
 def answered(answer: Mapping[str, Any], out: Output, look: str) -> None:
-    """Print the event that a command caused, and where its rollout stands."""
+    """Print the event that a command caused, and the state of its rollout."""
     if "event" not in answer:
         out.result(answer, lambda: f"accepted, not yet recorded; look again: {look}")
         return

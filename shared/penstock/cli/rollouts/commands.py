@@ -1,4 +1,4 @@
-"""`penstock rollouts`: list, show, wait and explain; the verbs that act stand in actions.py."""
+"""`penstock rollouts`: list, show, wait and explain; the verbs that act are in actions.py."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show, wait for, explain and 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the rollout, such as ro-0123456789ab.")]
 
 _HEARTBEAT = 60.0
-"""Seconds after which a wait without a change says that it still waits."""
+"""Seconds without a change after which a heartbeat is printed."""
 
 
 @app.command("list")
@@ -71,7 +71,7 @@ def wait(
     jsonl: Jsonl = False,
     quiet: Quiet = False,
 ) -> None:
-    """Wait until a rollout is promoted (or elsewhere); the exit code tells how it ended.
+    """Wait until a rollout is promoted (or another goal); the exit code says how it ended.
 
     0 reached, 3 timeout, 8 waiting for an approval, 10 rolled back, 11 aborted by a person, 12 held or inconclusive,
     13 superseded; 4 not authorised, 5 not found, 6 unreachable, 2 usage, 1 internal or ended otherwise.

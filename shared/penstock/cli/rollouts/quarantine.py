@@ -1,4 +1,4 @@
-"""`penstock quarantine`: a version that was taken back may start again only once a person has said so."""
+"""`penstock quarantine`: a version that was rolled back may start again once a person lifts its quarantine."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Lift the quarantine of a version."
 
 @app.callback()
 def _group() -> None:
-    """Versions that were taken back."""
+    """Versions that were rolled back."""
 
 
 @app.command()

@@ -89,7 +89,7 @@ def progress(view: View) -> str:
 
 
 def awaited(view: View) -> str:
-    """Return what is waited for, and until when, as the end of a line; empty where the phase says it all."""
+    """Return what is waited for, and until when, as the end of a line; empty where the phase is enough."""
     following = view.get("next") or {}
     what, until = str(following.get("what", "")).replace("_", " "), following.get("at_latest")
     words = f": {what}, decided by {clock(until)}" if what and until else ""
@@ -115,7 +115,7 @@ def gates_table(gates: Iterable[View]) -> RenderableType:
 
 
 def event_line(row: Mapping[str, Any]) -> str:
-    """One event as one line: when, what, of which rollout, its id, and where it stands."""
+    """One event as one line: when, what, of which rollout, its id and its position."""
     event = row["event"]
     about = event.get("stage") or event.get("step") or event.get("version") or event.get("subscriber") or ""
     ground = event.get("ground", {}).get("why", "") if isinstance(event.get("ground"), dict) else ""

@@ -21,7 +21,7 @@ def demo(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Start everything, release four things to simulated users, and watch what becomes of them. Under three minutes.
+    """Start everything, release four things to simulated users, and watch the outcome. Under three minutes.
 
     A good release, a bad one whose mean looks fine, one that changes nothing, and one that nobody measures. Everything
     goes through the public interfaces, and every figure comes from the recorded events. Afterwards the dashboard stays
@@ -33,6 +33,6 @@ def demo(
         code: int = director.run(load_settings(os.environ), check, quiet)
     except KeyboardInterrupt:
         # Nothing was shown to the end, so this is no success; the children have ended with the director's context.
-        Narrator(quiet).say("stopped before its end; nothing is left running")
+        Narrator(quiet).line("stopped before its end; nothing is left running")
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)

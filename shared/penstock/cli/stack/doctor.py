@@ -29,7 +29,7 @@ app = typer.Typer(help="What is here, and what is missing.")
 
 
 class State(StrEnum):
-    """How a finding stands."""
+    """How serious a finding is."""
 
     OK = "ok"
     LATER = "later"

@@ -63,7 +63,7 @@ def run_tests(
     keyword: Annotated[str | None, typer.Option("-k", help="Only tests whose names match, as in pytest.")] = None,
     fail_on_skip: Annotated[bool, typer.Option(help="A skipped test fails the run; so with CI=true.")] = False,
 ) -> None:
-    """Run the checks and tests; say what was skipped for want of what. Exits 1 when something failed."""
+    """Run the checks and tests, and report what was skipped and why. Exits 1 when something failed."""
     wanted = parts or [LINT, *PARTS]
     unknown = [part for part in wanted if part != LINT and part not in PARTS]
     if unknown:
@@ -78,7 +78,7 @@ def run_tests(
     folders = [part for part in PARTS if part in wanted]
     passed = not folders or _pytest(folders, root, keyword, fail_on_skip, narrator)
     if failed:
-        narrator.say(f"failed before the tests: {', '.join(failed)} (see above; again by `penstock test {LINT}`)")
+        narrator.line(f"failed before the tests: {', '.join(failed)} (see above; again by `penstock test {LINT}`)")
     if failed or not passed:
         raise typer.Exit(Exits.INTERNAL)
 
@@ -97,17 +97,17 @@ def _checked(name: str, root: Path, narrator: Narrator) -> bool:
     )
     seconds = time.monotonic() - began
     if done.returncode == 0:
-        narrator.say(f"ok  {name} ({seconds:.1f} s)")
+        narrator.line(f"ok  {name} ({seconds:.1f} s)")
         return True
     typer.echo(done.stdout)
-    narrator.say(f"failed  {name} ({seconds:.1f} s)")
+    narrator.line(f"failed  {name} ({seconds:.1f} s)")
     return False
 
 
 def _pytest(parts: list[str], root: Path, keyword: str | None, fail_on_skip: bool, narrator: Narrator) -> bool:
     there = [part for part in parts if any((root / "tests" / part).rglob("test_*.py"))]
     for part in parts:
-        narrator.say(f"... {part}: {PARTS[part]}" if part in there else f"... {part}: has no tests")
+        narrator.line(f"... {part}: {PARTS[part]}" if part in there else f"... {part}: has no tests")
     if not there:
         return True
     options = ["--fail-on-skip"] if fail_on_skip else []

@@ -48,7 +48,7 @@ def up(
             _hurry_by_signals(stack)
             began = time.monotonic()
             stack.stop()
-            narrator.say(f"stopped ({time.monotonic() - began:.1f} s); the data stays in {stack.folder}")
+            narrator.line(f"stopped ({time.monotonic() - began:.1f} s); the data stays in {stack.folder}")
     if not ready:
         raise typer.Exit(INTERRUPTED)
 

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from penstock.errors import InvalidError, Problem
-from penstock.events import DeployAnnounced, Release, problems_of
+from penstock.events import DeployAnnounced, Release
 from penstock.events.base import Moment
 from penstock.targets import Name, Target, parse_target
+from penstock.wording.problems import problems_of
 
 _DEPLOYED = re.compile(r"dev\.cdevents\.service\.deployed\.0\.\d+\.\d+(?:-draft)?")
 _SPECS = re.compile(r"0\.[45]\.\d+(?:-draft)?")

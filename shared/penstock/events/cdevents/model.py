@@ -39,8 +39,8 @@ def to_cdevent(event: Event) -> Document:
         "source": event.source,
         "type": type_of(event),
         "timestamp": fields["time"],
-        **({"chainId": event.rollout} if event.rollout else {}),
-        **({"links": _links(event, event.cause)} if event.cause else {}),
+        **({"chainId": event.rollout} if event.rollout is not None else {}),
+        **({"links": _links(event, event.cause)} if event.cause is not None else {}),
     }
     content = {name: value for name, value in fields.items() if name not in _CONTENT_FREE}
     return {"context": context, "subject": {"id": event.target, "content": content}}

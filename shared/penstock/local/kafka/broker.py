@@ -101,7 +101,7 @@ class LocalKafka:
         """Format the folder if it is new, start the broker and return when it answers.
 
         Raises:
-            UnavailableError: it did not start; says its last words.
+            UnavailableError: it did not start; includes its last output.
         """
         require_space(self.folder)
         scratch = self._fresh_scratch()

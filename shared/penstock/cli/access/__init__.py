@@ -1,0 +1,1 @@
+"""Commands on tokens and on what they may do."""

@@ -1,0 +1,1 @@
+"""Hostile clients against every door: nothing kills it, nobody else waits, everybody learns why they were refused."""
