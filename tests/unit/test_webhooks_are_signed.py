@@ -1,6 +1,7 @@
 """Standard Webhooks: ours and the reference implementation understand each other, and nothing else gets through."""
 
 import base64
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,6 +64,12 @@ def test_a_message_that_was_changed_is_refused(change: dict[str, str]) -> None:
     headers = sign([NEW], "event-1", NOW, BODY) | change
     with pytest.raises(UnauthorizedError):
         verify([NEW], headers, BODY, NOW)
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
+def test_header_names_are_read_in_any_case(case: Callable[[str], str]) -> None:
+    headers = {case(name): value for name, value in sign([NEW], "event-1", NOW, BODY).items()}
+    assert verify([NEW], headers, BODY, NOW) == "event-1"
 
 
 def test_another_body_another_secret_and_a_missing_header_are_refused() -> None:

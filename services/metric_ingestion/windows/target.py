@@ -7,7 +7,7 @@ import msgspec
 from penstock.chain import Document
 from penstock.events import Cohort, Doubt, Halves
 from services.metric_ingestion.windows.frames import Frame, Hint, Part, Role, Series, Temporality
-from services.metric_ingestion.windows.series import Outcome, SeriesState, advance
+from services.metric_ingestion.windows.series import Outcome, SeriesState, advance, is_covered
 from services.metric_ingestion.windows.slots import MOST_VALUES, Slot
 from services.metric_ingestion.windows.sources import Source, assigned_half, half_of
 from services.metric_ingestion.windows.values import Value, scaled
@@ -116,10 +116,10 @@ class TargetState(msgspec.Struct):
             state = SeriesState(0)
         closed = bool(self.document) and at < self.document["next"]
         cumulative = series.temporality is Temporality.CUMULATIVE
-        whole = cumulative and self._began_in_sight(source, start, time)
+        whole = cumulative and self._began_in_sight(source, start, time, at)
         if cumulative:
-            source.note_start(start, time)
-            if closed and (state.writers or whole):
+            source.note_start(start, at)
+            if closed and (state.writers or whole) and not is_covered(state, start, time):
                 # Not moved past a point whose window has closed, the next one counts what this one would have.
                 self._note_late(source, series, at, Outcome.ADDED)
                 return
@@ -139,13 +139,14 @@ class TargetState(msgspec.Struct):
         if added is not None:
             self._add(slot, series, source, at, added, instances)
 
-    def _began_in_sight(self, source: Source, start: int, time: int) -> bool:
+    def _began_in_sight(self, source: Source, start: int, time: int, at: int) -> bool:
         """Whether all that a writer seen for the first time has counted was counted while it was watched."""
         watched = int(self.document.get("planned") or self.document.get("since") or 0)
         # A first point at its own start is how one says that the true start is not known.
         known = watched > 0 and 0 < start < time
-        remembered = start >= max(watched, self.event_time - _FORGOTTEN_NS)
-        return known and (remembered or source.began_in_sight(start, time, watched))
+        # By the clock of the source, whose skew is known by now.
+        remembered = start - source.skew >= max(watched, self.event_time - _FORGOTTEN_NS)
+        return known and (remembered or source.began_in_sight(start, at, watched))
 
     def _report(self, source: Source, series: Series, start: int, time: int, at: int) -> None:
         if not source.reports:
