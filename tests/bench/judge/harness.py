@@ -13,11 +13,10 @@ from tests.bench.judge import bounds, ours, peers, promise
 from tests.bench.judge.draw import before, draw, draw_past
 from tests.bench.judge.hard_rows import HARD
 from tests.bench.judge.held_out import HELD_OUT
-from tests.bench.judge.outcome import Outcome
 from tests.bench.judge.promise import Shown
 from tests.bench.judge.scenarios import SCENARIOS
 from tests.bench.judge.tails import Floats
-from tests.bench.judge.world import Expect, Scenario, World
+from tests.bench.judge.world import Expect, Outcome, Scenario, World
 
 FALSE_ROLLBACK = 0.01
 FALSE_PASS = 0.05

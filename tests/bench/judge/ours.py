@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from services.gate_evaluation.judge import GateKind, GateSpec, History, Judge, JudgeSpec, Margin, Word
 from tests.bench.judge.draw import Past, Run
-from tests.bench.judge.outcome import Outcome
-from tests.bench.judge.world import Scenario
+from tests.bench.judge.world import Outcome, Scenario
 
 GATES = (
     GateSpec(

@@ -110,3 +110,11 @@ class Scenario:
         if change != Change(slow_times=change.slow_times) or change.slow_times <= 1.0:
             return None
         return limit(world.slow, change.slow_times, world.rps * 60.0 * world.split)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one simulated rollout ended: the window (0-based) that rolled it back, or None; and whether it was passed."""
+
+    failed_at: int | None
+    passed: bool

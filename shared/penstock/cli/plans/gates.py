@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -139,3 +140,36 @@ def _starts(file: Path) -> Iterator[dict[str, Any]]:
                 yield message
     except (OSError, ValueError, RecursionError) as problem:
         raise InvalidError(f"windows {file}", [Problem("", f"cannot be read: {problem}")]) from None
+
+
+@app.command()
+def kayenta(
+    config: Annotated[Path, typer.Argument(help="A Kayenta canary configuration (JSON).")],
+    data: Annotated[Path, typer.Argument(help="Metric data (JSON): `experiment` and `control` by metric name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Classify metrics and score a canary as Kayenta does; exit 1 unless it passes."""
+    documents, engine = load("bench.kayenta.documents", "tests"), load("bench.kayenta", "tests")
+    canary, series = documents.config_of(_bytes(config)), documents.series_of(_bytes(data))
+    found = engine.judge(canary.metrics, series, canary.weights, passing=canary.passing, marginal=canary.marginal)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1))
+    else:
+        for metric in found.metrics:
+            ratio = "-" if metric.ratio is None else f"{metric.ratio:.3g}"
+            critical = ", critical" if metric.critical else ""
+            typer.echo(f"{metric.name}: {metric.label} (ratio of means {ratio}{critical})")
+        for group in found.score.groups:
+            score = "no data" if group.score is None else f"{group.score:.1f}"
+            typer.echo(f"group {group.name or '-'}: {score}, weight {group.weight:.3g} %")
+        value = "no score" if found.score.value is None else f"{found.score.value:.1f}"
+        typer.echo(f"{found.score.verdict}: {value} (pass {canary.passing:g}, marginal {canary.marginal:g})")
+    if found.score.verdict != "Pass":
+        raise typer.Exit(1)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise InvalidError(str(path), [Problem("", f"cannot be read: {problem}")]) from None
