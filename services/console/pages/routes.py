@@ -92,7 +92,10 @@ class Pages:
         return content.rollout(self._projection, book)
 
     def _flag(self, request: Request) -> Page:
-        return flags.flag(self._projection, target_of(request))
+        target = target_of(request)
+        if not self._projection.target_of(target).flag.known:
+            raise NotFoundError(f"there is no flag {target[:200]}")
+        return flags.flag(self._projection, target)
 
     def _events(self, request: Request) -> Page:
         wanted = wanted_of(request, self._clock())

@@ -140,7 +140,7 @@ async def _exchange(port: int, sent: Attack) -> bytes:
         await writer.drain()
         if sent.half and writer.can_write_eof():
             writer.write_eof()
-    except ConnectionError:
+    except OSError:
         pass
     try:
         return await reading

@@ -98,7 +98,7 @@ def test_whatever_loads_is_judged(gate: str) -> None:
         ("kind: own_history, follows: count, quantile: 0.5", "`quantile` belongs to"),
         ("kind: own_history, follows: ratio", "say which events are bad"),
         ("kind: own_history, follows: gauge, bad_metric: n", "this gate follows none"),
-        ("kind: own_history", "required"),
+        ("kind: own_history", "is missing"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_with_its_line(gate: str, said: str) -> None:

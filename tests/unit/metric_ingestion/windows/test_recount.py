@@ -164,7 +164,7 @@ def without_baselines(sent: list[Sent]) -> list[Sent]:
     return sent
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(24))
 def test_every_request_is_counted_once_in_its_window_whatever_restarts_repeats_and_delays(seed: int) -> None:
     print("seed", seed)
     target = Target(TEXT)
@@ -179,7 +179,7 @@ def test_every_request_is_counted_once_in_its_window_whatever_restarts_repeats_a
         assert (found["on"] == truth["on"][:length]).all()
 
 
-@pytest.mark.parametrize("seed", range(60, 100))
+@pytest.mark.parametrize("seed", range(60, 80))
 def test_clocks_ahead_lose_and_repeat_nothing(seed: int) -> None:
     print("seed", seed)
     target = Target(TEXT)
@@ -191,7 +191,7 @@ def test_clocks_ahead_lose_and_repeat_nothing(seed: int) -> None:
     assert len(target.windows) <= SECONDS + 100
 
 
-@pytest.mark.parametrize("seed", range(100, 140))
+@pytest.mark.parametrize("seed", range(100, 116))
 def test_what_comes_too_late_is_never_lost_in_silence(seed: int) -> None:
     print("seed", seed)
     target = Target(TEXT)
