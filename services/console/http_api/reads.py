@@ -92,7 +92,7 @@ class Reads:
 
     async def _dead_letters(self, request: Request) -> Response:
         newest = self._letters.newest(limit_of(request, 100, 10_000))
-        return Json({"dead_letters": newest, "heard": self._letters.heard})
+        return Json({"dead_letters": newest, "heard": self._letters.received})
 
     def _view(self, book: Book) -> dict[str, object]:
         assert book.state is not None
