@@ -1,6 +1,6 @@
 """What the events tell of one rollout of the demo, and nothing else: every figure that is printed comes from here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -178,12 +178,6 @@ def rollback_of(story: Story) -> Rollback | None:
 def _slow_in(window: WindowClosed, limit: float) -> bool:
     found = of_windows((window,), Cohort.CANARY, LATENCY)
     return found is not None and found.above(limit) > 0
-
-
-def calm(windows: Sequence[WindowClosed]) -> bool:
-    """Whether the baseline's p99 over these windows is that of a shop with room: at most three times its median."""
-    found = of_windows(windows, Cohort.BASELINE, LATENCY)
-    return found is None or found.quantile(0.99) <= 3.0 * found.quantile(0.5)
 
 
 def served_safe_ms(story: Story) -> float | None:

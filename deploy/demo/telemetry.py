@@ -1,7 +1,6 @@
 """How the shop measures itself: the OpenTelemetry SDK, exponential histograms, deltas, every half second over OTLP."""
 
 import hashlib
-import time
 from dataclasses import dataclass, field
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -80,8 +79,3 @@ def measured(endpoint: str, instance: str) -> Measured:
         meter.create_histogram("http.server.request.duration", "s", "Duration of HTTP server requests."),
         meter.create_counter("shop.users", "{user}", "Users who got this variant for the first time."),
     )
-
-
-def clock() -> float:
-    """Return seconds by a clock that only goes forward."""
-    return time.perf_counter()

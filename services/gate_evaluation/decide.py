@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
-from penstock.chain import Decision, Document
+from penstock.chain import Decide, Decision, Document
 from penstock.events import (
     Event,
     PlanRegistered,
@@ -23,7 +24,8 @@ from penstock.events import (
 from penstock.plan import Plan, hash_of
 from penstock.rollout import Phase, RolloutState, evolve
 from services.gate_evaluation.judge import Cohort, GateKind, History, Reason, Window, WindowVerdict, Word
-from services.gate_evaluation.judge_cache import Judges, PackedJudges, history_of, start
+from services.gate_evaluation.judge.versions import CURRENT, Parameters, parameters_of
+from services.gate_evaluation.judge_cache import Judges, PackedJudges, history_of, start, version_of
 from services.gate_evaluation.judge_spec import judge_spec
 from services.gate_evaluation.state import TargetState, dump, load, pack, plan_of, unpack
 from services.gate_evaluation.verdict_event import report
@@ -40,23 +42,49 @@ class _Run:
     """One decision: where its judges are kept, and the verdicts that it has reached so far."""
 
     judges: Judges
+    parameters: Parameters
     verdicts: list[StageJudged] = field(default_factory=list)
 
 
 _PACKED = PackedJudges()
 
 
-def decide(target: str, document: Document, event: Event, judges: Judges = _PACKED) -> Decision:
-    """Return what follows from `event` for the target whose state is `document`.
+class _Decider:
+    """The decider as a function of (target, document, event), and as the version that wrote a record."""
 
-    Args:
-        target: whose event it is.
-        document: state of the target.
-        event: a window, a plan or an event of the target's rollout.
-        judges: where judges are kept between calls; the answer does not depend on it.
-    """
-    state = load(document)
-    run = _Run(judges)
+    def __call__(
+        self,
+        target: str,
+        document: Document,
+        event: Event,
+        judges: Judges = _PACKED,
+        parameters: Parameters = CURRENT,
+    ) -> Decision:
+        """Return what follows from `event` for the target whose state is `document`.
+
+        Args:
+            target: whose event it is.
+            document: state of the target.
+            event: a window, a plan or an event of the target's rollout.
+            judges: where judges are kept between calls; the answer does not depend on it.
+            parameters: of the judge version that a rollout starts with; a rollout ends with the version it began with.
+        """
+        return _decide(_Run(judges, parameters), load(document), document, event)
+
+    def as_recorded(self, after: Document) -> Decide:
+        """Return the decider of the judge version that the state `after` a record holds.
+
+        Raises:
+            InvalidError: this code does not know the version.
+        """
+        packed = load(after).judge
+        return partial(self, parameters=parameters_of(version_of(packed))) if packed else self
+
+
+decide = _Decider()
+
+
+def _decide(run: _Run, state: TargetState, document: Document, event: Event) -> Decision:
     match event:
         case WindowClosed():
             state = _on_window_closed(run, state, event)
@@ -79,7 +107,7 @@ def _on_rollout_event(run: _Run, state: TargetState, event: RolloutEvent) -> Tar
     after = evolve(before, event)
     state = msgspec.structs.replace(state, rollout=after)
     if isinstance(event, RolloutAnnounced):
-        judge = start(judge_spec(event.plan_text), state.history)
+        judge = start(judge_spec(event.plan_text), state.history, run.parameters)
         state = msgspec.structs.replace(state, owed=0, canary_seen=False, canary_gone=0)
         return _with_counters_reset(state, plan=event.plan_text, judge=run.judges.save(judge))
     if isinstance(event, StageEntered | RolloutResumed | StageExtended):

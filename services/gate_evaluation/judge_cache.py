@@ -4,6 +4,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from services.gate_evaluation.judge import History, Judge, JudgeSpec
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 from services.gate_evaluation.state import pack, unpack
 
 _CAPACITY = 256
@@ -50,9 +51,15 @@ class JudgeCache:
         return packed
 
 
-def start(spec: JudgeSpec, history: str) -> Judge:
+def start(spec: JudgeSpec, history: str, parameters: Parameters = CURRENT) -> Judge:
     """Return a judge that has seen no window of its rollout, starting from a packed history."""
-    return Judge.start(spec, History.from_doc(spec.gates, unpack(history)))
+    return Judge.start(spec, History.from_doc(spec.gates, unpack(history)), parameters=parameters)
+
+
+def version_of(packed: str) -> str:
+    """Return the version of the judge that wrote a packed state."""
+    version: str = unpack(packed)["version"]
+    return version
 
 
 def history_of(packed: str) -> str:

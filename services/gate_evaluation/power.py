@@ -181,7 +181,8 @@ def _doubt(gate: GateSpec, noise: _Noise, events: float, split: float) -> float:
     if gate.kind is GateKind.GAUGE:
         return 0.0
     shares = (noise.unsure, 4.0 * split * (1.0 - split), events * noise.fail, events * noise.plausible)
-    return float(hidden_noise(*(np.array([share]) for share in shares))[0])
+    unsure, even, known, most = (np.array([share]) for share in shares)
+    return float(hidden_noise(unsure, even, known, most)[0])
 
 
 def _rate(gate: GateSpec, rates: Mapping[str, float], comparison: Comparison) -> float:

@@ -1,1 +1,1 @@
-"""Takes a release back step by step, watches that users are safe and well, and calls a person when they are not."""
+"""Rolls a release back step by step, verifies containment and recovery, and calls a person when either fails."""

@@ -20,7 +20,7 @@ def contained(state: State, run: Running) -> Contained | None:
     """Return how containment was reached, None while a client may still have the release.
 
     Seconds run from the decision to the last instance's report: by the instance's own measure where it gives one
-    (it knows when it heard the decision), else by the difference of the event times.
+    (it knows when it received the decision), else by the difference of the event times.
     """
     safe = applied(state, run)
     if safe is None or any(not _is_safe(report, safe.version) for report in state.served.values()):

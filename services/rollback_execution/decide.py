@@ -18,10 +18,10 @@ from penstock.events import (
 )
 from services.rollback_execution.containment import contained, missing
 from services.rollback_execution.draft import RollbackDraft
-from services.rollback_execution.needs import default_needs, needs_of
 from services.rollback_execution.observations import on_step_observed
-from services.rollback_execution.recovery import Look, look, sample
-from services.rollback_execution.state import Applied, Phase, Running, Served, dump, load
+from services.rollback_execution.recovery import Health, health_of, sample
+from services.rollback_execution.rollback_plan import default_plan, rollback_plan_of
+from services.rollback_execution.state import Applied, Running, Served, StepPhase, dump, load
 from services.rollback_execution.steps.flag import KIND as FLAG
 from services.rollback_execution.steps.flag import applied
 
@@ -32,7 +32,7 @@ def decide(target: str, document: Document, event: Event) -> Decision:
     draft = RollbackDraft(target, state, event)
     match event:
         case RolloutAnnounced():
-            needs = needs_of(event.plan_text, event.plan_hash)
+            needs = rollback_plan_of(event.plan_text, event.plan_hash)
             draft.put(rollout=event.rollout, live=True, needs=needs, served={})
         case RolloutCompleted() | RolloutSuperseded() | RollbackCompleted():
             draft.put(live=state.live and event.rollout != state.rollout)
@@ -70,7 +70,7 @@ def _on_rollback_started(draft: RollbackDraft, event: RollbackStarted) -> None:
         version=event.version,
         began=event.time,
         at=event.time,
-        needs=known or default_needs(event.plan_hash),
+        needs=known or default_plan(event.plan_hash),
         before=event.id,
     )
     draft.now = event.time
@@ -96,14 +96,14 @@ def _on_window_closed(draft: RollbackDraft, event: WindowClosed) -> None:
     run = state.running
     if not run.watching or not event.began_after(run.began) or event.id in run.streak:
         return
-    seen = look(run.needs, tuple(state.references.values()), event)
-    match seen.look:
-        case Look.WELL:
+    finding = health_of(run.needs, tuple(state.references.values()), event)
+    match finding.health:
+        case Health.WELL:
             draft.put_run(streak=(*run.streak, event.id), doubt="")
-        case Look.UNWELL if run.streak or seen.doubt != run.doubt:
-            draft.put_run(streak=(), doubt=seen.doubt)
-        case Look.UNMEASURED if seen.doubt != run.doubt:
-            draft.put_run(doubt=seen.doubt)
+        case Health.UNWELL if run.streak or finding.doubt != run.doubt:
+            draft.put_run(streak=(), doubt=finding.doubt)
+        case Health.UNMEASURED if finding.doubt != run.doubt:
+            draft.put_run(doubt=finding.doubt)
 
 
 def _on_timer_fired(draft: RollbackDraft, event: TimerFired) -> None:
@@ -118,10 +118,10 @@ def _on_timer_fired(draft: RollbackDraft, event: TimerFired) -> None:
             draft.escalate("containment", reason, run.id)
         case "step":
             draft.fail_step(f"not done within {draft.step.deadline:g} s")
-        case "retry" if run.doing.phase is Phase.WAITING:
+        case "retry" if run.doing.phase is StepPhase.WAITING:
             draft.start_attempt(run.doing.executor)
-        case "lease" if run.doing.phase is Phase.RUNNING:
-            draft.put_doing(phase=Phase.LAPSED)
+        case "lease" if run.doing.phase is StepPhase.RUNNING:
+            draft.put_doing(phase=StepPhase.LAPSED)
         case "recovery":
             doubt = run.doubt or "too few windows have closed"
             draft.escalate("recovery", f"Not recovered within {run.needs.recovery_deadline:g} s: {doubt}.", run.id)
@@ -132,7 +132,7 @@ def _settle(draft: RollbackDraft) -> None:
     """Report what the state now allows: the flag step's end, containment, the watch for recovery, the end."""
     run = draft.run
     flag = applied(draft.state, run)
-    if flag is not None and run.step is not None and run.step.kind == FLAG and run.doing.phase is Phase.RUNNING:
+    if flag is not None and run.step is not None and run.step.kind == FLAG and run.doing.phase is StepPhase.RUNNING:
         doing = run.doing
         draft.complete_step(doing.attempt, doing.executor, flag.event, version=flag.version)
     _contain(draft)

@@ -16,7 +16,7 @@ from penstock.events import (
     StepStarted,
     StepTakenOver,
 )
-from services.rollback_execution.state import Doing, Phase, Running, State, Step
+from services.rollback_execution.state import Running, State, Step, StepPhase, StepState
 from services.rollback_execution.steps.webhook import KIND as WEBHOOK
 
 SOURCE = "/penstock/rollback_execution"
@@ -103,7 +103,9 @@ class RollbackDraft(Draft[State]):
             )
         else:
             reported = self.report(StepTakenOver, key, cause, **place, former=before.executor)
-        self.put_doing(phase=Phase.RUNNING, attempt=attempt, executor=executor, deadline=deadline, event=reported.id)
+        self.put_doing(
+            phase=StepPhase.RUNNING, attempt=attempt, executor=executor, deadline=deadline, event=reported.id
+        )
 
     def complete_step(self, attempt: int, executor: str, cause: str, **detail: Any) -> None:
         """The present step has had its effect."""
@@ -118,7 +120,7 @@ class RollbackDraft(Draft[State]):
             StepFailed, (run.index, run.doing.attempt), run.doing.event, **self._place(), reason=reason, final=False
         )
         self.disarm("lease")
-        self.put_doing(phase=Phase.WAITING, event=reported.id)
+        self.put_doing(phase=StepPhase.WAITING, event=reported.id)
 
     def fail_step(self, reason: str) -> None:
         """The present step is given up: a person is called, and the next step begins, for it may still help."""
@@ -152,4 +154,4 @@ class RollbackDraft(Draft[State]):
 
     def _next_step(self, before: Event) -> None:
         self.disarm("step", "retry", "lease")
-        self.put_run(index=self.run.index + 1, doing=Doing(), before=before.id)
+        self.put_run(index=self.run.index + 1, doing=StepState(), before=before.id)

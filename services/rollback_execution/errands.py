@@ -1,4 +1,4 @@
-"""What a copy must do for the accepted state, pure: claim a step that nobody runs, or send its own attempt's POST."""
+"""What a replica must do for the accepted state, pure: claim a step that nobody runs, or send its attempt's POST."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from penstock import ids
 from penstock.events import Saw, StepObserved
 from services.rollback_execution.draft import SOURCE
-from services.rollback_execution.state import Phase, Running, State
+from services.rollback_execution.state import Running, State, StepPhase
 from services.rollback_execution.steps.webhook import KIND as WEBHOOK
 
 
@@ -26,9 +26,9 @@ def errand_of(state: State, executor: str) -> Errand | None:
     if run is None or run.step is None:
         return None
     doing = run.doing
-    if doing.phase in {Phase.OPEN, Phase.LAPSED}:
+    if doing.phase in {StepPhase.OPEN, StepPhase.LAPSED}:
         return Errand("claim", run.id, run.index, doing.attempt)
-    if run.step.kind == WEBHOOK and doing.phase is Phase.RUNNING and doing.executor == executor:
+    if run.step.kind == WEBHOOK and doing.phase is StepPhase.RUNNING and doing.executor == executor:
         return Errand("post", run.id, run.index, doing.attempt)
     return None
 
@@ -36,7 +36,7 @@ def errand_of(state: State, executor: str) -> Errand | None:
 def report(
     target: str, run: Running, executor: str, now: datetime, saw: Saw, status: int | None = None, reason: str = ""
 ) -> StepObserved:
-    """Return what this copy saw of the present step, as the decider hears it."""
+    """Return what this replica observed of the present step, as an input of the decider."""
     assert run.step is not None
     attempt = max(1, run.doing.attempt)
     return StepObserved(

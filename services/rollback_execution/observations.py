@@ -5,7 +5,7 @@ from typing import assert_never
 
 from penstock.events import Saw, StepObserved
 from services.rollback_execution.draft import RollbackDraft
-from services.rollback_execution.state import Phase
+from services.rollback_execution.state import StepPhase
 from services.rollback_execution.steps.webhook import pause_after
 
 
@@ -16,7 +16,7 @@ def on_step_observed(draft: RollbackDraft, event: StepObserved) -> None:
         return
     doing = run.doing
     mine = (event.attempt, event.executor) == (doing.attempt, doing.executor)
-    out = doing.phase in {Phase.RUNNING, Phase.LAPSED}
+    out = doing.phase in {StepPhase.RUNNING, StepPhase.LAPSED}
     match event.saw:
         case Saw.CLAIMED:
             _claim(draft, event)
@@ -36,9 +36,9 @@ def on_step_observed(draft: RollbackDraft, event: StepObserved) -> None:
 
 def _claim(draft: RollbackDraft, event: StepObserved) -> None:
     run = draft.run
-    if run.doing.phase not in {Phase.OPEN, Phase.LAPSED}:
+    if run.doing.phase not in {StepPhase.OPEN, StepPhase.LAPSED}:
         return
-    if run.index == 0 and run.doing.phase is Phase.OPEN and not run.safe:
+    if run.index == 0 and run.doing.phase is StepPhase.OPEN and not run.safe:
         # From here on, and not from the decision's event time: after an outage that would have passed already.
         draft.arm("containment", run.needs.containment)
     draft.start_attempt(event.executor)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from penstock.events import Cohort, WindowClosed
 from services.rollback_execution.readings import readings_of, requests
-from services.rollback_execution.state import Needs, Reading, Reference, State, Yardstick
+from services.rollback_execution.state import Reading, Reference, RollbackPlan, State, Yardstick
 
 SLOTS = 10
 """Reference windows kept."""
@@ -33,7 +33,7 @@ _DEVIATIONS = 3.0
 _ROBUST = 1.4826
 
 
-class Look(StrEnum):
+class Health(StrEnum):
     """What a window shows of recovery."""
 
     WELL = "well"
@@ -41,10 +41,10 @@ class Look(StrEnum):
     UNMEASURED = "unmeasured"
 
 
-class Seen(NamedTuple):
+class Finding(NamedTuple):
     """What a window shows, and why it does not show recovery."""
 
-    look: Look
+    health: Health
     doubt: str = ""
 
 
@@ -62,26 +62,26 @@ def sample(state: State, window: WindowClosed) -> dict[str, Reference] | None:
     return {**state.references, _slot(state.references): Reference(window.end, readings_of(baseline))}
 
 
-def look(needs: Needs, references: Sequence[Reference], window: WindowClosed) -> Seen:
+def health_of(needs: RollbackPlan, references: Sequence[Reference], window: WindowClosed) -> Finding:
     """Return what this window shows."""
     if _canary_requests(window):
-        return Seen(Look.UNWELL, "the release still gets requests")
+        return Finding(Health.UNWELL, "the release still gets requests")
     baseline = window.measures.get(Cohort.BASELINE, {})
     if not requests(baseline):
-        return Seen(Look.UNMEASURED, "no requests are measured")
+        return Finding(Health.UNMEASURED, "no requests are measured")
     readings = readings_of(baseline)
-    seen = [
+    findings = [
         _compared(name, yardstick, before, readings.get(name))
         for name, yardstick in sorted(needs.yardsticks.items())
         if len(before := _before(references, name)) >= LEAST_REFERENCES
     ]
-    if not seen:
-        return Seen(Look.UNMEASURED, "no windows before the rollout to compare with")
-    for worst in (Look.UNWELL, Look.UNMEASURED):
-        for one in seen:
-            if one.look is worst:
+    if not findings:
+        return Finding(Health.UNMEASURED, "no windows before the rollout to compare with")
+    for worst in (Health.UNWELL, Health.UNMEASURED):
+        for one in findings:
+            if one.health is worst:
                 return one
-    return Seen(Look.WELL)
+    return Finding(Health.WELL)
 
 
 def _is_due(newest: datetime, window: WindowClosed, kept: int) -> bool:
@@ -103,39 +103,39 @@ def _before(references: Sequence[Reference], gate: str) -> list[Reading]:
     return [reference.readings[gate] for reference in references if gate in reference.readings]
 
 
-def _compared(name: str, yardstick: Yardstick, before: Sequence[Reading], now: Reading | None) -> Seen:
+def _compared(name: str, yardstick: Yardstick, before: Sequence[Reading], now: Reading | None) -> Finding:
     if now is None:
-        return Seen(Look.UNMEASURED, f"{name} is not measured")
+        return Finding(Health.UNMEASURED, f"{name} is not measured")
     if yardstick.by == "mean":
         return _by_value(name, yardstick, [reading.mean for reading in before], now.mean)
     if now.n < LEAST_REQUESTS:
-        return Seen(Look.UNMEASURED, f"{name} has too few requests to compare")
+        return Finding(Health.UNMEASURED, f"{name} has too few requests to compare")
     if yardstick.by == "ratio":
         return _by_count(name, yardstick, before, now)
     levels = [reading.levels[yardstick.level] for reading in before if reading.levels]
     if not now.levels or len(levels) < LEAST_REFERENCES:
-        return Seen(Look.UNMEASURED, f"{name} is not measured")
+        return Finding(Health.UNMEASURED, f"{name} is not measured")
     return _by_value(name, yardstick, levels, now.levels[yardstick.level])
 
 
-def _by_count(name: str, yardstick: Yardstick, before: Sequence[Reading], now: Reading) -> Seen:
+def _by_count(name: str, yardstick: Yardstick, before: Sequence[Reading], now: Reading) -> Finding:
     rate = sum(reading.bad for reading in before) / sum(reading.n for reading in before)
     margin = max(rate * yardstick.relative, yardstick.absolute)
     most = now.n * (rate + margin)
     least = now.n * (rate - margin)
     if yardstick.up and now.bad > most + _DEVIATIONS * math.sqrt(most):
-        return Seen(Look.UNWELL, f"{name} is higher than before the rollout")
+        return Finding(Health.UNWELL, f"{name} is higher than before the rollout")
     if yardstick.down and now.bad < least - _DEVIATIONS * math.sqrt(max(least, 0.0)):
-        return Seen(Look.UNWELL, f"{name} is lower than before the rollout")
-    return Seen(Look.WELL)
+        return Finding(Health.UNWELL, f"{name} is lower than before the rollout")
+    return Finding(Health.WELL)
 
 
-def _by_value(name: str, yardstick: Yardstick, before: Sequence[float], now: float) -> Seen:
+def _by_value(name: str, yardstick: Yardstick, before: Sequence[float], now: float) -> Finding:
     middle = median(before)
     spread = _DEVIATIONS * _ROBUST * median(abs(value - middle) for value in before)
     margin = max(abs(middle) * yardstick.relative, yardstick.absolute) + spread
     if yardstick.up and now > middle + margin:
-        return Seen(Look.UNWELL, f"{name} is higher than before the rollout")
+        return Finding(Health.UNWELL, f"{name} is higher than before the rollout")
     if yardstick.down and now < middle - margin:
-        return Seen(Look.UNWELL, f"{name} is lower than before the rollout")
-    return Seen(Look.WELL)
+        return Finding(Health.UNWELL, f"{name} is lower than before the rollout")
+    return Finding(Health.WELL)

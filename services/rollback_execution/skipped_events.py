@@ -1,4 +1,4 @@
-"""What an earlier version could not read, so passed and what must come of it: a rollback that nobody executed."""
+"""Finds the rollback among skipped events that an older version could not read, and that nobody has executed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,10 +7,10 @@ from penstock.events import Event, RollbackCompleted, RollbackStarted
 from services.rollback_execution.state import load
 
 
-def still_due(document: Document, late: Sequence[Event]) -> Iterator[Event]:
-    """Yield the rollback of the target's present rollout, if it was passed, has not been executed and is not over."""
+def still_due(document: Document, skipped: Sequence[Event]) -> Iterator[Event]:
+    """Yield the rollback of the target's present rollout, if it was skipped, has not been executed and is not over."""
     state, due = load(document), None
-    for event in late:
+    for event in skipped:
         if isinstance(event, RollbackStarted):
             due = event
         elif isinstance(event, RollbackCompleted):

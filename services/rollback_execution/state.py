@@ -1,4 +1,4 @@
-"""What rollback execution remembers of a target between two inputs."""
+"""The state of a target in rollback execution."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -57,7 +57,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     secret: str = ""
 
 
-class Needs(msgspec.Struct, frozen=True, omit_defaults=True):
+class RollbackPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a rollback needs of the plan; durations in seconds."""
 
     plan: str
@@ -94,7 +94,7 @@ class Served(msgspec.Struct, frozen=True, omit_defaults=True):
     closed: int = 0
 
 
-class Phase(StrEnum):
+class StepPhase(StrEnum):
     """Where the present step stands."""
 
     OPEN = "open"
@@ -103,7 +103,7 @@ class Phase(StrEnum):
     LAPSED = "lapsed"
 
 
-class Doing(msgspec.Struct, frozen=True, omit_defaults=True):
+class StepState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The present step.
 
     Attributes:
@@ -112,7 +112,7 @@ class Doing(msgspec.Struct, frozen=True, omit_defaults=True):
         attempt: counts from 1; executor: the copy that runs it; event: id of its newest event.
     """
 
-    phase: Phase = Phase.OPEN
+    phase: StepPhase = StepPhase.OPEN
     attempt: int = 0
     executor: str = ""
     deadline: datetime | None = None
@@ -123,7 +123,7 @@ class Running(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A rollback under way.
 
     Attributes:
-        id: of the event that started it; began: its time; at: the latest time of what has been heard of it since.
+        id: of the event that started it; began: its time; at: the time of its latest input.
         index: of the present step, len(steps) when all are over; before: id of the event that the next step follows.
         contained: seconds, once every client is safe; overdue: containment's deadline has passed.
         watching: recovery is being watched; streak: ids of the good windows in a row; doubt: why the last was not good.
@@ -134,10 +134,10 @@ class Running(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     version: str
     began: datetime
     at: datetime
-    needs: Needs
+    needs: RollbackPlan
     before: str
     index: int = 0
-    doing: Doing = Doing()
+    doing: StepState = StepState()
     contained: float = -1.0
     overdue: bool = False
     watching: bool = False
@@ -168,7 +168,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     rollout: str = ""
     live: bool = False
-    needs: Needs | None = None
+    needs: RollbackPlan | None = None
     references: dict[str, Reference] = {}
     flag: Applied | None = None
     served: dict[str, Served] = {}

@@ -51,7 +51,7 @@ def _on_rollback_executed(draft: RolloutDraft, event: RollbackExecuted) -> None:
 
 
 def _on_flag_killed(draft: RolloutDraft, event: FlagKilled) -> None:
-    """Whoever switches the flag off wants no rollout to go on as if it were on."""
+    """Roll back: a person who switches the flag off wants no rollout to go on as if it were on."""
     if draft.state.rollout is not None and draft.rollout.live:
         draft.roll_back(Ground(why=Why.FLAG_KILLED, text=event.reason))
 

@@ -1,5 +1,7 @@
 """A release is announced: which plan it takes, what it replaces, or why it may not start."""
 
+from datetime import datetime, timedelta
+
 from penstock import __version__, ids
 from penstock.access import Verb, normalized
 from penstock.errors import PlanError, Problem
@@ -19,6 +21,7 @@ from services.rollout_control.admission import barred_of, may_plan, outlines, pl
 from services.rollout_control.draft import RolloutDraft
 
 _MOST_EDITORS = 50
+_CLOCKS_AGREE = timedelta(minutes=1)
 
 
 def on_deploy_announced(draft: RolloutDraft, event: DeployAnnounced) -> None:
@@ -118,6 +121,7 @@ def _start(draft: RolloutDraft, event: DeployAnnounced, text: str, plan: Plan) -
         plan_name=plan.name,
         plan_text=text,
         stages=outlines(plan, event, vouched),
+        stamped=_stamp_far_off(event),
         barred=barred_of(draft.state, event, plan.name),
         unvouched=None if vouched else True,
     )
@@ -125,6 +129,12 @@ def _start(draft: RolloutDraft, event: DeployAnnounced, text: str, plan: Plan) -
     draft.put(rollout=evolve(before, announced), plan=text, timers={})
     draft.state = draft.state.with_deploy(_key_of(event), rollout)
     draft.advance(Ground(why=Why.DEPLOYED))
+
+
+def _stamp_far_off(event: DeployAnnounced) -> datetime | None:
+    """Return the time that CI stamped, where its clock or a delay put it far from when the event was received."""
+    received = event.received
+    return event.time if received is not None and abs(event.time - received) > _CLOCKS_AGREE else None
 
 
 def register(draft: RolloutDraft, text: str, plan: Plan) -> None:

@@ -112,7 +112,7 @@ class RolloutDraft(Draft[TargetState]):
         self.watch_silence()
 
     def watch_silence(self) -> None:
-        """Arm the dead-man timer anew: the stage was entered or resumed."""
+        """Arm the dead-man timer: the stage was entered or resumed."""
         self._arm_dead_man(self._dead_man_due)
 
     def telemetry_seen(self) -> None:

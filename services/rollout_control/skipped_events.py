@@ -1,4 +1,4 @@
-"""What an earlier version could not read, so passed, and what must come of it: the end of a rollback, or none ends."""
+"""Finds `rollback.executed` among skipped events that an older version could not read; without it no rollback ends."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,10 +8,10 @@ from penstock.rollout import Phase
 from services.rollout_control.state import load
 
 
-def still_due(document: Document, late: Sequence[Event]) -> Iterator[Event]:
+def still_due(document: Document, skipped: Sequence[Event]) -> Iterator[Event]:
     """Yield what ends the rollback that is under way."""
     rollout = load(document).rollout
-    for event in late:
+    for event in skipped:
         under_way = rollout is not None and rollout.phase is Phase.ROLLING_BACK and event.rollout == rollout.id
         if isinstance(event, RollbackExecuted) and under_way:
             yield event

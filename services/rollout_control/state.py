@@ -1,4 +1,4 @@
-"""What rollout control remembers of a target between two inputs."""
+"""The state of a target in rollout control."""
 
 from functools import lru_cache
 
@@ -20,11 +20,11 @@ class TargetState(msgspec.Struct, frozen=True, omit_defaults=True):
         rollout: the present or last rollout; plan: exact text of its plan.
         plans: exact text of each registered plan by name.
         plan_editors: identities, normalized, that changed a plan since others last approved a release under it.
-        deploys: rollout by `source id` of the deploy events heard, oldest first.
-        commands: ids of the commands heard lately.
-        quarantined: rollout that was taken back, by version.
+        deploys: rollout by `source id` of the deploy events received, oldest first.
+        commands: ids of the last commands.
+        quarantined: rollout that was rolled back, by version.
         timers: due times, RFC 3339, by name.
-        decided: how many events were decided for the target, since versions count them; ids are told apart by it.
+        decided: how many events were decided for the target, since versions count them; their ids differ by it.
     """
 
     rollout: RolloutState | None = None
@@ -60,5 +60,5 @@ def dump(state: TargetState) -> Document:
 
 @lru_cache(maxsize=256)
 def plan_of(text: str) -> Plan:
-    """Return the plan of a text that was checked when it was heard."""
+    """Return the plan of a text that was checked when it was received."""
     return load_plan(text)

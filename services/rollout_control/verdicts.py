@@ -1,4 +1,4 @@
-"""What a verdict does: a breach takes back at once, a pass goes on, and anything that is not a pass never does."""
+"""What a verdict does: a breach rolls back at once, a pass promotes, and nothing but a pass ever promotes."""
 
 from penstock.events import (
     Authority,

@@ -71,6 +71,9 @@ class Settings(BaseModel):
     hosts: str = Field(
         "", description="Further names that the console answers to, comma-separated; others are refused (421)."
     )
+    record_keys_file: Path | None = Field(
+        None, description="Keys that seal records on Kafka; set at every service, unsealed records no longer count."
+    )
     session_key_file: Path | None = Field(
         None, description="Key of dashboard sessions, shared by several consoles; one is made in the state folder."
     )

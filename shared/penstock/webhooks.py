@@ -55,14 +55,15 @@ def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now:
     """Return the id of a message that was signed with one of these secrets.
 
     Args:
-        headers: with lower-case names.
+        headers: their names in any case, as HTTP has it.
         now: the receiver's time.
 
     Raises:
         UnauthorizedError: a header is missing, the timestamp is too far away, or no signature fits.
     """
     try:
-        message, timestamp, given = (headers[f"webhook-{part}"] for part in ("id", "timestamp", "signature"))
+        found = {name.lower(): value for name, value in headers.items()}
+        message, timestamp, given = (found[f"webhook-{part}"] for part in ("id", "timestamp", "signature"))
         sent = int(timestamp)
     except (KeyError, ValueError):
         raise UnauthorizedError("webhook-id, webhook-timestamp or webhook-signature is missing or unreadable") from None

@@ -93,7 +93,7 @@ def test_a_change_arrives_without_loading_again(page, served):
 def test_what_happens_between_rendering_and_following_is_not_missed(page, served):
     teller = baking()
     event = an(RolloutHeld, target=teller.target, rollout=teller.rollout, sequence=3, stage="canary")
-    page.route("**/stream?after=*", lambda route: (served.hear("rollouts", event), route.continue_()))
+    page.route("**/parts?after=*", lambda route: (served.hear("rollouts", event), route.continue_()))
     page.goto(PAGES["baking"])
     expect(page.locator("h1 .badge")).to_have_text("Held")
 

@@ -3,7 +3,14 @@
 import httpx
 
 from penstock.chain import Document
-from penstock.events import FlagSubmitted, RolloutAnnounced, UndoRequested
+from penstock.events import (
+    FlagSubmitted,
+    KillRequested,
+    RollbackStarted,
+    RolloutAnnounced,
+    StageEntered,
+    UndoRequested,
+)
 from services.flag_control.decide import decide
 from tests.support.builders import an
 from tests.support.console.app import ConsoleApp
@@ -56,3 +63,26 @@ async def test_going_back_shows_the_earlier_definition_and_a_permanent_flag_neve
     assert "<dt>Type</dt><dd>kill-switch</dd>" in page
     assert "<dt>Expires</dt><dd>never</dd>" in page
     assert "<dt>Segments</dt>" not in page
+
+
+async def test_a_flag_that_nothing_names_is_not_found_and_offers_no_kill_switch():
+    console = ConsoleApp()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(console.app), base_url="http://console") as http:
+        answer = await http.get("/flags/production/shop/made-up")
+    assert answer.status_code == 404
+    assert "there is no flag production/shop/made-up" in answer.text
+    assert "Kill this flag" not in answer.text
+
+
+async def test_a_kill_shows_what_it_took_away_and_is_not_offered_twice():
+    page = await page_after(
+        an(RolloutAnnounced),
+        an(StageEntered, id="wide", exposure=0.95, audience={}),
+        an(KillRequested, id="kill-1", target=TARGET),
+        an(RollbackStarted, id="back"),
+    )
+    assert "95 % → 0 %" in page
+    assert "stays at 0 %" in page
+    assert "0 % → 0 %" not in page.replace("95 % → 0 %", "")
+    assert "penstock flags kill" not in page
+    assert "Killed: everyone gets the safe variant" in page

@@ -123,7 +123,8 @@ READS = [
     "/plans",
     "/events",
     "/dead-letters",
-    "/pages/stream",
+    "/pages/changes",
+    "/pages/overview/parts",
 ]
 
 

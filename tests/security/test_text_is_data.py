@@ -58,17 +58,19 @@ ROLLOUT = "ro-0123456789ab"
 
 def postmortem_with(text: str) -> Postmortem:
     """Return the facts of a rollback in which everything that somebody may choose is this text."""
-    common = {"target": TARGET, "rollout": ROLLOUT, "actor": text}
+    # Headers carry actors and ids, so events refuse control characters in them; texts hold any.
+    name = text if text.isprintable() else "calm"
+    common = {"target": TARGET, "rollout": ROLLOUT, "actor": name}
     release = Release(
         service="shop", version=text, notes=text, ticket=text, author=text, changes=(text,), artifact=text
     )
     ground = Ground(why=Why.PERSON, text=text)
     events = [
         an(RolloutAnnounced, **common, time=moment(0), release=release, plan_text=SHORT, plan_name="banner"),
-        an(RollbackRequested, **common, id=f"r{text}", time=moment(1), reason=text),
-        an(RollbackStarted, **common, id=f"s{text}", time=moment(2), ground=ground, version=text, sequence=3),
+        an(RollbackRequested, **common, id=f"r{name}", time=moment(1), reason=text),
+        an(RollbackStarted, **common, id=f"s{name}", time=moment(2), ground=ground, version=text, sequence=3),
         an(RollbackEscalated, **common, time=moment(3), reason=text),
-        an(DeliveryFailed, **common, time=moment(4), subscriber=text, event=f"s{text}", reason=text),
+        an(DeliveryFailed, **common, time=moment(4), subscriber=text, event=f"s{name}", reason=text),
     ]
     return postmortem(ROLLOUT, [Said(event, f"topic/0@{place}") for place, event in enumerate(events)])
 

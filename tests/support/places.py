@@ -6,6 +6,11 @@ import shutil
 from pathlib import Path
 
 import psutil
+from hypothesis import HealthCheck, settings
+
+# Tests run beside others on machines of any speed: how long an example took says nothing about the code.
+settings.register_profile("penstock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("penstock")
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 4 * 1024**3

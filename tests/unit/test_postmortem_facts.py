@@ -86,6 +86,14 @@ def test_times_are_taken_between_the_events_that_mark_them(record: list[Said]) -
     assert durations.safe == pytest.approx(0.018)
 
 
+@pytest.mark.parametrize("end", [-86_400, 86_400])
+def test_a_window_stamped_by_a_wrong_clock_gives_no_negative_times(record: list[Said], end: float) -> None:
+    [started] = [one.event for one in record if isinstance(one.event, RollbackStarted)]
+    wrong = started.model_copy(update={"ground": started.ground.model_copy(update={"window_end": moment(end)})})
+    durations = postmortem(ROLLOUT, [Said(wrong, o.position) if o.event is started else o for o in record]).durations
+    assert (durations.detect, durations.decide, durations.safe) == (4.0, None, None)
+
+
 def test_detection_is_the_gate_that_breached_with_its_numbers(record: list[Said]) -> None:
     found = postmortem(ROLLOUT, record).detection
     assert found is not None

@@ -1,6 +1,7 @@
 """Standard Webhooks: ours and the reference implementation understand each other, and nothing else gets through."""
 
 import base64
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ import standardwebhooks
 from penstock.errors import InvalidError, UnauthorizedError
 from penstock.webhooks import key_of, sign, verify
 
-NOW = datetime.now(UTC)  # noqa: TID251 - the reference implementation reads the clock itself
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 BODY = '{"type":"rollback.started","ü":1}'.encode()
 
 
@@ -20,13 +21,17 @@ def secret(fill: int, size: int = 32) -> str:
 NEW, OLD = secret(1), secret(2)
 
 
+def now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the reference implementation reads the clock itself
+
+
 def test_the_reference_implementation_verifies_what_we_sign() -> None:
-    headers = sign([NEW], "event-1", NOW, BODY)
+    headers = sign([NEW], "event-1", now(), BODY)
     assert standardwebhooks.Webhook(NEW).verify(BODY, headers) == {"type": "rollback.started", "ü": 1}
 
 
 def test_during_a_rotation_holders_of_either_secret_verify_the_same_message() -> None:
-    headers = sign([NEW, OLD], "event-1", NOW, BODY)
+    headers = sign([NEW, OLD], "event-1", now(), BODY)
     assert len(headers["webhook-signature"].split(" ")) == 2
     for one in (NEW, OLD):
         standardwebhooks.Webhook(one).verify(BODY, headers)
@@ -63,6 +68,12 @@ def test_a_message_that_was_changed_is_refused(change: dict[str, str]) -> None:
     headers = sign([NEW], "event-1", NOW, BODY) | change
     with pytest.raises(UnauthorizedError):
         verify([NEW], headers, BODY, NOW)
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
+def test_header_names_are_read_in_any_case(case: Callable[[str], str]) -> None:
+    headers = {case(name): value for name, value in sign([NEW], "event-1", NOW, BODY).items()}
+    assert verify([NEW], headers, BODY, NOW) == "event-1"
 
 
 def test_another_body_another_secret_and_a_missing_header_are_refused() -> None:

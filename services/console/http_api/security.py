@@ -18,6 +18,7 @@ from services.runtime.http.errors import ForbiddenError
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "worker-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = {

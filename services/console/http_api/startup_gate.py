@@ -2,10 +2,17 @@
 
 from collections.abc import Callable
 
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.console.http_api.responses import Json
 
+_WORDS = "Penstock is still starting (loading events)"
+_PAGE = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Starting · Penstock</title><link rel="stylesheet" href="/static/style.css"></head>
+<body><main><h1>{_WORDS}.</h1><p class="muted">This page loads itself again in two seconds.</p></main></body></html>
+"""
 _ALWAYS = ("/health/", "/static/", "/openapi.json")
 
 
@@ -23,8 +30,8 @@ class NotYet:
         if self._open or scope["type"] != "http" or scope["path"].startswith(_ALWAYS):
             await self._app(scope, receive, send)
             return
-        body = {
-            "error": "the console is reading the record",
-            "next": "Ask again in a second; see /health/ready.",
-        }
+        if b"text/html" in dict(scope["headers"]).get(b"accept", b""):
+            await HTMLResponse(_PAGE, 503, {"retry-after": "2", "refresh": "2"})(scope, receive, send)
+            return
+        body = {"error": _WORDS, "next": "Try again in a few seconds; see /health/ready."}
         await Json(body, 503, {"retry-after": "1"})(scope, receive, send)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from penstock.events import FlagServed
+from penstock.errors import NotFoundError
+from penstock.events import Event, ExposureChanged, FlagKilled, FlagServed, KillLifted
 from penstock.targets import parse_target
 from services.console.pages.site import Page
 from services.console.read_models.entries import Wanted
@@ -24,8 +25,14 @@ def flags(known: Projection) -> Page:
 
 
 def flag(known: Projection, target: str) -> Page:
-    """What does it serve, to whom, since when, because of whom?"""
+    """What does it serve, to whom, since when, because of whom?
+
+    Raises:
+        NotFoundError: no event names such a flag.
+    """
     book = known.target_of(target)
+    if not (book.flag.known or book.rollouts):
+        raise NotFoundError(f"there is no flag {target}; see the list of flags for those that there are")
     context = {
         "line": _line(book),
         "kills": sorted(book.flag.kills.values(), key=lambda kill: kill.time),
@@ -89,8 +96,23 @@ def served_words(book: FlagBook) -> str:
     return f"{sent} of {streams} streams have version {book.version}{after}; OFREP at once{silent}"
 
 
+def _moved(event: Event) -> str:
+    """Return how the event moves the exposure; a kill reports what it was before."""
+    match event:
+        case FlagKilled():
+            return f"{percent(event.exposure)} → {percent(0.0)}"
+        case ExposureChanged() if event.previous == event.exposure:
+            return f"stays at {percent(event.exposure)}"
+        case ExposureChanged():
+            return f"{percent(event.previous)} → {percent(event.exposure)}"
+        case KillLifted():
+            return f"{percent(0.0)} → {percent(event.exposure)}"
+        case _:
+            return ""
+
+
 def _change(event: Any) -> Document:
-    moved = f"{percent(event.previous)} → {percent(event.exposure)}" if event.type == "exposure.changed" else ""
+    moved = _moved(event)
     return {
         "event": event,
         "version": getattr(event, "version", None),

@@ -1,7 +1,6 @@
 """The routes of the dashboard: pages, their live streams, signing in, and forms that ask for something."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,28 +9,28 @@ from urllib.parse import urlencode
 import msgspec
 from pydantic import ValidationError
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from penstock.errors import InvalidError, NotFoundError, PenstockError, TooManyAttemptsError, UnauthorizedError
 from penstock.events import CommandRefused
 from services.console.commands import VERBS, Commands, Expected, VerbBody
 from services.console.flag_control_client import FlagControl
-from services.console.http_api.event_stream import BEAT, Hub
+from services.console.http_api.event_stream import Hub
 from services.console.http_api.reads import wanted_of
 from services.console.http_api.security import COOKIE, SESSION_S, Door, address_of
 from services.console.pages import content, flags
 from services.console.pages.forms import form_of
 from services.console.pages.kill_switch import KillSwitch, target_of
+from services.console.pages.live import Live
 from services.console.pages.site import Page, Site
 from services.console.read_models.dead_letters import DeadLetters
-from services.console.read_models.entries import Entry, Wanted
 from services.console.read_models.projection import Projection
 from services.runtime.http.errors import retry_headers, status_of
 from services.runtime.process.service import Clock
 
-_QUIET_S = 0.25
-_BEAT_S = 10.0
+_PATIENCE_S = 3.0
+"""A form is answered well within the five seconds after which its page would say that it was not."""
 _NOISE = ("window.closed", "stage.judged", "flag.served")
 
 Make = Callable[[Request], Page]
@@ -57,6 +56,7 @@ class Pages:
         self._door = door
         self._clock = clock
         self._site = Site()
+        self._live = Live(self._site, projection, hub, clock, self._common)
         self._kill_switch = KillSwitch(self._site, door, clock, flag_control, self._common)
 
     def routes(self) -> list[Route]:
@@ -71,9 +71,11 @@ class Pages:
             "/dead-letters": lambda _: content.dead_letters(self._letters),
         }
         routes = [Route(path, self._shown(make), methods=["GET"]) for path, make in makers.items()]
-        routes += [Route(f"/pages{path.rstrip('/')}/stream", self._live(make)) for path, make in makers.items()]
+        places = {"/overview" if path == "/" else path: make for path, make in makers.items()}
+        routes += [Route(f"/pages{path}/parts", self._live.parts(make)) for path, make in places.items()]
         return [
             *routes,
+            Route("/pages/changes", self._live.changes),
             Route("/login", self._login, methods=["GET", "POST"]),
             Route("/logout", self._logout, methods=["POST"]),
             Route("/rollouts/{rollout}/ask", self._ask, methods=["POST"]),
@@ -90,7 +92,10 @@ class Pages:
         return content.rollout(self._projection, book)
 
     def _flag(self, request: Request) -> Page:
-        return flags.flag(self._projection, target_of(request))
+        target = target_of(request)
+        if not self._projection.target_of(target).flag.known:
+            raise NotFoundError(f"there is no flag {target[:200]}")
+        return flags.flag(self._projection, target)
 
     def _events(self, request: Request) -> Page:
         wanted = wanted_of(request, self._clock())
@@ -101,6 +106,8 @@ class Pages:
     def _shown(self, make: Make) -> Callable[[Request], Any]:
         async def show(request: Request) -> Response:
             try:
+                if (at := request.query_params.get("at")) is not None:
+                    raise NotFoundError(f"there is no page as of event {at[:40]}: pages show the present only")
                 return self._site.page(make(request), self._common(request))
             except (NotFoundError, InvalidError) as error:
                 status = 404 if isinstance(error, NotFoundError) else 422
@@ -110,53 +117,9 @@ class Pages:
 
         return show
 
-    def _live(self, make: Make) -> Callable[[Request], Any]:
-        async def follow(request: Request) -> Response:
-            page = make(request)
-            headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-            return StreamingResponse(
-                self._changes(request, make, page.wanted), media_type="text/event-stream", headers=headers
-            )
-
-        return follow
-
-    async def _changes(self, request: Request, make: Make, wanted: Wanted) -> AsyncIterator[str]:
-        """Yield what changed since the page was rendered (`?after=`), then each change, at most a few a second."""
-        after = request.headers.get("last-event-id") or request.query_params.get("after", "")
-        sent = self._parts(request, make) if after == str(self._projection.seq) else {}
-        with self._hub.listening() as queue:
-            yield f"retry: 1000\n{BEAT}"
-            heard: Entry | None
-            while True:
-                parts = self._parts(request, make)
-                for element, text in parts.items():
-                    if sent.get(element) != text:
-                        yield _message(
-                            self._projection.seq, {"id": element, "html": text, "now": self._clock().isoformat()}
-                        )
-                sent = parts
-                while True:
-                    try:
-                        heard = await asyncio.wait_for(queue.get(), _BEAT_S)
-                    except TimeoutError:
-                        yield _message(self._projection.seq, {"now": self._clock().isoformat()})
-                        continue
-                    if heard is None:
-                        return
-                    if wanted.has(heard):
-                        break
-                # What one cause leads to comes in one go: wait a moment, draw once.
-                await asyncio.sleep(_QUIET_S)
-                while not queue.empty():
-                    if queue.get_nowait() is None:
-                        return
-
-    def _parts(self, request: Request, make: Make) -> dict[str, str]:
-        return self._site.parts(make(request), self._common(request))
-
     def _common(self, request: Request) -> dict[str, Any]:
         now = self._clock()
-        path = request.url.path.removeprefix("/pages").removesuffix("/stream") or "/"
+        path = request.url.path.removeprefix("/pages").removesuffix("/parts").replace("/overview", "/") or "/"
         return {
             "now": now,
             "seq": self._projection.seq,
@@ -223,7 +186,7 @@ class Pages:
             asked = self._commands.on_rollout(
                 verb, rollout, book.state.target, _body(form), who, form.get("key") or None
             )
-            await self._commands.ask(asked)
+            await self._commands.ask(asked, _PATIENCE_S)
         except (PenstockError, ValidationError) as error:
             unfit = isinstance(error, ValidationError)
             text = "Give a reason of at most 2,000 characters." if unfit else str(error)

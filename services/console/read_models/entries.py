@@ -19,6 +19,11 @@ class Entry:
     offset: int
     event: Event
 
+    @property
+    def time(self) -> datetime:
+        """When it happened by Penstock's clock: what CI stamps on a deploy is data, and orders nothing."""
+        return self.event.at if self.topic == "deploys" else self.event.time
+
     def document(self) -> dict[str, Any]:
         """Return it as the API shows it."""
         return {
@@ -53,7 +58,7 @@ class Wanted:
             and event.type not in self.without
             and self.rollout in {None, event.rollout}
             and self.target in {None, event.target}
-            and (self.since is None or event.time >= self.since)
+            and (self.since is None or entry.time >= self.since)
         )
 
 
@@ -65,7 +70,7 @@ def chronological(entries: Iterable[Entry]) -> list[Entry]:
     """
     listed = list(entries)
     depths = _depths(listed)
-    return sorted(listed, key=lambda entry: (entry.event.time, depths[entry.event.id], entry.seq))
+    return sorted(listed, key=lambda entry: (entry.time, depths[entry.event.id], entry.seq))
 
 
 def _depths(entries: Sequence[Entry]) -> dict[str, int]:

@@ -47,6 +47,7 @@ def view_of(book: Book, target: TargetBook) -> Document:
         "awaited": state.awaited,
         "approvals_missing": state.missing,
         "announced_at": state.announced_at,
+        "stamped_at": text(book.announced.stamped) if book.announced.stamped is not None else None,
         "began_at": state.began_at,
         "updated_at": state.updated_at,
         "rollback": _rollback(book),

@@ -1,4 +1,4 @@
-"""Bucketing "v2": the fractional operator as Node, Java, Go and flagd hash it, beside the core's own "v3" (CBOR)."""
+"""Bucketing "v2": the fractional operator as flagd, Go and Java hash it, beside the core's own "v3" (CBOR)."""
 
 import importlib
 from collections.abc import Mapping
@@ -7,6 +7,8 @@ from typing import Any
 
 import mmh3
 from openfeature.contrib.tools.flagd.core.targeting.custom_ops import MAX_WEIGHT_SUM, _parse_fraction
+
+from services.flag_control.evaluation import json_logic
 
 Document = dict[str, Any]
 
@@ -20,7 +22,8 @@ class Bucketing(StrEnum):
 
 WARNINGS: Mapping[Bucketing, str] = {
     Bucketing.V2: "bucketing v2 (plain string): in-process Python providers >= 0.6 hash CBOR and will bucket users "
-    "otherwise; give them OFREP, or use v3 where every in-process client is Python",
+    "otherwise; give them OFREP, or use v3 where every in-process client is Python. In-process Node providers hash "
+    "keys that are not ASCII otherwise too; give them OFREP where targeting keys may hold such letters",
     Bucketing.V3: "bucketing v3 (CBOR): in-process Node, Java and Go providers hash the plain string and will bucket "
     "users otherwise; give them OFREP, or use v2 where no in-process client is Python >= 0.6",
 }
@@ -34,13 +37,14 @@ _core_targeting = importlib.import_module("openfeature.contrib.tools.flagd.core.
 def fractional_v2(data: Document, *args: Any) -> Any:
     """Return the variant of the bucket that MurmurHash3 of the plain UTF-8 string falls into, None for the default.
 
-    Source: the `fractional` operator of `@openfeature/flagd-core` 4 and flagd, tried against the former.
+    Node's evaluator agrees for ASCII only: it hashes 16-bit units and not the UTF-8 bytes. The tests of the clients
+    hold both against `@openfeature/flagd-core` 4.
     """
     if args and isinstance(args[0], str):
         bucket_by, buckets = args[0], args[1:]
     else:
         targeting_key = data.get("targetingKey")
-        if not targeting_key:
+        if not isinstance(targeting_key, str) or not targeting_key:
             return None
         bucket_by, buckets = f"{data['$flagd']['flagKey']}{targeting_key}", args
     try:
@@ -59,14 +63,18 @@ def fractional_v2(data: Document, *args: Any) -> Any:
     return None
 
 
+_LIKE_JAVASCRIPT = {name: f"{name} as JavaScript" for name in json_logic.OPERATORS}
+# Under names of their own: a provider that runs in this process too keeps the core's operators.
+_core_targeting.OPERATORS.update({_LIKE_JAVASCRIPT[name]: apply for name, apply in json_logic.OPERATORS.items()})
 _core_targeting.OPERATORS[_OPERATOR] = fractional_v2
 
 
 def for_core(targeting: Any, bucketing: Bucketing) -> Any:
     """Return the targeting as the core evaluates it, once for each set.
 
-    Under v2, `fractional` names the operator above. Buckets are tuples, which both operators take like lists, but which
-    the interpreter hands on whole: it would take a list for a rule, and go through its name and weight every time.
+    Under v2, `fractional` names the operator above; comparisons, arithmetic and text name those of `json_logic`.
+    Buckets are tuples, which both operators take like lists, but which the interpreter hands on whole: it would take
+    a list for a rule, and go through its name and weight every time.
     """
     if isinstance(targeting, list):
         return [for_core(item, bucketing) for item in targeting]
@@ -77,8 +85,14 @@ def for_core(targeting: Any, bucketing: Bucketing) -> Any:
         inner = for_core(arguments, bucketing)
         if operator == "fractional" and isinstance(inner, list):
             inner = [_bucket(one) for one in inner]
-        prepared[_OPERATOR if operator == "fractional" and bucketing is Bucketing.V2 else operator] = inner
+        prepared[_name_in_core(operator, bucketing)] = inner
     return prepared
+
+
+def _name_in_core(operator: str, bucketing: Bucketing) -> str:
+    if operator == "fractional":
+        return _OPERATOR if bucketing is Bucketing.V2 else operator
+    return _LIKE_JAVASCRIPT.get(operator, operator)
 
 
 def _bucket(argument: Any) -> Any:

@@ -18,6 +18,7 @@ from services.flag_control.evaluation.targeting_rules import check_targeting
 
 _KEY = re.compile(r"[A-Za-z0-9._/-]{1,200}")
 _FIELDS = ("state", "variants", "defaultVariant", "targeting", "metadata")
+_SILENT = ("description",)
 _TOP = frozenset({"flags", "metadata", "$evaluators", "$schema"})
 _STATES = frozenset({"ENABLED", "DISABLED"})
 _MOST_PARTS = 100_000
@@ -65,22 +66,24 @@ def check(name: str, document: Any, *, lenient: bool = False, bucketing: Bucketi
     Raises:
         InvalidError: every problem found.
     """
-    if not isinstance(document, dict) or not isinstance(document.get("flags"), dict):
-        raise InvalidError(f"flags of {name}", [Problem("flags", "must be an object of flags by key")])
+    listed = document.get("flags") if isinstance(document, dict) else None
+    given = _by_key(name, listed) if isinstance(listed, list) else listed
+    if not isinstance(given, dict):
+        wanted = "must be an object of flags by key, or a list of flags with `key`"
+        raise InvalidError(f"flags of {name}", [Problem("flags", wanted)])
     if too_deep(document):
         raise InvalidError(f"flags of {name}", [Problem("", f"is nested deeper than {MOST_LEVELS} levels")])
     if (what := unwritable(document)) is not None:
         raise InvalidError(f"flags of {name}", [Problem("", what)])
     hard: list[Problem] = []
     soft = hard if not lenient else []
-    soft += [Problem(key, "is unknown at the top of a flag set") for key in sorted(set(document) - _TOP)]
     set_metadata = _metadata(document.get("metadata"), "metadata", soft, hard)
     evaluators = document.get("$evaluators", {})
     if not isinstance(evaluators, dict):
         hard.append(Problem("$evaluators", "must be an object of rules by name"))
         evaluators = {}
     flags: dict[str, Document] = {}
-    for key, flag in document["flags"].items():
+    for key, flag in given.items():
         served = _flag(key, flag, evaluators, soft, hard)
         if served is not None:
             own = {**set_metadata, **served.get("metadata", {})}
@@ -92,7 +95,39 @@ def check(name: str, document: Any, *, lenient: bool = False, bucketing: Bucketi
         raise InvalidError(f"flags of {name}", hard)
     split = any(splits(flag.get("targeting")) for flag in flags.values())
     mixed = (Problem("", WARNINGS[bucketing]),) if split else ()
-    return Checked(source, (*(soft if lenient else ()), *mixed))
+    return Checked(source, (*_left_out(document, given), *(soft if lenient else ()), *mixed))
+
+
+def _by_key(name: str, flags: list[Any]) -> dict[str, Any]:
+    """Return a list of flags as flagd takes it, by key.
+
+    Raises:
+        InvalidError: flags without a key, or two with the same; every problem is listed.
+    """
+    found: dict[str, Any] = {}
+    problems = []
+    for index, flag in enumerate(flags):
+        key = flag.get("key") if isinstance(flag, dict) else None
+        if not isinstance(key, str):
+            problems.append(Problem(f"flags.{index}", "must be an object with `key`, a string"))
+        elif key in found:
+            problems.append(Problem(f"flags.{index}.key", f"repeats the key {key!r}"))
+        else:
+            found[key] = {field: value for field, value in flag.items() if field != "key"}
+    if problems:
+        raise InvalidError(f"flags of {name}", problems)
+    return found
+
+
+def _left_out(document: Mapping[str, Any], flags: Mapping[str, Any]) -> list[Problem]:
+    # The schema of flagd lets sets and flags have fields of their owner's; a misspelt field is one, too.
+    top = [Problem(field, "is no field of a flag set and is left out") for field in sorted(set(document) - _TOP)]
+    return top + [
+        Problem(f"flags.{key}.{field}", f"is no field of flagd and is left out; there are {', '.join(_FIELDS)}")
+        for key, flag in flags.items()
+        for field in flag
+        if field not in (*_FIELDS, *_SILENT)
+    ]
 
 
 def _flag(
@@ -104,7 +139,6 @@ def _flag(
     if not isinstance(flag, dict):
         hard.append(Problem(where, "must be an object"))
         return None
-    soft += [Problem(f"{where}.{field}", "is unknown") for field in flag if field not in _FIELDS]
     served = {field: flag[field] for field in _FIELDS if flag.get(field) is not None}
     if served.get("state") not in _STATES:
         hard.append(Problem(f"{where}.state", "must be ENABLED or DISABLED"))

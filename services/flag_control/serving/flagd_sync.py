@@ -17,6 +17,9 @@ from services.flag_control.serving.streams import Stream, Streams
 from services.runtime.process.tasks import Tasks
 
 SERVICE = "flagd.sync.v1.FlagSyncService"
+_MOST_STREAMS = 20_000
+"""Streams and calls at once; beyond them clients get RESOURCE_EXHAUSTED, keep their flags and come again."""
+
 _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -24,6 +27,9 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_concurrent_streams", 100),
     ("grpc.max_receive_message_length", 64 * 1024),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.so_reuseport", 0),
     ("grpc.server_handshake_timeout_ms", 10_000),
 )
@@ -72,7 +78,7 @@ class SyncServer:
         Raises:
             UnavailableError: the address is taken or not ours.
         """
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_STREAMS)
         handlers = {
             "SyncFlags": grpc.unary_stream_rpc_method_handler(self._sync, sync_pb2.SyncFlagsRequest.FromString),
             "FetchAllFlags": grpc.unary_unary_rpc_method_handler(

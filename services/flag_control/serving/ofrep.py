@@ -143,7 +143,7 @@ class Ofrep:
         if self._overlay:
             context = {**context, **self._overlay}
         targeting_key = context.get("targetingKey")
-        if targeting_key is not None and not isinstance(targeting_key, str):
+        if isinstance(targeting_key, list | dict):
             return failure("INVALID_CONTEXT", "`targetingKey` must be a string", key)
         return context
 

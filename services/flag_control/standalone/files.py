@@ -41,6 +41,17 @@ class Files:
         self._settling: dict[Path, int] = {}
         self._seen: dict[Path, bytes] = {}
         self._wrong: dict[Path, InvalidError] = {}
+        self._bad: dict[Path, None] = {}
+
+    @property
+    def missing(self) -> tuple[Path, ...]:
+        """Files that are gone; one that is replaced by rename is not."""
+        return tuple(path for path, stamp in self._stamps.items() if stamp is None and path not in self._settling)
+
+    @property
+    def refused(self) -> tuple[Path, ...]:
+        """Files whose last good flags are served because what they hold now is bad."""
+        return tuple(path for path in self._bad if path not in self.missing)
 
     def load(self) -> None:
         """Publish every file.
@@ -84,6 +95,7 @@ class Files:
         checked = await asyncio.to_thread(self._newer, path) if large else self._newer(path)
         if checked is not None:
             self._wrong.pop(path, None)
+            self._bad.pop(path, None)
             before = self._store.sources.get(str(path))
             # Compared as JSON: to Python, 1 == 1.0 == True.
             if before is None or canonical(before.flags) != canonical(checked.source.flags):
@@ -92,6 +104,7 @@ class Files:
             del self._settling[path]
             # A file that is being written is bad for a moment only.
             if (error := self._wrong.pop(path, None)) is not None:
+                self._bad[path] = None
                 self._say(f"{error}\n{path}: the last good flags stay in force")
 
     def _newer(self, path: Path) -> Checked | None:

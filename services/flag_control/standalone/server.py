@@ -76,7 +76,7 @@ async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator
     files = Files(options.paths, store, say, lenient=options.lenient, bucketing=options.bucketing)
     files.load()
     usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
-    beside = health_app(lambda: True, lambda: True)
+    beside = health_app(lambda: not files.missing, lambda: True, more=lambda: _trouble(files))
     http = http_server(
         Ofrep(store, usage, beside, overlay=options.context, origins=parse_origins(options.origins)),
         options.host,
@@ -95,6 +95,12 @@ async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator
             await sync.stop()
     finally:
         await http.stop()
+
+
+def _trouble(files: Files) -> dict[str, Any]:
+    """Return, for the readiness answer, which files are gone or bad; their last good flags are served on."""
+    found = {"missing": files.missing, "refused": files.refused}
+    return {name: [str(path) for path in paths] for name, paths in found.items() if paths}
 
 
 def serve(options: Options, say: Callable[[str], None]) -> None:

@@ -10,17 +10,18 @@ from msgspec.structs import replace
 from penstock.errors import InvalidError, Problem
 from services.gate_evaluation.judge.arrays import Floats, pack, unpack
 from services.gate_evaluation.judge.decision.catastrophe import Catastrophe
+from services.gate_evaluation.judge.decision.no_data import no_data_reason
 from services.gate_evaluation.judge.decision.outlook import Prediction, predicted
 from services.gate_evaluation.judge.decision.progress import Progress
 from services.gate_evaluation.judge.decision.report import GateView, gate_verdict
 from services.gate_evaluation.judge.decision.rule import Bake, Decision, Standing, breached, decide
 from services.gate_evaluation.judge.decision.standings import enough, gated, standings_of
-from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses
 from services.gate_evaluation.judge.evidence.mixtures import onset_weight
 from services.gate_evaluation.judge.evidence.reading import Description, Reading
 from services.gate_evaluation.judge.gates.history import History, load, without
-from services.gate_evaluation.judge.gates.kinds import MONITORS, WITH_EVENTS, Evaluator, Monitor
-from services.gate_evaluation.judge.gates.layout import Layout, Placing, lay, place
+from services.gate_evaluation.judge.gates.kinds import MONITORS, Evaluator, Monitor
+from services.gate_evaluation.judge.gates.layout import Layout, Placing, lay, place, set_burst_divisors
 from services.gate_evaluation.judge.gates.quantile import QuantileComparison
 from services.gate_evaluation.judge.measures import Cohort, Window
 from services.gate_evaluation.judge.noise.dispersion import Residual
@@ -32,9 +33,9 @@ from services.gate_evaluation.judge.spec import (
     Sensitivity,
     weights_of,
 )
-from services.gate_evaluation.judge.verdict import JUDGE_VERSION, GateVerdict, NoData, Reason, WindowVerdict, Word
+from services.gate_evaluation.judge.verdict import GateVerdict, NoData, Reason, WindowVerdict, Word
+from services.gate_evaluation.judge.versions import CURRENT, Parameters, parameters_of
 
-_NEVER_SEEN_AFTER = 3
 _EMPTY = Cohort()
 _LN10 = math.log(10.0)
 
@@ -47,6 +48,7 @@ class Judge:
     ) -> None:
         self.spec = spec
         self._history = history
+        self.parameters = history.parameters
         self._report = report
         self._weights = weights_of(spec)
         if spec.sensitivity is Sensitivity.ESTIMATE:
@@ -59,38 +61,36 @@ class Judge:
         self._processes.plausible = history.dispersion.plausible
         self._set_burst_divisors(spec.splits[0])
         self._split = SplitGuard()
-        self._catastrophe = Catastrophe(spec.gates)
+        self._catastrophe = Catastrophe(spec.gates, by_share=self.parameters.catastrophe_by_share)
         gates = len(spec.gates)
         self._progress = Progress(0, 0, 0, spec.min_bake, spec.max_bake, [0] * gates, [0.0] * gates)
 
     def _set_burst_divisors(self, split: float) -> None:
-        """Set the divisors that keep bursts of one cohort fair, for the traffic of a split."""
         self._divisor_split = split
-        processes, bursts = self._processes, self._history.bursts
-        shrunk = split * (1.0 - split)
-        for comparison, layout in zip(self._history.evaluators, self._layout.gates, strict=True):
-            if not isinstance(comparison, WITH_EVENTS):
-                continue
-            volumes = comparison.volumes()
-            for row, _ in layout.fail:
-                found = processes.rows[row]
-                if found.form is Form.BINOMIAL and found.effects[0] > 0:
-                    events = shrunk * volumes[found.channel - comparison.index]
-                    effects = np.array(found.effects)
-                    divisors = bursts.divisors(found.channel, events, effects, found.cap)
-                    processes.divisor[processes.elements_of(row)] = np.where(divisors > 1.0, divisors, 0.0)
+        set_burst_divisors(self._layout, self._history, split)
 
     @classmethod
-    def start(cls, spec: JudgeSpec, history: History | None = None, *, report: bool = True) -> "Judge":
+    def start(
+        cls,
+        spec: JudgeSpec,
+        history: History | None = None,
+        *,
+        report: bool = True,
+        parameters: Parameters = CURRENT,
+    ) -> "Judge":
         """Return a judge that has seen no window of the rollout.
 
         Args:
             spec: gates and budgets.
             history: what A/A windows taught; it is copied. None: priors only.
+            parameters: of the version that judges.
             report: False leaves the gates' numbers and intervals out: the word alone (simulation).
         """
         seconds = spec.window_seconds
-        memory = history.copy(spec.gates, seconds) if history is not None else History(spec.gates, seconds)
+        if history is not None:
+            memory = history.copy(spec.gates, seconds, parameters)
+        else:
+            memory = History(spec.gates, seconds, parameters)
         memory.start_rollout()
         return cls(spec, memory, report=report)
 
@@ -171,7 +171,12 @@ class Judge:
             else:
                 reading = evaluator.read(processes, canary, baseline)
             if reading.no_data is not None:
-                reading = Reading(self._why(reading.no_data, evaluator.gate.metric, window), needs=reading.needs)
+                reading = Reading(
+                    no_data_reason(
+                        reading.no_data, evaluator.gate.metric, window, history.seen, self._progress.observed
+                    ),
+                    needs=reading.needs,
+                )
             readings.append(reading)
         return readings
 
@@ -182,17 +187,6 @@ class Judge:
         if isinstance(evaluator, MONITORS):
             return evaluator.describe()
         return evaluator.describe(self._processes)
-
-    def _why(self, found: NoData, metric: str, window: Window) -> NoData:
-        if metric in window.resets:
-            return NoData.TOO_FEW_SAMPLES
-        if found is not NoData.TELEMETRY_OUTAGE:
-            return found
-        if metric not in self._history.seen and self._progress.observed >= _NEVER_SEEN_AFTER:
-            return NoData.METRIC_NEVER_SEEN
-        both = (window.canary, window.baseline)
-        idle = any(each is not None and each.requests is not None and each.requests <= 0 for each in both)
-        return NoData.NO_TRAFFIC if idle and None not in both else found
 
     def _judge(self, readings: list[Reading], usable: list[bool]) -> None:
         processes, progress = self._processes, self._progress
@@ -274,6 +268,7 @@ class Judge:
             stage_judged=progress.stage_judged,
             split_log10=self._split.log_e / _LN10,
             gates=gates,
+            judge_version=self.parameters.version,
         )
 
     def _gates(self, standings: list[Standing], readings: list[Reading], evidence: Floats) -> tuple[GateVerdict, ...]:
@@ -307,7 +302,7 @@ class Judge:
         """Return the whole state as JSON-able values (under 64 KB); `from_doc` continues bit for bit."""
         processes = self._processes
         return {
-            "version": JUDGE_VERSION,
+            "version": self.parameters.version,
             "gates": [gate.name for gate in self.spec.gates],
             "history": self._history.to_doc(),
             "progress": asdict(self._progress),
@@ -327,9 +322,10 @@ class Judge:
         Raises:
             InvalidError: the state is of another spec or another version.
         """
-        if doc["version"] != JUDGE_VERSION or doc["gates"] != [gate.name for gate in spec.gates]:
-            raise InvalidError("judge state", [Problem("gates", "the state belongs to another spec or judge version")])
-        history = History.from_doc(spec.gates, doc["history"], spec.window_seconds)
+        parameters = parameters_of(doc["version"])
+        if doc["gates"] != [gate.name for gate in spec.gates]:
+            raise InvalidError("judge state", [Problem("gates", "the state belongs to another spec")])
+        history = History.from_doc(spec.gates, doc["history"], spec.window_seconds, parameters)
         judge = cls(spec, history, Placing(**doc["placing"]), report=report)
         m, unspent = unpack(doc["m"]), unpack(doc["unspent"])
         if m.shape != judge._processes.m.shape or unspent.shape != judge._processes.unspent.shape:

@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
-JUDGE_VERSION = "4"
-"""Changes whenever the same windows could give another verdict."""
+from services.gate_evaluation.judge.versions import CURRENT
+
+JUDGE_VERSION = CURRENT.version
+"""Changes whenever the same windows could give another verdict; `versions` keeps the earlier ones."""
 
 
 class Word(StrEnum):

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from penstock.access.denials import Authenticator, Denials, Report, to_log
 from penstock.errors import InvalidError, OversizeError, TooManyAttemptsError, UnauthorizedError, UnavailableError
 from penstock.tokens import KnownTokens, Role
-from services.metric_ingestion.doors.otlp_messages import answer, parse
+from services.metric_ingestion.doors.otlp_messages import answer, parse_what_can_be
 from services.metric_ingestion.selection.select import Selection, Selector
 from services.metric_ingestion.windows.frames import Frame
 from services.runtime.http.bodies import Budget, GoneError, TooLargeError, inflate, read_body
@@ -135,7 +135,8 @@ class Door:
 
 def _select(selector: Selector, raw: bytes, zipped: bool, json: bool, received: int, trace: str) -> Selection:
     body = inflate(raw, LARGEST_JSON if json else LARGEST_BODY) if zipped else raw
-    return selector.select(parse(body, json), received, trace)
+    request, lost = parse_what_can_be(body, json)
+    return selector.select(request, received, trace, lost)
 
 
 async def _respond(send: Send, status: int, message: Message, json: bool, retry_after: int | None = None) -> None:

@@ -14,7 +14,7 @@ from penstock.chain.failures import fault_of
 from penstock.errors import InvalidError, OversizeError, UnavailableError
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
 from services.metric_ingestion.doors.otlp_http import Frames
-from services.metric_ingestion.doors.otlp_messages import parse
+from services.metric_ingestion.doors.otlp_messages import parse_what_can_be
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.windows.frames import Explicits, Exponentials, Frame, Numbers
 from services.runtime.kafka.appender import Appender
@@ -91,12 +91,12 @@ class Intake:
         now, written = self._now(), record.timestamp * 1_000_000
         self._read[record.partition] = written
         try:
-            request = parse(record.value or b"", json=False)
+            request, lost = parse_what_can_be(record.value or b"", json=_is_json(record.value))
         except InvalidError as error:
             await dead_letter(self._letters, "metric_ingestion", record, str(error))
             return
         received = written if now - _SANE_NS < written < now else now
-        selection = self._selector().select(request, received)
+        selection = self._selector().select(request, received, lost=lost)
         if selection.rejected:
             reason = f"{selection.rejected} points left out: {'; '.join(selection.problems)}"
             await dead_letter(self._letters, "metric_ingestion", record, reason)
@@ -131,6 +131,11 @@ class Intake:
             except UnavailableError as error:
                 log.warning("otlp_metrics waits: %s", error)
                 await asyncio.sleep(_AFTER_ERROR_S)
+
+
+def _is_json(value: bytes | None) -> bool:
+    # The Collector writes `otlp_json`, too. No protobuf request begins with a brace: that would be a group's end.
+    return (value or b"").lstrip()[:1] == b"{"
 
 
 def _released(frame: Frame) -> Frame:

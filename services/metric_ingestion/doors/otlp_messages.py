@@ -1,5 +1,6 @@
 """What OTLP says, in plain values: requests in protobuf or JSON, attributes as text, what each kind of point holds."""
 
+import json as json_module
 import math
 from collections.abc import Iterable
 from functools import lru_cache
@@ -21,6 +22,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from penstock.errors import InvalidError, Problem
+from services.metric_ingestion.doors.salvage import salvaged_json, salvaged_protobuf
 from services.metric_ingestion.windows.values import Explicit, Exponential, Number
 
 NO_RECORDED_VALUE = 1
@@ -50,20 +52,57 @@ def parse(body: bytes, json: bool) -> ExportMetricsServiceRequest:
     Raises:
         InvalidError: the body is no such request.
     """
+    return parse_what_can_be(body, json)[0]
+
+
+def parse_what_can_be(body: bytes, json: bool) -> tuple[ExportMetricsServiceRequest, list[str]]:
+    """Return the request of a body, and what of it could not be read and is left out.
+
+    Raises:
+        InvalidError: the body is no such request.
+    """
     try:
-        request = ExportMetricsServiceRequest()
-        if not json:
-            request.ParseFromString(body)
-            return request
-        # Exemplars carry trace ids in hex, where protobuf's JSON expects base64; nothing here reads them.
-        document = _without_exemplars(msgspec.json.decode(body))
-        if not isinstance(document, dict):
-            raise ParseError("a request is a JSON object")
-        ParseDict(document, request, ignore_unknown_fields=True)
-        return request
+        return _parse_json(body) if json else _parse_protobuf(body)
     except _UNREADABLE as error:
         form = "OTLP JSON" if json else "OTLP protobuf"
         raise InvalidError("metrics request", [Problem("", f"is not {form}: {error}")]) from None
+
+
+def _parse_protobuf(body: bytes) -> tuple[ExportMetricsServiceRequest, list[str]]:
+    request = ExportMetricsServiceRequest()
+    try:
+        request.ParseFromString(body)
+    except DecodeError:
+        return salvaged_protobuf(body)
+    return request, []
+
+
+def _parse_json(body: bytes) -> tuple[ExportMetricsServiceRequest, list[str]]:
+    # Exemplars carry trace ids in hex, where protobuf's JSON expects base64; nothing here reads them.
+    losses: list[str] = []
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = body.decode(errors="replace")
+        losses.append("a text is not UTF-8; what cannot be read of it is replaced")
+    document = _without_exemplars(_json_of(text))
+    if not isinstance(document, dict):
+        raise ParseError("a request is a JSON object")
+    request = ExportMetricsServiceRequest()
+    try:
+        ParseDict(document, request, ignore_unknown_fields=True)
+    except (ParseError, ValueError, TypeError, AttributeError):
+        request, lost = salvaged_json(document)
+        losses += lost
+    return request, losses
+
+
+def _json_of(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        # Half of a surrogate pair, or NaN as a bare word: the parts beside them can still be read.
+        return json_module.loads(text)
 
 
 def _without_exemplars(value: Any) -> Any:

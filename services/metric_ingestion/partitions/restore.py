@@ -11,6 +11,7 @@ from penstock.topics import log_of
 from services.metric_ingestion.partitions.owner import FRAMES, Owner
 from services.runtime.kafka.connection import connection, named, read_span
 from services.runtime.kafka.positions import first_and_end_offsets
+from services.runtime.kafka.seals import seals_of
 from services.runtime.kafka.snapshots import newest_generations
 
 NAME = "metric_ingestion"
@@ -42,9 +43,12 @@ async def restored(
         if kept is not None:
             owners[partition].restore()
 
+    seals = seals_of(settings)
+
     async def fold_one(record: ConsumerRecord) -> None:
         owner = owners[record.partition]
-        accepted = owner.recorded(record.offset, record.value or b"")
+        value = record.value or b"" if seals.problem(record, chained=True) is None else b""
+        accepted = owner.recorded(record.offset, value)
         if accepted is not None:
             offer(record.partition, accepted, dict(record.headers))
         elif record.offset in owner.fold.foreign:

@@ -8,6 +8,7 @@ from aiokafka import ConsumerRecord
 
 from penstock.partitioner import partition_of
 from penstock.settings import Settings
+from services.metric_ingestion.selection.arrivals import Arrivals
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.selection.watch import Watch, Watched
@@ -32,6 +33,8 @@ class Registry:
         self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear, on_refused=refused)
         self._watch = Watch()
         self._read = False
+        self._arrivals = Arrivals()
+        self._plans: dict[int, dict[str, Watched]] = {}
         self._by_partition: dict[int, tuple[Watched, ...]] = {}
         self.selector: Selector | None = None
 
@@ -72,12 +75,22 @@ class Registry:
 
     def _hear(self, heard: Heard) -> None:
         if self._watch.hear(heard.event) and self._read:
-            self._compile()
+            self._put(heard.event.target)
+
+    def _put(self, target: str) -> None:
+        """Compile one target again: with thousands of them, all at once would hold up the loop for seconds."""
+        watched, partition = self._watch.of(target), partition_of(target)
+        plans = self._plans.setdefault(partition, {})
+        if watched is None:
+            plans.pop(target, None)
+        else:
+            plans[target] = watched
+        self._by_partition[partition] = tuple(plans.values())
+        self.selected().put(target, None if watched is None else Matcher(watched))
 
     def _compile(self) -> None:
         everything = self._watch.all()
-        self._by_partition = {
-            partition: tuple(watched for watched in everything if partition_of(watched.target) == partition)
-            for partition in {partition_of(watched.target) for watched in everything}
-        }
-        self.selector = Selector(Matcher(watched) for watched in everything)
+        for watched in everything:
+            self._plans.setdefault(partition_of(watched.target), {})[watched.target] = watched
+        self._by_partition = {partition: tuple(plans.values()) for partition, plans in self._plans.items()}
+        self.selector = Selector((Matcher(watched) for watched in everything), self._arrivals)

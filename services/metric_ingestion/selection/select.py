@@ -4,15 +4,18 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 
+from penstock.targets import parse_target
 from services.metric_ingestion.doors.otlp_messages import attributes
+from services.metric_ingestion.selection.arrivals import Arrivals
 from services.metric_ingestion.selection.match import ENVIRONMENT, Attributes, Matcher, half
 from services.metric_ingestion.selection.points import points_of
-from services.metric_ingestion.windows.frames import VERSION, Explicits, Exponentials, Frame, Numbers, Series
+from services.metric_ingestion.windows.frames import VERSION, Explicits, Exponentials, Frame, Hint, Numbers, Series
 from services.metric_ingestion.windows.values import Explicit, Exponential, Number
 
 AHEAD_NS = 600 * 10**9
@@ -22,10 +25,15 @@ BEHIND_NS = 3600 * 10**9
 """A point older than this is refused with its reason: its window closed long ago."""
 
 _MOST_CACHED = 50_000
+"""Series remembered of a service for each of its targets."""
+
 _MOST_PROBLEMS = 5
 _MOST_POINTS = 5000
 _MOST_CELLS = 400_000
 """Numbers of a frame: at nine bytes each at most, they and their names stay below Kafka's limit for a message."""
+
+
+_Known = dict[tuple[Any, ...], tuple[tuple[Matcher, Series], ...]]
 
 
 @dataclass
@@ -65,6 +73,7 @@ class _Builder:
     explicits: Explicits = field(default_factory=Explicits)
     exponentials: Exponentials = field(default_factory=Exponentials)
     rejected: dict[str, int] = field(default_factory=dict)
+    hints: dict[str, Hint] = field(default_factory=dict)
     points: int = 0
     cells: int = 0
 
@@ -121,21 +130,35 @@ class _Builder:
             self.explicits,
             self.exponentials,
             self.rejected,
+            hints=self.hints,
         )
 
 
 class Selector:
-    """The compiled plans of all watched targets; a new one is made whenever a plan or a canary's version changes."""
+    """The compiled plans of all watched targets."""
 
-    def __init__(self, matchers: Iterable[Matcher]) -> None:
+    def __init__(self, matchers: Iterable[Matcher], arrivals: Arrivals | None = None) -> None:
+        self._arrivals = Arrivals() if arrivals is None else arrivals
         self._by_service: dict[str, list[Matcher]] = {}
         for matcher in matchers:
             self._by_service.setdefault(matcher.service, []).append(matcher)
-        self._known: dict[tuple[Any, ...], tuple[tuple[Matcher, Series], ...]] = {}
+        self._known: dict[str, _Known] = {}
 
-    def select(self, request: ExportMetricsServiceRequest, received: int, trace: str = "") -> Selection:
-        """Return the frames of a request that arrived at `received` (Unix nanoseconds)."""
+    def put(self, target: str, matcher: Matcher | None) -> None:
+        """Replace what is watched of a target, None for nothing; what is known of other services stays."""
+        service = parse_target(target)[1]
+        others = [known for known in self._by_service.get(service, ()) if known.target != target]
+        # In this order: a selection under way in another thread then never keeps old matchers under the new ones.
+        self._by_service[service] = others if matcher is None else [*others, matcher]
+        self._known.pop(service, None)
+
+    def select(
+        self, request: ExportMetricsServiceRequest, received: int, trace: str = "", lost: Iterable[str] = ()
+    ) -> Selection:
+        """Return the frames of a request that arrived at `received` (Unix nanoseconds), without what was `lost`."""
         selection = Selection()
+        for what in lost:
+            selection.reject("metrics request", what)
         builders: dict[str, _Builder] = {}
         for resource_metrics in request.resource_metrics:
             self._select_resource(resource_metrics, received, trace, selection, builders)
@@ -146,7 +169,12 @@ class Selector:
         self, metrics: ResourceMetrics, received: int, trace: str, selection: Selection, builders: dict[str, _Builder]
     ) -> None:
         resource = attributes(metrics.resource.attributes)
+        service = resource.get("service.name", "")
+        if not self._by_service.get(service):
+            return
+        known = self._known.setdefault(service, {})
         matchers = self._matchers(resource, selection)
+        self._note(resource, metrics, received, builders)
         wanted = frozenset[str]().union(*(matcher.metrics for matcher in matchers))
         if not wanted:
             return
@@ -172,12 +200,29 @@ class Selector:
                         continue
                     point = attributes(raw.attributes)
                     key = (*origin, traits, tuple(point.items()))
-                    for matcher, series in self._series(key, watching, point, resource):
+                    for matcher, series in self._series(known, key, watching, point, resource):
                         builder = _builder(builders, matcher)
                         if builder.full:
                             selection.frames.append((matcher.target, builder.frame(received, trace)))
                             builder = builders[matcher.target] = _Builder(matcher)
                         builder.add(series, raw.start_time_unix_nano, raw.time_unix_nano, value)
+
+    def _note(
+        self, resource: Attributes, metrics: ResourceMetrics, received: int, builders: dict[str, _Builder]
+    ) -> None:
+        """Remember what arrives of a watched service, and add what it explains to the frames of its targets."""
+        of_service = self._by_service.get(resource.get("service.name", ""), ())
+        if not of_service:
+            return
+        environment = next((resource[name] for name in ENVIRONMENT if name in resource), "")
+        known = self._arrivals.names(resource["service.name"], environment)
+        for scope in metrics.scope_metrics:
+            for metric in scope.metrics:
+                if metric.name not in known:
+                    self._arrivals.note(known, metric)
+        for matcher in of_service:
+            if hints := self._arrivals.hints(matcher, received):
+                _builder(builders, matcher).hints.update(hints)
 
     def _matchers(self, resource: Attributes, selection: Selection) -> list[Matcher]:
         of_service = self._by_service.get(resource.get("service.name", ""), [])
@@ -192,14 +237,19 @@ class Selector:
         return [matcher for matcher in of_service if matcher.environment == environment]
 
     def _series(
-        self, key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
+        self, known: _Known, key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
     ) -> tuple[tuple[Matcher, Series], ...]:
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= _MOST_CACHED:
-                self._known.clear()
-            known = self._known[key] = tuple(_classified(key, matchers, point, resource))
-        return known
+        found = known.get(key)
+        if found is None:
+            if len(known) >= _MOST_CACHED * max(1, len(matchers)):
+                # The oldest half: without it every point of a service beyond the limit would be classified again.
+                for old in list(islice(known, len(known) // 2)):
+                    known.pop(old, None)
+            found = known[key] = tuple(_classified(key, matchers, point, resource))
+            for matcher, series in found:
+                for part in series.parts:
+                    self._arrivals.match(matcher.target, part.gate, matcher.watched.plan_hash)
+        return found
 
 
 def _builder(builders: dict[str, _Builder], matcher: Matcher) -> _Builder:

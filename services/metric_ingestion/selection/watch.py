@@ -93,7 +93,7 @@ class Watch:
 
     def _register(self, event: PlanRegistered) -> bool:
         held = self._registered.get(event.target)
-        if held is not None and held.cause.time > event.time:
+        if held is not None and held.cause.at > event.at:
             return False
         loaded = self._load(event.target, event.name, event.plan_text, event.plan_hash, event)
         if loaded is None or (held is not None and held.plan_hash == loaded.plan_hash):

@@ -8,8 +8,9 @@ from typing import Any
 
 from penstock import ids
 from penstock.chain import Document
-from penstock.events import Closing, Cohort, Doubt, Event, WindowClosed, WindowsRefused
+from penstock.events import Closing, Cohort, Doubt, Event, Missing, WindowClosed, WindowsRefused
 from penstock.plan import Gate, Plan, Reads, reads_of
+from services.metric_ingestion.windows.frames import Hint
 from services.metric_ingestion.windows.measures import (
     measures_of,
     requests_of,
@@ -81,7 +82,8 @@ def _watched_since(state: TargetState, plan: Plan, now: int, *, same: bool) -> D
     reads = sorted({f"{name} {gate.where}" for gate in plan.gates.values() for name in _metrics_of(gate)})
     before = state.document
     known = same and "planned" in before and set(reads) <= set(before.get("reads", ()))
-    return {"reads": reads, "planned": before["planned"] if known else now}
+    metrics = {name: gate.metric for name, gate in plan.gates.items()}
+    return {"metrics": metrics, "reads": reads, "planned": before["planned"] if known else now}
 
 
 def _metrics_of(gate: Gate) -> list[str]:
@@ -202,6 +204,12 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
         closed_by=by,
         unattributed=unattributed,
         dropped=dict(sorted(state.dropped.items())),
+        missing=_missing(document, state),
+        not_bad={
+            gate: tuple(sorted(state.not_bad[gate]))
+            for gate in document["counts_bad"]
+            if gate in state.not_bad and gate not in state.bad_seen
+        },
         skew=skews_of(state.sources.values(), state.event_time, state.length),
     )
     return Step({**document, "next": end}, (event,), slot.trace)
@@ -209,6 +217,9 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
 
 def settled(state: TargetState, document: Document, events: tuple[str, ...]) -> None:
     """Move the state to this document: drop what its windows have told. `events` are the types of what was said."""
+    if state.document.get("plan") != document["plan"]:
+        metrics = document.get("metrics", {})
+        state.seen_gates = {gate: name for gate, name in state.seen_gates.items() if metrics.get(gate) == name}
     state.document = document
     state.reslot(document["length"])
     state.slots = {start: slot for start, slot in state.slots.items() if start >= document["next"]}
@@ -248,6 +259,19 @@ def _unproven(document: Document, state: TargetState, requests: Mapping[str, flo
     if not requests:
         return {}
     return {gate: Doubt.BAD_NEVER_SEEN for gate in document["counts_bad"] if gate not in state.bad_seen}
+
+
+def _missing(document: Document, state: TargetState) -> dict[str, Missing]:
+    """Return the gates of which no point has come since their metric is watched, with what came instead."""
+    found = {}
+    for gate, metric in sorted(document.get("metrics", {}).items()):
+        if state.seen_gates.get(gate) in {metric, ""} or document["next"] < document["since"]:
+            continue
+        hint = state.hints.get(gate, Hint(metric))
+        found[gate] = Missing(
+            metric=metric, names=hint.names, attributes=hint.attributes, environments=hint.environments
+        )
+    return found
 
 
 def steps(state: TargetState, target: str, lateness: int, now: int | None) -> Iterator[Step]:

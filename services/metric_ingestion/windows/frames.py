@@ -66,6 +66,20 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     instance: str = ""
 
 
+class Hint(msgspec.Struct, frozen=True, array_like=True):
+    """What arrived where a gate's metric did not.
+
+    Attributes:
+        metric: that the gate names; names: nearest metrics of the service, with their units.
+        attributes: of the nearest; environments: others in which the service reports.
+    """
+
+    metric: str
+    names: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+
+
 class Numbers(msgspec.Struct, array_like=True):
     """Points of sums and gauges; times in Unix nanoseconds, `series` the place in the frame's table."""
 
@@ -109,6 +123,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
         received: when the door had them, Unix nanoseconds.
         length: of the plan's windows, nanoseconds; plan: its hash.
         trace: W3C traceparent of the request that carried the samples, or empty.
+        hints: gate -> what arrived, where nothing came for it.
         rejected: points that the door left out, by reason.
         door: the door's name where it may have older samples unread; low: nothing older than this is to come from it,
             Unix nanoseconds, 0 once it has read everything.
@@ -127,6 +142,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     rejected: dict[str, int] = {}
     door: str = ""
     low: int = 0
+    hints: dict[str, Hint] = {}
 
     def explicit(self, row: int) -> Explicit:
         """Return the value of a row of `explicits`."""

@@ -85,6 +85,12 @@ def advance(state: SeriesState, temporality: Temporality, start: int, time: int,
     return _advance_cumulative(state, start, time, value, whole)
 
 
+def is_covered(state: SeriesState, start: int, time: int) -> bool:
+    """Whether a cumulative point holds nothing that a newer one of the same writer does not."""
+    writer = state.writers.get(start)
+    return writer is not None and time <= writer.last
+
+
 def _advance_delta(state: SeriesState, start: int, time: int, value: Value) -> Advanced:
     point = (time, _content(start, value))
     seen = state.seen

@@ -6,8 +6,8 @@ import msgspec
 
 from penstock.chain import Document
 from penstock.events import Cohort, Doubt, Halves
-from services.metric_ingestion.windows.frames import Frame, Part, Role, Series, Temporality
-from services.metric_ingestion.windows.series import Outcome, SeriesState, advance
+from services.metric_ingestion.windows.frames import Frame, Hint, Part, Role, Series, Temporality
+from services.metric_ingestion.windows.series import Outcome, SeriesState, advance, is_covered
 from services.metric_ingestion.windows.slots import MOST_VALUES, Slot
 from services.metric_ingestion.windows.sources import Source, assigned_half, half_of
 from services.metric_ingestion.windows.values import Value, scaled
@@ -32,6 +32,7 @@ class TargetState(msgspec.Struct):
             after theirs; patience: windows for which nothing is closed early.
         dropped: points left out since the last closing, by reason; dropped_gates: by gate that would have counted them.
         doors: door with unread samples -> how far it has read, and the newest arrival then.
+        hints: gate -> what arrived where its metric did not; seen_gates: gate -> the metric, once points have come.
         bad_seen: gates whose bad events were seen; not_bad: gate -> a few `attribute=value` of events that were not.
     """
 
@@ -49,12 +50,17 @@ class TargetState(msgspec.Struct):
     dropped_gates: dict[str, int] = {}
     doors: dict[str, tuple[int, int]] = {}
     newest_arrival: int = 0
+    hints: dict[str, Hint] = {}
+    seen_gates: dict[str, str] = {}
 
     def take(self, frame: Frame) -> None:
         """Add the points of a frame."""
         if not self.document:
             self.reslot(frame.length)
         self._note_door(frame)
+        for gate, hint in frame.hints.items():
+            if gate not in self.seen_gates:
+                self.hints[gate] = hint
         for reason, count in frame.rejected.items():
             self.dropped[reason] = self.dropped.get(reason, 0) + count
         instances = self._baseline_instances()
@@ -110,10 +116,10 @@ class TargetState(msgspec.Struct):
             state = SeriesState(0)
         closed = bool(self.document) and at < self.document["next"]
         cumulative = series.temporality is Temporality.CUMULATIVE
-        whole = cumulative and self._began_in_sight(source, start, time)
+        whole = cumulative and self._began_in_sight(source, start, time, at)
         if cumulative:
-            source.note_start(start, time)
-            if closed and (state.writers or whole):
+            source.note_start(start, at)
+            if closed and (state.writers or whole) and not is_covered(state, start, time):
                 # Not moved past a point whose window has closed, the next one counts what this one would have.
                 self._note_late(source, series, at, Outcome.ADDED)
                 return
@@ -133,13 +139,14 @@ class TargetState(msgspec.Struct):
         if added is not None:
             self._add(slot, series, source, at, added, instances)
 
-    def _began_in_sight(self, source: Source, start: int, time: int) -> bool:
+    def _began_in_sight(self, source: Source, start: int, time: int, at: int) -> bool:
         """Whether all that a writer seen for the first time has counted was counted while it was watched."""
         watched = int(self.document.get("planned") or self.document.get("since") or 0)
         # A first point at its own start is how one says that the true start is not known.
         known = watched > 0 and 0 < start < time
-        remembered = start >= max(watched, self.event_time - _FORGOTTEN_NS)
-        return known and (remembered or source.began_in_sight(start, time, watched))
+        # By the clock of the source, whose skew is known by now.
+        remembered = start - source.skew >= max(watched, self.event_time - _FORGOTTEN_NS)
+        return known and (remembered or source.began_in_sight(start, at, watched))
 
     def _report(self, source: Source, series: Series, start: int, time: int, at: int) -> None:
         if not source.reports:
@@ -168,6 +175,10 @@ class TargetState(msgspec.Struct):
             self.dropped_gates[gate] = self.dropped_gates.get(gate, 0) + count
 
     def _add(self, slot: Slot, series: Series, source: Source, time: int, added: Value, instances: int) -> None:
+        for part in series.parts:
+            if part.gate not in self.seen_gates and part.role is not Role.BAD:
+                self.seen_gates[part.gate] = self.document.get("metrics", {}).get(part.gate, "")
+                self.hints.pop(part.gate, None)
         half, how = "", Halves.TURNS
         for part in series.parts if series.outside else ():
             slot.add_outside(series, part, added, time)

@@ -16,6 +16,7 @@ from penstock.errors import InvalidError
 from penstock.events import Event, from_json
 from penstock.events.cloudevents import from_kafka
 from services.runtime.kafka.messages import received
+from services.runtime.kafka.seals import NO_SEALS, Seals
 from services.runtime.process.service import Parked
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class PartitionWorker:
         log: name in Kafka of the own log; chained: fold by name of each chained input; the other inputs are plain.
         table: name in the table by name in Kafka, the own log's too.
         unreadable: targets by chained input with the offset of the first record that could not be read.
+        seals: what tells records of services from others'.
         skipped: events by target that an earlier version could not read and this one can; in order.
     """
 
@@ -59,6 +61,7 @@ class PartitionWorker:
     chained: dict[str, Fold]
     table: Mapping[str, str]
     hooks: Hooks
+    seals: Seals = NO_SEALS
     deciding: bool = False
     unreadable: dict[str, dict[str, int]] = field(default_factory=dict)
     skipped: dict[str, list[Event]] = field(default_factory=dict)
@@ -70,6 +73,11 @@ class PartitionWorker:
         headers = {name: value for name, value in record.headers if name in TRACE_HEADERS and value}
         # A record without a value is unreadable like any other rubbish; it must not be deadly.
         value: bytes = record.value or b""
+        chained = record.topic == self.log or self.table[record.topic] in self.chained
+        problem = self.seals.problem(record, chained)
+        if problem is not None and chained:
+            # Passed like any other record that no Penstock wrote.
+            value = b""
         if record.topic == self.log:
             self.fold(record.offset, value, headers)
             if record.offset in self.replica.fold.foreign:
@@ -83,6 +91,9 @@ class PartitionWorker:
                 self._receive(item, record)
             elif record.offset in fold.foreign:
                 self.hooks.foreign(record)
+            return
+        if problem is not None:
+            self._receive(Item(source, record.offset, "", (), error=f"not processed: {problem}", raw=value), record)
             return
         try:
             event = from_kafka(value, record.headers)

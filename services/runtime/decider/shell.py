@@ -30,6 +30,7 @@ from services.runtime.kafka.connection import ensure_topics, make_broker, named
 from services.runtime.kafka.dead_letters import dead_letter, foreign, record_at
 from services.runtime.kafka.positions import Offsets
 from services.runtime.kafka.republisher import Republisher
+from services.runtime.kafka.seals import seals_of
 from services.runtime.kafka.snapshots import Snapshots
 from services.runtime.kafka.subscriber import TopicSubscriber
 from services.runtime.process.service import Clock, Parked
@@ -185,7 +186,9 @@ class DeciderShell:
         )
         replica = Replica(fold, self._spec.decide, penstock.__version__, partition, self._failures)
         table = {named(self._settings, topic): topic for topic in (self._log.name, *self._sources)}
-        worker = PartitionWorker(named(self._settings, self._log.name), replica, {}, table, hooks)
+        worker = PartitionWorker(
+            named(self._settings, self._log.name), replica, {}, table, hooks, seals_of(self._settings)
+        )
         # Known from now on: what is folded to restore it reaches the hooks.
         self._workers.append(worker)
         return worker

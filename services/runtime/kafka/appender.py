@@ -19,6 +19,7 @@ from aiokafka.structs import RecordMetadata
 from penstock.errors import AppendError, OversizeError, Problem
 from penstock.settings import Settings
 from services.runtime.kafka.connection import connection, named
+from services.runtime.kafka.seals import seals_of
 from services.runtime.process.tasks import begin
 
 _LARGEST_BYTES = 8 * 1024 * 1024
@@ -38,6 +39,7 @@ class Appender:
     def __init__(self, settings: Settings, compression: Literal["zstd"] | None = None) -> None:
         self._settings = settings
         self._compression = compression
+        self._seals = seals_of(settings)
         self._producer: AIOKafkaProducer | None = None
         self._renewing: asyncio.Task[None] | None = None
         self._reachable = 0.0
@@ -81,9 +83,9 @@ class Appender:
         if producer is None:
             raise AppendError("the producer is being replaced")
         try:
-            future = await producer.send(
-                named(self._settings, topic), value, key=key, partition=partition, headers=list(headers)
-            )
+            name = named(self._settings, topic)
+            sealed = self._seals.seal(name, partition, key, value, headers)
+            future = await producer.send(name, value, key=key, partition=partition, headers=sealed)
         except MessageSizeTooLargeError:
             raise _oversize(topic, value) from None
         except KafkaError as error:

@@ -18,6 +18,7 @@ from penstock.topics import BY_NAME
 from services.runtime.kafka.connection import connection, make_broker, named
 from services.runtime.kafka.messages import received
 from services.runtime.kafka.positions import first_and_end_offsets
+from services.runtime.kafka.seals import seals_of
 from services.runtime.kafka.subscriber import PositionedSubscriber
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class PublicReader:
         on_refused: Callable[[ConsumerRecord, str], None] | None = None,
     ) -> None:
         self._settings = settings
+        self._seals = seals_of(settings)
         self._names = {named(settings, topic): topic for topic in topics}
         self._on_event = on_event
         self._on_refused = on_refused
@@ -100,6 +102,9 @@ class PublicReader:
         for record in records:
             self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
             if record.value is None:
+                continue
+            if (problem := self._seals.problem(record)) is not None:
+                log.error("%s-%d@%d does not count: %s", record.topic, record.partition, record.offset, problem)
                 continue
             try:
                 event = received(from_kafka(record.value, record.headers), record)

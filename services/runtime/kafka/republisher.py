@@ -20,6 +20,7 @@ from penstock.topics import PARTITIONS, TOPICS, Topic, carriers_of
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, named, read_span
 from services.runtime.kafka.dead_letters import origin_headers
+from services.runtime.kafka.seals import seals_of
 from services.runtime.process.tasks import Tasks
 
 POSITION_HEADER = "penstock-position"
@@ -87,7 +88,12 @@ class Republisher:
         return not queued.records and not queued.busy
 
     async def _find_positions(self, topic: str) -> None:
+        seals = seals_of(self._settings)
+
         def note(record: ConsumerRecord) -> None:
+            # A forged position would keep decisions from being published.
+            if seals.problem(record) is not None:
+                return
             for name, value in record.headers:
                 if name == POSITION_HEADER and value and (place := _place_of(value)) is not None:
                     held = self._said.get((topic, record.partition), (-1, -1))

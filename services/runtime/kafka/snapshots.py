@@ -14,6 +14,7 @@ from penstock.topics import PARTITIONS, Topic, snapshots_of
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import named, read_span
 from services.runtime.kafka.republisher import Republisher
+from services.runtime.kafka.seals import seals_of
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +23,12 @@ async def newest_generations(settings: Settings, log_topic: Topic) -> dict[int, 
     """Return the newest complete generation by partition; partitions without one are absent."""
     name = named(settings, snapshots_of(log_topic).name)
     latest: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+    seals = seals_of(settings)
 
     def keep(record: ConsumerRecord) -> None:
+        if (problem := seals.problem(record, chained=True)) is not None:
+            log.error("%s-%d@%d is no snapshot of ours: %s", record.topic, record.partition, record.offset, problem)
+            return
         if record.key is not None and record.value is not None:
             latest[record.partition][record.key] = record.value
 

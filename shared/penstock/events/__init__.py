@@ -1,4 +1,4 @@
-"""The vocabulary: every fact Penstock says or hears, as one closed union discriminated by `type`."""
+"""The vocabulary: every event that Penstock publishes or receives, as one closed union discriminated by `type`."""
 
 from typing import Annotated, Any
 
@@ -48,6 +48,7 @@ from penstock.events.metrics import (
     Gauge,
     Halves,
     Measure,
+    Missing,
     Outside,
     Ratio,
     Unattributed,
@@ -227,6 +228,7 @@ __all__ = [
     "KillRequested",
     "LiftRequested",
     "Measure",
+    "Missing",
     "Moment",
     "NoDataReason",
     "OptOutRequested",

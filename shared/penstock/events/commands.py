@@ -54,7 +54,7 @@ class ResumeRequested(Request):
 
 
 class RollbackRequested(Request):
-    """Take the release back."""
+    """Roll the release back."""
 
     type: Literal["rollback.requested"] = "rollback.requested"
 

@@ -1,4 +1,4 @@
-"""Whom we told, and whether they heard."""
+"""Deliveries of events to subscribers, and how each attempt ended."""
 
 from typing import Literal
 
@@ -6,12 +6,12 @@ from penstock.events.base import Event
 
 
 class Delivery(Event):
-    """One attempt to tell one subscriber of one event.
+    """One attempt to deliver one event to one subscriber.
 
     Attributes:
-        subscriber: its name; event: id of the event told; event_type: its type.
+        subscriber: its name; event: id of the event delivered; event_type: its type.
         attempt: counts from 1; status: HTTP status, None without an answer.
-        position: where the event told stands, `topic:partition:offset`, so that it can be told again.
+        position: of the event, `topic:partition:offset`, so that it can be delivered again.
         endpoint: digest of the subscriber's address, so that a changed one starts with a clean slate.
     """
 

@@ -123,7 +123,7 @@ class FlagEdited(FlagFact):
     Attributes:
         what: `definition`, `opt_out` or `undo`; diff: what clients are served otherwise, path by path, and, below
             `definition` and `opted_out`, what else is defined otherwise.
-        definition: as it is after the change, whoever asked for it and by whichever door.
+        definition: as it is after the change, by any way in which the change was requested.
     """
 
     type: Literal["flag.edited"] = "flag.edited"

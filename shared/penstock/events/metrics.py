@@ -60,8 +60,22 @@ class Unattributed(Value):
     values: tuple[str, ...] = ()
 
 
+class Missing(Value):
+    """A gate of which no point has come since its metric is watched.
+
+    Attributes:
+        metric: that the gate names; names: the nearest metrics that the service sends, with their units.
+        attributes: of the nearest; environments: others in which the service reports.
+    """
+
+    metric: str
+    names: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+
+
 class Halves(StrEnum):
-    """How the A/A halves of the baseline were told apart, from the most to the least independent: by the application's
+    """How the A/A halves of the baseline were separated, from the most to the least independent: by the application's
     attribute `penstock.half`, by instance, or by turns of a single instance's exports."""
 
     ATTRIBUTE = "attribute"
@@ -146,12 +160,14 @@ class WindowClosed(Event):
         reset_gates: gate -> those of its series that did.
         export_interval: measured seconds between exports of the slowest source, None before it is known.
         first_sample_at: arrival of the window's first sample (for the latency histogram).
-        halves: how `a` and `b` were told apart, None where there are none.
+        halves: how `a` and `b` were separated, None where there are none.
         doubts: gate -> what is wrong with its telemetry.
         closed_by: what closed it.
         dropped: points left out since the window before, by reason: `late`, `too_old`, `too_many_series`, and what the
             doors refused.
         skew: source -> seconds by which its clock is ahead (negative: behind); it is taken out of its points' times.
+        missing: gates of which no point has come yet, with what came instead.
+        not_bad: gate without any bad event so far -> a few `attribute=value` that its conditions left out.
         unattributed: gate -> its events that belong to no cohort; gates without such events are absent.
     """
 
@@ -175,6 +191,8 @@ class WindowClosed(Event):
     unattributed: dict[str, Unattributed] = Field(default_factory=dict)
     dropped: dict[str, NonNegativeInt] = Field(default_factory=dict)
     skew: dict[str, float] = Field(default_factory=dict)
+    missing: dict[str, Missing] = Field(default_factory=dict)
+    not_bad: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     def began_after(self, moment: datetime) -> bool:
         """Return whether the interval lies after a moment of Penstock's clock.

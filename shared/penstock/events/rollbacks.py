@@ -27,7 +27,7 @@ class StepStarted(StepEvent):
 
     Attributes:
         kind: `flag` or `webhook`; deadline: when the step counts as failed, whatever the attempt.
-        rollback: id of the event that started the rollback; version: what is taken back.
+        rollback: id of the event that started the rollback; version: what is rolled back.
     """
 
     type: Literal["step.started"] = "step.started"

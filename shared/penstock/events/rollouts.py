@@ -84,6 +84,8 @@ class RolloutAnnounced(RolloutEvent):
 
     Attributes:
         plan_text: the plan's exact text.
+        stamped: time that the announcement bore, where it was more than a minute off the time at which it was
+            received; decisions go by the latter.
         barred: identities, normalized, that may not approve: the announcer, the authors, who changed the plan.
         unvouched: nobody who may plan for the target has registered or embedded the plan, so its roles do not count.
     """
@@ -93,6 +95,7 @@ class RolloutAnnounced(RolloutEvent):
     plan_name: str
     plan_text: str
     stages: tuple[StageOutline, ...]
+    stamped: Moment | None = None
     barred: tuple[str, ...] | None = None
     unvouched: bool | None = None
 
@@ -175,11 +178,11 @@ class RolloutCompleted(RolloutEvent):
 
 
 class RollbackStarted(RolloutEvent):
-    """The release is taken back: exposure is zero from this record on.
+    """The release is rolled back: exposure is zero from this record on.
 
     Attributes:
         stage: where it was, absent before the first stage; exposure: what it had.
-        version: what is taken back; began_at: when the first stage was entered.
+        version: what is rolled back; began_at: when the first stage was entered.
     """
 
     type: Literal["rollback.started"] = "rollback.started"
@@ -241,7 +244,7 @@ class DeployRefused(Event):
 
 
 class DeployRepeated(Event):
-    """The deploy event had been heard before; `rollout` is the one that it started."""
+    """The deploy event had been received before; `rollout` is the one that it started."""
 
     type: Literal["deploy.repeated"] = "deploy.repeated"
 

@@ -158,7 +158,7 @@ class StageJudged(Event):
         judged: windows of this stage that counted, this one included.
         word, final: worst of the gates with authority; a breach is final at once.
         blamed: gates that breached.
-        blocked_by: highest authority among the blamed: `rollback` takes the release back, `hold` holds it.
+        blocked_by: highest authority among the blamed: `rollback` rolls the release back, `hold` holds it.
         flags: for the whole comparison, such as `traffic_split`.
         judge: version of the judge.
         plan_hash: the plan it judged by.

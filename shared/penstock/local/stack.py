@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,17 @@ from penstock.local.preflight import KAFKA_PORT, choose_ports, look_first
 from penstock.local.processes import Child, Watchdog
 from penstock.local.progress import Narrator
 from penstock.local.redis import LocalRedis
-from penstock.local.state import NOTE, Note, held, instance_name, local_token, state_folder, tree_root, write_note
+from penstock.local.state import (
+    NOTE,
+    Note,
+    held,
+    instance_name,
+    local_token,
+    record_keys,
+    state_folder,
+    tree_root,
+    write_note,
+)
 from penstock.local.supervisor import Supervisor
 from penstock.settings import Settings, variable_of
 
@@ -104,6 +115,9 @@ class LocalStack:
         flags = f"http://{self.settings.host}:{ports['ofrep_port']}"
         address = kafka.bootstrap if kafka else self.settings.kafka
         known = {"kafka": address, "redis": redis, "tokens": str(tokens.absolute()), "flags_server": flags}
+        if kafka and self.settings.record_keys_file is None:
+            now = datetime.now(UTC)  # noqa: TID251 - the stack is a shell
+            known["record_keys_file"] = str(record_keys(self.folder, now).absolute())
         # Loading their code takes as long as Kafka's start.
         self._start_services(root, {**ports, **known}, ("--after-kafka",) if kafka else ())
         if kafka:

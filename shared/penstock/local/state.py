@@ -1,10 +1,12 @@
 """The state folder of the local stack: where it is, who holds it, what the stack notes there for the command line."""
 
+import base64
 import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -111,6 +113,16 @@ def local_token(folder: Path) -> tuple[str, Path]:
         known["tokens"].append({"sha256": digest, "identity": "local", "roles": ["admin"]})
         _write_own(tokens, yaml.safe_dump(known, sort_keys=False))
     return token, tokens
+
+
+def record_keys(folder: Path, now: datetime) -> Path:
+    """Return the file of the keys that seal the records of the own Kafka, made once; older records count unsealed."""
+    path = folder / "record-keys.yaml"
+    if not path.exists():
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
+        since = now.isoformat(timespec="milliseconds")
+        _write_own(path, yaml.safe_dump({"since": since, "keys": [{"id": "k1", "key": key}]}, sort_keys=False))
+    return path
 
 
 def instance_name(folder: Path) -> str:

@@ -207,7 +207,7 @@ def _counted(gate: GateVerdict, windows: Sequence[WindowClosed], cohort: Cohort)
 def _durations(own: Sequence[Said], started: RollbackStarted | None) -> Durations:
     if started is None:
         return Durations(None, None, None, None, None)
-    tipped = started.ground.window_end
+    tipped = _tipped_at(started)
     contained, recovered = _first(own, ExposureContained), _first(own, RecoveryVerified)
     completed = _first(own, RollbackCompleted)
     well = recovered.time if recovered else (completed.time if completed and completed.recovered else None)
@@ -218,6 +218,17 @@ def _durations(own: Sequence[Said], started: RollbackStarted | None) -> Duration
         safe=(contained.time - tipped).total_seconds() if contained and tipped else None,
         recover=(well - started.time).total_seconds() if well else None,
     )
+
+
+def _tipped_at(started: RollbackStarted) -> datetime | None:
+    """Return the end of the window that tipped the decision, None where its clock cannot be right.
+
+    Windows bear the time of the metrics' sources, all else the time at which Penstock received it.
+    """
+    tipped, began = started.ground.window_end, started.began_at
+    if tipped is None or tipped > started.time or (began is not None and tipped < began):
+        return None
+    return tipped
 
 
 def _notifications(deliveries: Sequence[Delivery]) -> tuple[Notified, ...]:

@@ -2,12 +2,22 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from penstock.chain import Decide, Document, merge
 from penstock.errors import PermanentError
 from penstock.events import to_json
 from penstock.replay.history import DECIDED_BY, LOG_OF_WINDOWS, History, Step, events_of, fold_history, select, until
 from penstock.replay.likeness import differences_of
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A decider that keeps its earlier versions: a record is decided again by the one that wrote it."""
+
+    def as_recorded(self, after: Document) -> Decide:
+        """Return the decider of the version that the document after a record names."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -121,10 +131,11 @@ def _compare(step: Step, decide: Decide) -> list[Difference]:
     record = step.record
     if record.passes_only:
         return []  # passed by a version that could not read the target: nothing was decided
-    again = decide_again(step, decide)
+    after = merge(step.before, record.patch)
+    again = decide_again(step, decide.as_recorded(after) if isinstance(decide, Versioned) else decide)
     recorded = {
         "events": list(record.events),
-        "document": merge(step.before, record.patch),
+        "document": after,
         "plan": record.plan,
         "error": record.error,
     }

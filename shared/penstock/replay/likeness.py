@@ -1,4 +1,4 @@
-"""When two decisions count as the same: ids and words exactly, statistics within 1e-9, whoever's processor ran them."""
+"""When two decisions count as the same: ids and words exactly, statistics within 1e-9 whatever the processor."""
 
 import base64
 import binascii

@@ -19,7 +19,7 @@ from penstock.topics import BY_NAME, log_of
 
 
 @dataclass(frozen=True)
-class Heard:
+class Received:
     """An input from outside the deciders: its topic, the service that alone saw it (observations), and the event."""
 
     source: str
@@ -51,7 +51,7 @@ class Departure:
 
 
 class World:
-    """Deciders that hear each other at once.
+    """Deciders that receive each other's decisions at once.
 
     Attributes:
         said: what each service decided, in order.
@@ -64,22 +64,22 @@ class World:
         self._documents = dict(documents)
         self._fired: set[tuple[str, str, str]] = set()
 
-    def feed(self, heard: Heard) -> None:
+    def feed(self, received: Received) -> None:
         """Fire the timers that are due before it, then let the input and all that follows from it be decided."""
-        while (timer := self._due(heard.event.at)) is not None:
+        while (timer := self._due(received.event.at)) is not None:
             self._run(timer)
-        self._run(heard)
+        self._run(received)
 
-    def _run(self, first: Heard) -> None:
+    def _run(self, first: Received) -> None:
         queue: deque[tuple[str, str | None, tuple[Event, ...]]] = deque([(first.source, first.service, (first.event,))])
         while queue:
             source, only, events = queue.popleft()
-            for service in [only] if only else self._hearers(source):
+            for service in [only] if only else self._consumers(source):
                 decided = self._decide(service, events)
                 if decided:
                     queue.append((log_of(service).name, None, decided))
 
-    def _hearers(self, source: str) -> list[str]:
+    def _consumers(self, source: str) -> list[str]:
         topic = BY_NAME[source]
         return [name for name in self._deciders if name in topic.consumers and name != topic.producer]
 
@@ -96,7 +96,7 @@ class World:
         self.said += [(service, event) for event in decided]
         return tuple(decided)
 
-    def _due(self, now: datetime) -> Heard | None:
+    def _due(self, now: datetime) -> Received | None:
         armed = sorted(
             (datetime.fromisoformat(due), service, name, due)
             for service, document in self._documents.items()
@@ -115,7 +115,7 @@ class World:
             timer=name,
             due=moment,
         ).received_at(moment)
-        return Heard(TICK, fired, service)
+        return Received(TICK, fired, service)
 
 
 def what_if(history: History, rollout: str, deciders: Mapping[str, Decide], plan_text: str) -> list[Departure]:
@@ -129,8 +129,8 @@ def what_if(history: History, rollout: str, deciders: Mapping[str, Decide], plan
     known = {log: service for log, service in DECIDED_BY.items() if service in deciders}
     documents = {service: chosen[log][0].before for log, service in known.items() if chosen.get(log)}
     world = World(own[0].accepted.target, deciders, documents)
-    for heard in inputs_of(chosen):
-        world.feed(_under(heard, rollout, plan_text))
+    for received in inputs_of(chosen):
+        world.feed(_under(received, rollout, plan_text))
     recorded = [_turn(event) for step in own for event in step.record.events if event.get("rollout") == rollout]
     instead = [
         _turn(to_json(event))
@@ -140,9 +140,9 @@ def what_if(history: History, rollout: str, deciders: Mapping[str, Decide], plan
     return list(departures(recorded, instead))
 
 
-def inputs_of(chosen: Mapping[str, list[Step]]) -> list[Heard]:
+def inputs_of(chosen: Mapping[str, list[Step]]) -> list[Received]:
     """Return what came from outside the deciders, each once, in order of time; timers are left out, they follow."""
-    found: dict[tuple[str, object], Heard] = {}
+    found: dict[tuple[str, object], Received] = {}
     for log, service in DECIDED_BY.items():
         for step in chosen.get(log, []):
             for entry in step.record.inputs:
@@ -151,9 +151,9 @@ def inputs_of(chosen: Mapping[str, list[Step]]) -> list[Heard]:
                 seen = entry.source == OBSERVATION
                 for place, event in enumerate(events_of(entry)):
                     key = event.id if seen else (entry.offset, place)
-                    heard = Heard(entry.source, event, service if seen else None)
-                    found.setdefault((entry.source, key), heard)
-    return sorted(found.values(), key=lambda heard: heard.event.at)
+                    received = Received(entry.source, event, service if seen else None)
+                    found.setdefault((entry.source, key), received)
+    return sorted(found.values(), key=lambda received: received.event.at)
 
 
 def departures(recorded: Sequence[Turn], instead: Sequence[Turn]) -> Iterator[Departure]:
@@ -168,12 +168,12 @@ def departures(recorded: Sequence[Turn], instead: Sequence[Turn]) -> Iterator[De
             yield from (Departure(None, turn) for turn in instead[c:d])
 
 
-def _under(heard: Heard, rollout: str, plan_text: str) -> Heard:
-    event = heard.event
+def _under(received: Received, rollout: str, plan_text: str) -> Received:
+    event = received.event
     if isinstance(event, DeployAnnounced) and rollout in _ids_of(event):
         changed = event.model_copy(update={"plan_text": plan_text, "plan_name": None})
-        return Heard(heard.source, changed, heard.service)
-    return heard
+        return Received(received.source, changed, received.service)
+    return received
 
 
 def _ids_of(deploy: DeployAnnounced) -> set[str]:

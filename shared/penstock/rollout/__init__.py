@@ -1,4 +1,4 @@
-"""The rollout state machine, for whoever reads the topic `rollouts`."""
+"""The rollout state machine, for every reader of the topic `rollouts`."""
 
 from penstock.rollout.evolve import IllegalTransitionError, evolve
 from penstock.rollout.state import ENDED, LIVE, Phase, RolloutState, StageState

@@ -107,7 +107,7 @@ def _announced(state: RolloutState | None, event: RolloutAnnounced) -> RolloutSt
         id=event.rollout,
         target=event.target,
         version=event.release.version,
-        # Where CI names nobody, whoever announced the release asked for it.
+        # Where CI names no author, the identity that announced the release counts as one.
         author=event.release.author or event.actor,
         plan_name=event.plan_name,
         plan_hash=event.plan_hash,

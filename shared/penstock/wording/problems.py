@@ -10,6 +10,13 @@ from penstock.errors import Problem
 
 Context = Mapping[str, Any]
 
+_PATTERNS = {
+    "^https?://": "must start with http:// or https://",
+    "^https?://[^/]": "must start with http:// or https:// and name a host",
+    "^[0-9a-f]{64}$": "must be 64 hexadecimal digits",
+}
+"""Sentence by the pattern of a text, where the pattern itself says too little."""
+
 _SENTENCES: dict[str, Callable[[Context], str]] = {
     "missing": lambda ctx: "is missing",
     "extra_forbidden": lambda ctx: "is not a known key",
@@ -47,6 +54,7 @@ _SENTENCES: dict[str, Callable[[Context], str]] = {
     "datetime_from_date_parsing": lambda ctx: "must be a time such as 2026-01-31T12:00:00Z",
     "timezone_aware": lambda ctx: "must be a time with its zone, such as 2026-01-31T12:00:00Z",
     "url_parsing": lambda ctx: "must be a URL",
+    "string_pattern_mismatch": lambda ctx: _PATTERNS.get(ctx["pattern"], f"must match {ctx['pattern']}"),
     "json_invalid": lambda ctx: "is not JSON",
 }
 """Sentence by the validator's type of error; others keep the validator's own message."""

@@ -16,13 +16,14 @@ _NO_DATA = {
     "metric_never_seen": "the metric has never been reported: check its name in the plan",
     "too_few_samples": "too few samples",
     "late_data": "the window closed before all of its data arrived",
+    "unattributed": "too many events belong to neither cohort",
 }
 _FLAGS = {
     "traffic_split": "the traffic split differs from the configured one",
     "warm_up": "warm-up windows do not count",
     "late": "the window closed without some of its data",
     "reset": "counters were reset",
-    "catastrophe": "most canary requests fail, or no canary instance is alive",
+    "catastrophe": "no canary instance is alive, or (judge version 4) most canary requests failed",
 }
 _DOUBTS = {
     "default_buckets": "it uses the SDK's default buckets, which are meant for milliseconds",
@@ -34,6 +35,9 @@ _DOUBTS = {
     "other_unit": "its unit differs from the gate's",
     "no_traffic": "no gate counts the requests that it is compared by",
     "too_many_series": "it has more series than Penstock keeps",
+    "unattributed": "too many of its events belong to neither cohort: check the attributes that name the variant",
+    "two_writers": "two processes write one series: give each a `service.instance.id`",
+    "points_dropped": "too many of its points were left out",
     "more_bad_than_all": "it counts more bad events than events",
     "bad_never_seen": "no bad event has ever been reported: no errors yet, or a selector that matches none",
 }

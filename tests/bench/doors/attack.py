@@ -35,6 +35,7 @@ _EXPECTED = {
     414,
     415,
     416,
+    421,
     422,
     429,
     431,
@@ -139,7 +140,7 @@ async def _exchange(port: int, sent: Attack) -> bytes:
         await writer.drain()
         if sent.half and writer.can_write_eof():
             writer.write_eof()
-    except ConnectionError:
+    except OSError:
         pass
     try:
         return await reading

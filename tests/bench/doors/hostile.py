@@ -37,7 +37,7 @@ DOORS = {
         ),
         (
             "/", "/events", "/flags", "/plans", "/dead-letters", "/api/rollouts", "/api/events", "/api/plans",
-            "/api/stream", "/pages/stream", "/pages/events/stream", "/openapi.json", "/static/style.css", ROLLOUT,
+            "/api/stream", "/pages/changes", "/pages/events/parts", "/openapi.json", "/static/style.css", ROLLOUT,
             "/flags/a/b/c", "/rollouts/x", "/health/ready",
         ),
         "root-token",

@@ -1,4 +1,4 @@
-"""One door in a process of its own, as in production but without Kafka: `python -m tests.bench.doors.server KIND`.
+"""One door in a process of its own, as in production without Kafka: `python -m tests.bench.doors.server KIND [PORT]`.
 
 KIND is `console`, `otlp`, `flags` (OFREP, the write endpoint and flagd sync) or `health`. It prints its ports and then
 answers each line on stdin with its peak memory in bytes.
@@ -51,9 +51,9 @@ def health() -> HttpServer:
 class Console(HttpServer):
     """API and dashboard with a morning's rollouts."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self._console = ConsoleApp(project(), now=NOW)
-        super().__init__(self._console.app, "127.0.0.1", 0)
+        super().__init__(self._console.app, "127.0.0.1", port)
 
     async def stop(self) -> None:
         """End the streams, then stop."""
@@ -104,11 +104,11 @@ def report_stalls(loop: asyncio.AbstractEventLoop) -> None:
     threading.Thread(target=watch, args=(threading.get_ident(),), daemon=True).start()
 
 
-async def serve(kind: str) -> None:
+async def serve(kind: str, *port: int) -> None:
     """Serve until stdin ends."""
     if "PENSTOCK_STALLS" in os.environ:
         report_stalls(asyncio.get_running_loop())
-    servers: Any = {"health": health, "console": Console, "otlp": otlp, "flags": flags}[kind]()
+    servers: Any = {"health": health, "console": Console, "otlp": otlp, "flags": flags}[kind](*port)
     servers = servers if isinstance(servers, tuple) else (servers,)
     for server in servers:
         await server.start()
@@ -124,4 +124,4 @@ async def serve(kind: str) -> None:
 if __name__ == "__main__":
     raise_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(sys.argv[1]))
+        runner.run(serve(sys.argv[1], *map(int, sys.argv[2:])))

@@ -56,7 +56,7 @@ def run(rounds: int = 5, seed: int = 1) -> GatesBench:
     draw, scenarios = load("bench.judge.draw", "tests"), load("bench.judge.scenarios", "tests")
     past, drawn = draw.whole(scenarios.SCENARIOS[0], seed, 0)
     history = judge.History(ours.GATES)
-    learned = _timed(history.learn, past.windows())
+    learned = _timed(history.update, past.windows())
     windows = [drawn.window(t) for t in range(120)]
     costs: list[float] = []
     running = judge.Judge.start(judge.JudgeSpec(ours.GATES), history)

@@ -39,7 +39,8 @@ from tests.support.plans import SHORT, TARGET, with_approval, with_soak
 ROLL_BACK = SHORT.replace("action: hold", "action: rollback").replace("after: 1h", "after: 20s")
 FIRST_APPROVED = SHORT.replace("{name: canary,", "{name: canary, approval: {roles: [release-manager]},")
 QUICK = SHORT.replace("min: 8, max: 40", "min: 2, max: 3")
-PLANS = (QUICK, ROLL_BACK, FIRST_APPROVED, with_approval(QUICK), with_soak(QUICK, 2))
+EXTENDS = QUICK.replace("max: 3}", "max: 3}, on_inconclusive: extend")
+PLANS = (QUICK, ROLL_BACK, FIRST_APPROVED, with_approval(QUICK), with_soak(QUICK, 2), EXTENDS)
 
 COMMANDS: dict[str, tuple[type[Event], dict[str, Any]]] = {
     "promote": (PromotionRequested, {"override": True}),

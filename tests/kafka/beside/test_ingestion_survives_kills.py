@@ -160,9 +160,10 @@ async def test_nothing_is_lost_and_nothing_counted_twice(stack_settings: Setting
                 await post_until_taken(client, settings.otlp_port, export(exports, time.time_ns()))
                 exports += 1
                 await asyncio.sleep(0.1)
-            # One more, far enough on to close every window before it.
+            # One more, in a window of its own.
             await asyncio.sleep(0.5)
             await post_until_taken(client, settings.otlp_port, export(exports, time.time_ns()))
+            exports += 1
             windows = await closed_windows(settings, until=exports * (CANARY + BASELINE), patience=60)
         done.set()
         await killing

@@ -86,3 +86,38 @@ def test_no_window_says_where_to_look(run: Run, console: FakeConsole) -> None:
 def test_events_of_a_newer_version_are_passed_over(run: Run, console: FakeConsole) -> None:
     console.events = [event_row(1, "window.dreamt"), window(2)]
     assert len(json.loads(run("metrics", "cohorts", "--json").out)["cohorts"]) == 1
+
+
+def test_why_explains_each_gate(run: Run, console: FakeConsole) -> None:
+    console.events = [
+        window(
+            number,
+            doubts={"errors": "unattributed", "p99": "bad_never_seen"},
+            unattributed={"errors": {"share": 0.2, "reasons": {"other_variant": 4}, "values": ["purple"]}},
+            not_bad={"p99": ["http.response.status_code=200"]},
+            missing={
+                "orders": {"metric": "orders", "names": ["shop.orders [1]"], "environments": ["production", ""]},
+            },
+            skew={"shop-2": 540.0},
+            dropped={"late": 3},
+        )
+        for number in (1, 2)
+    ]
+    said = run("metrics", "why", TARGET).out
+    assert "errors: windows measured: canary 2 of 2, baseline 2 of 2" in said
+    assert "neither canary nor baseline in the plan (purple)" in said
+    assert "left out: http.response.status_code=200" in said
+    assert "no point of orders has come; the service sends: shop.orders [1]" in said
+    assert "other environments: production, no environment at all" in said
+    assert "the clock of shop-2 is ahead by about 540 s" in said
+    assert "points were left out: late" in said
+    one = json.loads(run("metrics", "why", TARGET, "orders", "--json").out)["gates"]
+    assert [document["gate"] for document in one] == ["orders"]
+
+
+def test_every_doubt_and_reason_has_an_explanation() -> None:
+    from penstock.cli.plans import why
+    from penstock.events import Doubt, Outside
+
+    assert why._DOUBTS.keys() == set(Doubt)
+    assert why._OUTSIDE.keys() == set(Outside)

@@ -1,10 +1,12 @@
 """What the console knows is folded from events alone, in any order between topics, each event once."""
 
 import random
+from datetime import timedelta
 
 import pytest
 
 from penstock.events import (
+    DeployAnnounced,
     ExposureChanged,
     PlanRegistered,
     QuarantineLifted,
@@ -117,6 +119,15 @@ def test_causes_come_before_their_effects_at_the_same_time():
     changed = an(ExposureChanged, time=judged.time.isoformat(), cause=entered.id)
     heard = [Entry(seq, "t", 0, seq, event) for seq, event in enumerate((changed, entered, judged))]
     assert [entry.event.type for entry in chronological(heard)] == ["stage.judged", "stage.entered", "exposure.changed"]
+
+
+def test_a_deploy_that_is_stamped_a_day_ahead_stands_where_it_was_received():
+    entered = an(StageEntered)
+    ahead = an(DeployAnnounced, time=(entered.time + timedelta(days=1)).isoformat())
+    received = ahead.received_at(entered.time - timedelta(seconds=1))
+    heard = [Entry(1, "rollouts", 0, 0, entered), Entry(2, "deploys", 0, 0, received)]
+    assert [entry.event.type for entry in chronological(heard)] == ["deploy.announced", "stage.entered"]
+    assert not Wanted(since=entered.time).has(heard[1])
 
 
 def test_a_circle_of_causes_ends():

@@ -14,7 +14,7 @@ from deploy.demo.distribution import of_windows
 from deploy.demo.features import BAD, FEATURES, GOOD, SAME, UNMEASURED, Feature
 from deploy.demo.load import Response, read_responses
 from deploy.demo.receiver import Receiver
-from deploy.demo.story import Story, calm, rollback_of
+from deploy.demo.story import Story, rollback_of
 from deploy.demo.view import line_of, screen
 from penstock.events import Cohort, ExposureContained, StageJudged, StepCompleted, Word
 from penstock.events.verdicts import GateVerdict, NoDataReason
@@ -141,18 +141,6 @@ def test_quantiles_of_merged_windows_are_those_of_their_requests() -> None:
     assert found.quantile(0.5) == pytest.approx(0.05, rel=0.1)
     assert found.above(0.2) == pytest.approx(60, abs=25)
     assert of_windows(windows, Cohort.CANARY, "nothing") is None
-
-
-def test_a_baseline_with_slow_requests_of_its_own_is_not_calm() -> None:
-    even = [window("demo/shop/x", number, moment()) for number in range(10)]
-    assert calm(even)
-    uneven = [
-        one.model_copy(update={"measures": {Cohort.BASELINE: other.measures[Cohort.CANARY]}})
-        for one, other in zip(
-            even, [window("demo/shop/x", n, moment(), canary_slow=0.05) for n in range(10)], strict=True
-        )
-    ]
-    assert not calm(uneven)
 
 
 def test_users_are_counted_once_and_from_the_first_slow_answer_on() -> None:

@@ -83,12 +83,12 @@ def test_whatever_loads_is_judged(gate: str) -> None:
         ("kind: quantile, quantile: 0.5, tolerance: {relative: 15%}", "pass_margin is 10 %"),
         ("kind: count, tolerance: {relative: 0%}", "the tolerance is zero"),
         ("kind: mean, direction: down", "judged upward only"),
-        ("kind: slo, bad_metric: n, objective: 0%", "greater than 0"),
+        ("kind: slo, bad_metric: n, objective: 0%", "must be above 0"),
         ("kind: slo, bad_metric: n", "say the objective"),
         ("kind: slo, quantile: 0.99", "says both: `quantile` and `below`"),
         ("kind: slo, below: 300ms", "says both: `quantile` and `below`"),
         ("kind: slo, quantile: 0.99, below: 300", "is not a duration"),
-        ("kind: slo, quantile: 0.99, below: 0s", "greater than 0"),
+        ("kind: slo, quantile: 0.99, below: 0s", "must be above 0"),
         ("kind: slo, quantile: 0.99, below: 1s, objective: 1%", "`objective` is a share of bad events"),
         ("kind: slo, quantile: 0.99, below: 1s, bad_metric: n", "this gate follows none"),
         ("kind: own_history, follows: gauge, authority: hold", "its authority is advise"),
@@ -98,7 +98,7 @@ def test_whatever_loads_is_judged(gate: str) -> None:
         ("kind: own_history, follows: count, quantile: 0.5", "`quantile` belongs to"),
         ("kind: own_history, follows: ratio", "say which events are bad"),
         ("kind: own_history, follows: gauge, bad_metric: n", "this gate follows none"),
-        ("kind: own_history", "required"),
+        ("kind: own_history", "is missing"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_with_its_line(gate: str, said: str) -> None:

@@ -86,11 +86,11 @@ def test_a_shared_outage_rolls_nothing_back() -> None:
     assert Word.BREACH not in {verdict.word for verdict in verdicts}
 
 
-def test_a_crash_is_a_catastrophe_in_two_windows_without_any_history() -> None:
+def test_a_crash_is_found_in_two_windows_without_any_history() -> None:
     crash = window(30, 50, 1, 950)
     verdicts = judged(spec(), [crash, crash])
     assert verdicts[0].word is not Word.BREACH
-    assert (verdicts[1].word, verdicts[1].reason) == (Word.BREACH, Reason.CATASTROPHE)
+    assert (verdicts[1].word, verdicts[1].reason) == (Word.BREACH, Reason.EVIDENCE)
 
 
 def test_a_canary_without_live_instances_is_a_catastrophe() -> None:

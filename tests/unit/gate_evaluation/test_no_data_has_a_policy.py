@@ -1,11 +1,11 @@
-"""Each of the five reasons for having no data comes about from windows, and does what the plan says of it."""
+"""Each of the reasons for having no data comes about from windows, and does what the plan says of it."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from penstock.events import Cohort, NoDataReason, RolloutEvent, RolloutHeld
+from penstock.events import Cohort, Doubt, NoDataReason, RolloutEvent, RolloutHeld
 from tests.support.judge.telling import HALVES, rolled_out, told
 from tests.support.metrics.windows import moment, window
 from tests.support.plans import SHORT, TARGET
@@ -35,12 +35,19 @@ def late_data(number: int) -> dict[str, Any]:
     return {"unheard": {Cohort.BASELINE: 2}, "late": 5}
 
 
+def unattributed(number: int) -> dict[str, Any]:
+    measures = {name: {"p50": gates["p50"]} if "p50" in gates else {} for name, gates in told(number).measures.items()}
+    gates = {gate for found in told(number).measures.values() for gate in found}
+    return {"measures": measures, "doubts": dict.fromkeys(gates, Doubt.UNATTRIBUTED)}
+
+
 CAUSES: dict[NoDataReason, Told] = {
     NoDataReason.NO_TRAFFIC: no_traffic,
     NoDataReason.TELEMETRY_OUTAGE: telemetry_outage,
     NoDataReason.METRIC_NEVER_SEEN: metric_never_seen,
     NoDataReason.TOO_FEW_SAMPLES: too_few_samples,
     NoDataReason.LATE_DATA: late_data,
+    NoDataReason.UNATTRIBUTED: unattributed,
 }
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from penstock.events import Count, ExplicitHistogram, Gauge, Ratio
-from services.rollback_execution.needs import needs_of
 from services.rollback_execution.readings import LEVELS, nearest_level, readings_of, requests
-from services.rollback_execution.recovery import REFRESH, SLOTS, Look, look, sample
+from services.rollback_execution.recovery import REFRESH, SLOTS, Health, health_of, sample
+from services.rollback_execution.rollback_plan import rollback_plan_of
 from services.rollback_execution.state import Reading, Reference, State
 from tests.support.deciders.rollbacks import WITH_HOOK, closed
 from tests.support.metrics.windows import histogram, moment
@@ -55,7 +55,7 @@ def test_every_kind_of_measure_has_a_reading_and_an_empty_one_has_none() -> None
 
 
 def test_a_plan_gives_its_steps_deadlines_and_the_wider_of_its_margins() -> None:
-    needs = needs_of(WITH_HOOK, "hash")
+    needs = rollback_plan_of(WITH_HOOK, "hash")
     assert [(step.kind, step.name, step.deadline) for step in needs.steps] == [
         ("flag", "flag", 10.0),
         ("webhook", "tell-ci", 30.0),
@@ -77,7 +77,7 @@ stages:
 
 
 def test_every_kind_of_gate_has_a_yardstick_that_knows_which_way_is_worse() -> None:
-    yardsticks = needs_of(SHORT.replace("stages:\n", GATES), "hash").yardsticks
+    yardsticks = rollback_plan_of(SHORT.replace("stages:\n", GATES), "hash").yardsticks
     assert {name: (one.by, one.up, one.down) for name, one in yardsticks.items()} == {
         "errors": ("ratio", True, False),
         "p99": ("level", True, False),
@@ -90,7 +90,7 @@ def test_every_kind_of_gate_has_a_yardstick_that_knows_which_way_is_worse() -> N
 
 
 def test_a_plan_without_steps_still_brings_the_flag_to_zero() -> None:
-    needs = needs_of(SHORT.replace("rollback:\n", "rollback:\n  steps: []\n"), "hash")
+    needs = rollback_plan_of(SHORT.replace("rollback:\n", "rollback:\n  steps: []\n"), "hash")
     assert [step.kind for step in needs.steps] == ["flag"]
 
 
@@ -99,10 +99,10 @@ def reference(second: float, **readings: Reading) -> Reference:
 
 
 @pytest.mark.parametrize(
-    ("orders", "shown"), [(95.0, Look.WELL), (60.0, Look.UNWELL), (140.0, Look.UNWELL), (None, Look.UNMEASURED)]
+    ("orders", "shown"), [(95.0, Health.WELL), (60.0, Health.UNWELL), (140.0, Health.UNWELL), (None, Health.UNMEASURED)]
 )
-def test_a_rate_may_leave_its_usual_place_in_neither_direction(orders: float | None, shown: Look) -> None:
-    needs = needs_of(SHORT.replace("stages:\n", "  orders: {kind: count, metric: m}\nstages:\n"), "hash")
+def test_a_rate_may_leave_its_usual_place_in_neither_direction(orders: float | None, shown: Health) -> None:
+    needs = rollback_plan_of(SHORT.replace("stages:\n", "  orders: {kind: count, metric: m}\nstages:\n"), "hash")
     before = [reference(n, orders=Reading(1, mean=100.0 + n % 3)) for n in range(6)]
     window = closed(9)
     measures = dict(window.measures)
@@ -110,7 +110,7 @@ def test_a_rate_may_leave_its_usual_place_in_neither_direction(orders: float | N
     if orders is not None:
         found = found | {"orders": Count(value=orders, exposure=1.0)}
     window = window.model_copy(update={"measures": {cohort: found}})
-    assert look(needs, before, window).look is shown
+    assert health_of(needs, before, window).health is shown
 
 
 def test_references_are_dense_first_then_one_in_thirty_and_the_oldest_goes() -> None:

@@ -17,6 +17,7 @@ from penstock.events import (
     PromotionRequested,
     Release,
     Request,
+    RolloutAnnounced,
     StageJudged,
     TimerFired,
     Why,
@@ -107,6 +108,12 @@ def test_it_is_armed_by_when_the_deploy_was_received_and_not_by_its_stamp(stampe
     assert rollout.due == AFTER
     assert {event.time for event in rollout.events} == {moment()}
     assert rollout.document["rollout"]["entered_at"] == to_json(rollout.events[0])["time"]
+
+
+@pytest.mark.parametrize(("stamped", "reported"), [(0, False), (59, False), (-59, False), (61, True), (-86_400, True)])
+def test_a_stamp_that_is_far_off_is_reported_with_the_announcement(stamped: float, reported: bool) -> None:
+    [announced] = [event for event in Rollout(HOLDS, stamped).events if isinstance(event, RolloutAnnounced)]
+    assert announced.stamped == (moment(stamped) if reported else None)
 
 
 @pytest.mark.parametrize("stamped", [40, 86_400, -86_400])

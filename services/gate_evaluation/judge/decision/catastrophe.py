@@ -1,4 +1,4 @@
-"""The rule without statistics: most canary requests fail, two windows running, or no canary instance lives."""
+"""Facts that need no statistics: no canary instance is alive. Judge version 4 added: most canary requests fail."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ _SHARED = 0.25
 class Catastrophe:
     """Counts windows in which the canary is plainly broken."""
 
-    def __init__(self, gates: Sequence[GateSpec]) -> None:
+    def __init__(self, gates: Sequence[GateSpec], *, by_share: bool = False) -> None:
         self.running = 0
-        self._names = tuple(dict.fromkeys(gate.metric for gate in gates if _guards(gate)))
+        self._names = tuple(dict.fromkeys(gate.metric for gate in gates if by_share and _guards(gate)))
 
     def observe(self, canary: Cohort, baseline: Cohort) -> bool:
         """Take one window and return whether the rule fires."""

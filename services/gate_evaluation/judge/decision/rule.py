@@ -1,7 +1,7 @@
-"""The decision rule: from every gate's evidence to one word. Pure; all budgets are spent here and nowhere else."""
+"""The decision rules: from every gate's evidence to one word. All budgets are spent here and nowhere else."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -66,6 +66,70 @@ def breached(standing: Standing, alpha: float) -> bool:
     return _score(standing) >= -math.log(alpha)
 
 
+class Facts(msgspec.Struct, frozen=True):
+    """What the rules read: every gate's evidence, the budget, and whether the canary has lost its last instance."""
+
+    standings: Sequence[Standing]
+    alpha: float
+    dead: bool
+
+    @property
+    def log_f(self) -> float:
+        """The weighted evidence of all gates that may roll back (nats)."""
+        return weighted(self.standings)
+
+    def at_limit(self, authority: Authority) -> tuple[str, ...]:
+        """Return the gates of an authority whose own share of the evidence reaches 1/alpha, most evidence first."""
+        scored = sorted(((_score(s), s) for s in self.standings if s.authority is authority), key=lambda one: -one[0])
+        return tuple(s.name for score, s in scored if score >= -math.log(self.alpha))
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One way to end a stage by itself. `decide` takes its rules from `RULES` and has no other.
+
+    Attributes:
+        name: as documents list it.
+        word, reason: of the decision.
+        spends: share of `alpha` that the rule spends on the chance of a false decision, over the whole rollout.
+        each: the share is spent by each gate, not by all together.
+        fires: returns the gates to blame, None while the rule does not fire.
+    """
+
+    name: str
+    word: Word
+    reason: Reason
+    spends: float
+    each: bool
+    fires: Callable[[Facts], tuple[str, ...] | None]
+
+
+def _lost(facts: Facts) -> tuple[str, ...] | None:
+    """A canary without a live instance is a fact, not a test: a release that is harmless has no part in it."""
+    return facts.at_limit(Authority.ROLLBACK) if facts.dead else None
+
+
+def _harmful(facts: Facts) -> tuple[str, ...] | None:
+    """Sum of w_k F_k at least 1/alpha: the weights sum to 1 over gates, and the rows of an F to 1 (`layout`)."""
+    if facts.log_f < -math.log(facts.alpha):
+        return None
+    alone = facts.at_limit(Authority.ROLLBACK)
+    guards = sorted((s for s in facts.standings if s.authority is Authority.ROLLBACK), key=lambda s: -_score(s))
+    return alone or tuple(s.name for s in guards)
+
+
+def _held(facts: Facts) -> tuple[str, ...] | None:
+    """A gate that may only hold spends alpha on false holds, each gate by itself: n such gates, at most n alpha."""
+    return facts.at_limit(Authority.HOLD) or None
+
+
+RULES = (
+    Rule("no live canary", Word.BREACH, Reason.CATASTROPHE, 0.0, False, _lost),
+    Rule("weighted evidence", Word.BREACH, Reason.EVIDENCE, 1.0, False, _harmful),
+    Rule("hold gates", Word.INCONCLUSIVE, Reason.HELD, 1.0, True, _held),
+)
+"""Every rule that can roll back or hold, the first that fires decides. What those that roll back spend sums to 1."""
+
+
 def decide(
     standings: Sequence[Standing],
     bake: Bake,
@@ -83,21 +147,17 @@ def decide(
         bake: judged windows of the stage.
         alpha, alpha_pass: budgets.
         split_ok: False turns a pass into inconclusive.
-        catastrophe: the rule without statistics has fired.
+        catastrophe: the canary has no live instance (version 4: or most of its requests fail).
         must_pass: gates without which the stage does not pass; None: all. The others only guard.
     """
-    log_f, limit = weighted(standings), -math.log(alpha)
+    facts = Facts(standings, alpha, catastrophe)
+    log_f = facts.log_f
+    for rule in RULES:
+        blamed = rule.fires(facts)
+        if blamed is not None:
+            return Decision(rule.word, True, rule.reason, log_f, blamed)
     scored = sorted(((_score(s), s) for s in standings), key=lambda pair: -pair[0])
-    guards = [pair for pair in scored if pair[1].authority is Authority.ROLLBACK]
-    if catastrophe or log_f >= limit:
-        blamed = tuple(s.name for score, s in guards if score >= limit)
-        if catastrophe:
-            return Decision(Word.BREACH, True, Reason.CATASTROPHE, log_f, blamed)
-        return Decision(Word.BREACH, True, Reason.EVIDENCE, log_f, blamed or tuple(s.name for _, s in guards))
     binding = [s for _, s in scored if s.authority is not Authority.ADVISE]
-    held = tuple(s.name for score, s in scored if s.authority is Authority.HOLD and score >= limit)
-    if held:
-        return Decision(Word.INCONCLUSIVE, True, Reason.HELD, log_f, held)
     if must_pass is not None:
         binding = [s for s in binding if s.name in must_pass]
     missing = tuple(s.name for s in binding if s.no_data)

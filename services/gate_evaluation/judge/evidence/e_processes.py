@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.evidence import boosting
 from services.gate_evaluation.judge.noise.dispersion import hidden_noise
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 
 _HIGHEST = 1e200
 _LOWEST = 1e-200
@@ -47,6 +48,7 @@ class Row:
         log_t0: ln T0, the null's ratio (dynamic rows change it every window).
         plain: use the dispersion without its safety factor (the PASS side).
         standard: Gaussian effects are in standard deviations.
+        exact: no dispersion: the null itself allows for noise (one-sample rows).
         limit: evidence at which the row alone decides (binomial rows; see `overshoot`).
     """
 
@@ -60,6 +62,7 @@ class Row:
     log_t0: float = 0.0
     plain: bool = False
     standard: bool = False
+    exact: bool = False
     limit: float = math.inf
 
 
@@ -71,11 +74,12 @@ class EProcesses:
     (by channel: with and without safety factor). Then `step` multiplies every element by its increment.
     """
 
-    def __init__(self, rows: Sequence[Row], channels: int) -> None:
+    def __init__(self, rows: Sequence[Row], channels: int, parameters: Parameters = CURRENT) -> None:
         forms = [row.form for row in rows]
         if forms != sorted(forms):
             raise ValueError("rows must be ordered by form")
         self.rows = tuple(rows)
+        self.parameters = parameters
         count = len(rows)
         binomial = [row for row in rows if row.form is Form.BINOMIAL]
         self._binomial = len(binomial)
@@ -150,6 +154,7 @@ class EProcesses:
         self.n: Floats = np.zeros(len(one))
         self.hits: Floats = np.zeros(len(one))
         self.q0: Floats = np.full(len(one), 0.5)
+        self._noisy: Floats = np.array([float(not row.exact) for row in one])
         self._one_row = self._row_of[self._split2 :] - self._gauss.stop
         self._log_q: Floats = np.array([effect for row in one for effect in row.effects])
 
@@ -227,7 +232,7 @@ class EProcesses:
         phi = self.phi[rows]
         np.add(self.floor.take(channel), noise, out=phi)
         events *= self.plausible.take(channel)
-        phi += hidden_noise(self.unsure.ravel().take(self._noise_at[rows]), even, noise, events)
+        phi += hidden_noise(self.unsure.ravel().take(self._noise_at[rows]), even, noise, events, self.parameters)
         if not out.size:
             return
         log = share.take(self._pair_row)
@@ -270,7 +275,7 @@ class EProcesses:
 
     def _one_sample_gain(self, out: Floats) -> None:
         rows = slice(self._gauss.stop, len(self.rows))
-        phi = 1.0 + self.n * self.q0 * self._dispersion(rows)
+        phi = 1.0 + self.n * self.q0 * self._dispersion(rows) * self._noisy
         q0 = self.q0[self._one_row]
         q1 = np.minimum(q0 * np.exp(self._log_q), np.maximum(q0, 0.9))
         hits, n = self.hits[self._one_row], self.n[self._one_row]

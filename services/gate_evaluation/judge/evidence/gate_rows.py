@@ -8,6 +8,7 @@ from services.gate_evaluation.judge.arrays import Floats
 from services.gate_evaluation.judge.evidence import mixtures
 from services.gate_evaluation.judge.evidence.e_processes import Form, Row
 from services.gate_evaluation.judge.evidence.mixtures import Power
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 
 
 class Role(IntEnum):
@@ -47,6 +48,7 @@ class Context:
         requests: of both cohorts a window, where a gate does not know its own total.
         least, most: split x (1 - split), at the smallest and the largest split.
         interval: False leaves the displayed interval out (simulation).
+        parameters: of the judge's version.
     """
 
     share: float
@@ -56,6 +58,7 @@ class Context:
     least: float
     most: float
     interval: bool = True
+    parameters: Parameters = CURRENT
 
     def effects(self, rate: float, points: int, total: float = 0.0) -> list[float]:
         """Return ln m of the grid.
@@ -97,7 +100,7 @@ def fail_row(
         channel=channel,
         form=Form.BINOMIAL,
         effects=tuple(effects),
-        weights=mixtures.effect_weights(len(effects), middle),
+        weights=mixtures.effect_weights(len(effects), middle, context.parameters.bell_spread),
         exponents=exponents,
         onset=True,
         cap=mixtures.cap_of(elements, context.share),

@@ -22,6 +22,14 @@ TAIL_FAMILIES: tuple[tuple[float, tuple[float, ...]], ...] = (
 TAIL_SHARES = (1.0, 0.5, 0.25, 0.125)
 """Zones of a tail: edges whose upper tails are these shares of 1 - q."""
 
+GROSS_EFFECTS = (0.25, 0.5, 1.0, 2.0, 3.0)
+"""ln(q1 / q0) of the gross-harm row: from a third beyond its null to twenty times it."""
+GROSS_MULTIPLE = 3.0
+"""The gross-harm row's null is this many times the tolerated rate. It takes no divisor for noise, so its null allows
+for noise of one cohort alone: bursts of three times the rate are the largest in the tuning worlds."""
+GROSS_FLOOR = 0.05
+"""Least rate of the gross-harm row's null: below 5 % of failed requests nothing is gross."""
+
 RARE_Q1 = (0.4, 0.8, 1.3, 1.9, 2.6, 3.4)
 """ln(q1 / q0) of the one-sample side that finds rises from almost nothing."""
 RARE_PASS = ((0.02, 0.5), (0.2, 0.3), (0.5, 0.2))
@@ -78,14 +86,14 @@ def effects(power: Power, share: float, horizon: int, points: int) -> list[float
     return [low * (high / low) ** (i / (points - 1)) for i in range(points)]
 
 
-def effect_weights(count: int, middle: float = BELL) -> tuple[float, ...]:
+def effect_weights(count: int, middle: float = BELL, spread: float = _BELL_SPREAD) -> tuple[float, ...]:
     """Return the weights of `count` effects of a grid, least first: a bell at `middle`, a share of the grid.
 
     Nats of prior are worth most there: the least effects take the whole bake whatever their weight, the largest are
     found within a few windows.
     """
     places = (i / max(count - 1, 1) for i in range(count))
-    bell = [math.exp(-0.5 * ((place - middle) / _BELL_SPREAD) ** 2) for place in places]
+    bell = [math.exp(-0.5 * ((place - middle) / spread) ** 2) for place in places]
     whole = sum(bell)
     return tuple(height / whole for height in bell)
 

@@ -79,9 +79,14 @@ class RateState:
         return cls(events, total, seen, all_events, all_total, canary, expected, exposed, WeightedTotals(*whole))
 
 
+def is_incident(smoothed: float, x: float) -> bool:
+    """Return whether a window has far more events than past windows led to expect: an outage, or gross harm."""
+    return x > 3.0 * smoothed + 10.0
+
+
 def expected_events(smoothed: float, x: float) -> float:
-    """Return x_e: events expected from past windows, or the realised ones in a shared incident."""
-    return x if x > 3.0 * smoothed + 10.0 else smoothed
+    """Return x_e: events expected from past windows, or the realised ones in an incident."""
+    return x if is_incident(smoothed, x) else smoothed
 
 
 def floor_of(expected: float, total: float) -> float:

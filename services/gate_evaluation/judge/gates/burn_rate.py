@@ -24,7 +24,7 @@ PAIRS = (Pair(14.4, 3600, 300), Pair(6, 21600, 1800), Pair(1, 259200, 21600))
 _MONTH = 30 * 86400.0
 _SPENDING = math.log(math.pi**2 / 6.0 * len(PAIRS))
 _LIMIT = math.log(1000.0)
-_HALVINGS = 42
+_HALVINGS = 30
 
 
 def excess(events: float, total: float, rate: float) -> float:

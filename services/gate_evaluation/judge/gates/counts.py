@@ -9,6 +9,7 @@ from services.gate_evaluation.judge.evidence.gate_rows import (
     Context,
     GateRow,
     Role,
+    even,
     fail_row,
     interval_rows,
     ladder,
@@ -20,10 +21,12 @@ from services.gate_evaluation.judge.measures import Cohort, Count, Ratio
 from services.gate_evaluation.judge.noise.dispersion import Residual
 from services.gate_evaluation.judge.spec import Direction, GateKind, GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 
 _RATE_UNKNOWN = 0.005
 _SIDES = {Direction.UP: (1,), Direction.DOWN: (-1,), Direction.BOTH: (1, -1)}
 _WIDEST_DEGRADATION = 1e6
+_RATE_MOST = 0.999
 
 
 def degradation(margin: Margin, level: float) -> float:
@@ -51,7 +54,7 @@ class CountsComparison:
 
     prior_sds = (0.10,)
 
-    def __init__(self, gate: GateSpec, first_channel: int) -> None:
+    def __init__(self, gate: GateSpec, first_channel: int, parameters: Parameters = CURRENT) -> None:
         self.gate = gate
         self.fail_margin = gate.fail_at
         self.index = first_channel
@@ -59,7 +62,9 @@ class CountsComparison:
         self._poisson = gate.kind is GateKind.COUNT
         self._fail: list[tuple[int, bool]] = []
         self._pass: list[tuple[int, bool]] = []
+        self._parameters = parameters
         self._rare: dict[Role, int] = {}
+        self._gross: int | None = None
         self._span = (slice(0, 0), slice(0, 0))
 
     def start_rollout(self) -> None:
@@ -85,17 +90,19 @@ class CountsComparison:
         margin = self.gate.pass_at
         backs = mixtures.pass_effects(margin.relative or degradation(margin, rate), mixtures.PASS_RATIO)
         found: list[GateRow] = []
+        gross = self._gross_share(context)
         for group, side in enumerate(sides):
-            weight = (0.5 if rare_fail else 1.0) / len(sides)
+            weight = (0.5 if rare_fail else 1.0) * (1.0 - gross) / len(sides)
             row = fail_row(self.index, [side * e for e in effects], context, elements=len(effects), weight=weight)
             found.append(GateRow(Role.F, row, weight, group))
             row = pass_row(self.index, [side * e for e in backs])
             found.append(GateRow(Role.P, row, 0.5 if rare_pass else 1.0, group))
         if rare_fail:
             cap = mixtures.cap_of(len(mixtures.RARE_Q1), context.share)
-            even = (1.0 / len(mixtures.RARE_Q1),) * len(mixtures.RARE_Q1)
-            row = Row(self.index, Form.BERNOULLI, mixtures.RARE_Q1, even, onset=True, cap=cap)
-            found.append(GateRow(Role.F, row, 0.5))
+            row = Row(self.index, Form.BERNOULLI, mixtures.RARE_Q1, even(len(mixtures.RARE_Q1)), onset=True, cap=cap)
+            found.append(GateRow(Role.F, row, 0.5 * (1.0 - gross)))
+        if gross:
+            found.append(GateRow(Role.F, self._gross_row(context, gross), gross))
         if rare_pass:
             logs = tuple(math.log(share) for share, _ in mixtures.RARE_PASS)
             weights = tuple(weight for _, weight in mixtures.RARE_PASS)
@@ -104,6 +111,16 @@ class CountsComparison:
             few = context.effects(rate, 5, total)
             found += interval_rows(self.index, Form.BINOMIAL, few, ladder(min(few[0] / 2, 0.1), 4.0, 8))
         return found
+
+    def _gross_share(self, context: Context) -> float:
+        """Return the share of the gate's budget that the gross-harm row spends: only a rise of a rate can be gross."""
+        return 0.0 if self._poisson or self.gate.bad is not Direction.UP else context.parameters.gross_share
+
+    def _gross_row(self, context: Context, share: float) -> Row:
+        """Return the one-sample row against "the canary's rate is at most `GROSS_MULTIPLE` times the tolerated one"."""
+        effects = mixtures.GROSS_EFFECTS
+        cap = mixtures.cap_of(len(effects), context.share * share)
+        return Row(self.index, Form.BERNOULLI, effects, even(len(effects)), onset=True, cap=cap, exact=True)
 
     def _needs_one_sample(self, known: bool) -> tuple[bool, bool]:
         if self.gate.bad is not Direction.UP or self._poisson:
@@ -115,7 +132,9 @@ class CountsComparison:
     def bind(self, processes: EProcesses, rows: list[tuple[int, GateRow]]) -> None:
         """Remember where this gate's rows and cells lie among the e-processes."""
         two = [(i, part) for i, part in rows if part.row.form is Form.BINOMIAL]
-        self._rare = {part.role: i for i, part in rows if part.row.form is Form.BERNOULLI}
+        one = [(i, part) for i, part in rows if part.row.form is Form.BERNOULLI]
+        self._rare = {part.role: i for i, part in one if not part.row.exact}
+        self._gross = next((i for i, part in one if part.row.exact), None)
         self._fail = [(i, part.row.effects[0] < 0) for i, part in two if part.role is Role.F]
         self._pass = [(i, part.row.effects[0] > 0) for i, part in two if part.role is Role.P]
         first, last = two[0][0], two[-1][0] + 1
@@ -135,10 +154,12 @@ class CountsComparison:
         if one is not None and two is not None and one[1] + two[1] > 0:
             self.rates.absorb(one[0] + two[0], one[1] + two[1])
 
-    def _expected(self, one: tuple[float, float], two: tuple[float, float]) -> float:
+    def _smoothed(self, one: tuple[float, float], two: tuple[float, float]) -> float:
         x, rates = one[0] + two[0], self.rates
-        smoothed = rates.events / rates.total * (one[1] + two[1]) if rates.total > 0 else x
-        return rate_state.expected_events(smoothed, x)
+        return rates.events / rates.total * (one[1] + two[1]) if rates.total > 0 else x
+
+    def _expected(self, one: tuple[float, float], two: tuple[float, float]) -> float:
+        return rate_state.expected_events(self._smoothed(one, two), one[0] + two[0])
 
     def _residual(self, one: tuple[float, float], two: tuple[float, float], ratio: float) -> Residual | None:
         if self.rates.seen < 2:
@@ -154,7 +175,11 @@ class CountsComparison:
         if one[1] <= 0 or two[1] <= 0:
             return Reading(NoData.NO_TRAFFIC)
         self._write(processes, one, two)
-        residual = self._residual(one, two, self.rates.ratio)
+        # An incident weighs as much as hundreds of calm windows: gross harm would pass for noise, and hide itself.
+        incident = not self._parameters.incidents_are_noise and rate_state.is_incident(
+            self._smoothed(one, two), one[0] + two[0]
+        )
+        residual = None if incident else self._residual(one, two, self.rates.ratio)
         counts = {"canary": one[0], "canary_total": one[1], "baseline": two[0], "baseline_total": two[1]}
         return Reading(None, (residual,), counts)
 
@@ -172,6 +197,22 @@ class CountsComparison:
             processes.t0[row] = null_ratio(self.gate.pass_at, self.rates.rate, down=down)
         if self._rare:
             self._write_one_sample(processes, one, two)
+        if self._gross is not None:
+            at = self._gross - processes.one_first
+            processes.hits[at], processes.n[at] = one
+            processes.q0[at] = self._gross_null(two)
+
+    def _gross_null(self, two: tuple[float, float]) -> float:
+        """Return the gross-harm row's null rate: a multiple of what is tolerated at the highest plausible baseline.
+
+        The baseline's rate is bounded from above by three standard deviations, of all its windows and of this one, so
+        an incident that both cohorts share raises the null with it.
+        """
+        rates, margin = self.rates, self.fail_margin
+        totals = ((rates.all_events + two[0], rates.all_total + two[1]), two)
+        level = max((seen + 3.0 * math.sqrt(seen + 1.0)) / total for seen, total in totals)
+        tolerated = max(level * (1.0 + margin.relative), level + margin.absolute)
+        return min(max(mixtures.GROSS_MULTIPLE * tolerated, mixtures.GROSS_FLOOR), _RATE_MOST)
 
     def _write_one_sample(self, processes: EProcesses, one: tuple[float, float], two: tuple[float, float]) -> None:
         for used in self._rare.values():

@@ -16,6 +16,7 @@ from services.gate_evaluation.judge.noise.traffic_split import SplitNoise
 from services.gate_evaluation.judge.series.rolling_counts import Span
 from services.gate_evaluation.judge.series.tails import TailSource
 from services.gate_evaluation.judge.spec import GateKind, GateSpec
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 
 _LAYOUTS = {GateKind.MEAN: 2, GateKind.BURN_RATE: 2, GateKind.OWN_HISTORY: 2}
 """Of kinds whose state was laid out otherwise before: what was kept then is left aside."""
@@ -27,15 +28,18 @@ class History:
     `learn` takes one window with cohorts a and b. A window that lacks a metric teaches nothing about it.
     """
 
-    def __init__(self, gates: Sequence[GateSpec], window_seconds: float = 60.0) -> None:
+    def __init__(
+        self, gates: Sequence[GateSpec], window_seconds: float = 60.0, parameters: Parameters = CURRENT
+    ) -> None:
         self.gates = tuple(gates)
+        self.parameters = parameters
         self.window_seconds = window_seconds
         self.clock = 0.0
         self.span = Span(0.0, 0.0)
-        self.evaluators, self.sources = kinds.build(gates)
+        self.evaluators, self.sources = kinds.build(gates, parameters)
         self.comparisons = kinds.comparisons_of(self.evaluators)
         self.dispersion = Dispersion(kinds.priors(self.comparisons))
-        self.bursts = Bursts(self.dispersion.prior.size)
+        self.bursts = Bursts(self.dispersion.prior.size, by_expected=parameters.bursts_by_expected)
         self.split = SplitNoise()
         self.windows = 0
         self.requests = 0.0
@@ -124,9 +128,12 @@ class History:
         }  # fmt: skip
 
     @classmethod
-    def from_doc(cls, gates: Sequence[GateSpec], doc: dict[str, Any] | None, window_seconds: float = 60.0) -> "History":
+    def from_doc(
+        cls, gates: Sequence[GateSpec], doc: dict[str, Any] | None, window_seconds: float = 60.0,
+        parameters: Parameters = CURRENT,
+    ) -> "History":  # fmt: skip
         """Return the history of these gates; a gate that the document does not hold starts without any."""
-        history = cls(gates, window_seconds)
+        history = cls(gates, window_seconds, parameters)
         if not doc:
             return history
         history.windows, history.requests, history.clock = doc["windows"], doc["requests"], doc.get("clock", 0.0)
@@ -160,9 +167,11 @@ class History:
         history.bursts.update_calm()
         return history
 
-    def copy(self, gates: Sequence[GateSpec], window_seconds: float = 60.0) -> "History":
-        """Return an independent copy, read for other gates."""
-        return History.from_doc(gates, self.to_doc(), window_seconds)
+    def copy(
+        self, gates: Sequence[GateSpec], window_seconds: float = 60.0, parameters: Parameters = CURRENT
+    ) -> "History":
+        """Return an independent copy, read for other gates and by another version of the judge."""
+        return History.from_doc(gates, self.to_doc(), window_seconds, parameters)
 
 
 def reads(gate: GateSpec) -> list[Any]:

@@ -20,6 +20,7 @@ from services.gate_evaluation.judge.measures import Cohort
 from services.gate_evaluation.judge.series.rolling_counts import Span
 from services.gate_evaluation.judge.series.tails import TailSource
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, Margin
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 
 
 class Comparison(Protocol):
@@ -69,7 +70,7 @@ MONITORS = BurnRateMonitor | OwnHistoryMonitor
 Evaluator = Comparison | BurnRateMonitor | OwnHistoryMonitor
 
 
-def build(gates: Sequence[GateSpec]) -> tuple[list[Evaluator], dict[str, TailSource]]:
+def build(gates: Sequence[GateSpec], parameters: Parameters = CURRENT) -> tuple[list[Evaluator], dict[str, TailSource]]:
     """Return a comparison or monitor for each gate, in order, and the histogram sources that they share."""
     found: list[Evaluator] = []
     sources: dict[str, TailSource] = {}
@@ -80,22 +81,23 @@ def build(gates: Sequence[GateSpec]) -> tuple[list[Evaluator], dict[str, TailSou
         elif gate.kind is GateKind.OWN_HISTORY:
             found.append(OwnHistoryMonitor(gate))
         else:
-            comparison = _comparison(gate, channel, sources)
+            comparison = _comparison(gate, channel, sources, parameters)
             channel += len(comparison.prior_sds)
             found.append(comparison)
     return found, sources
 
 
-def _comparison(gate: GateSpec, channel: int, sources: dict[str, TailSource]) -> Comparison:
+def _comparison(gate: GateSpec, channel: int, sources: dict[str, TailSource], parameters: Parameters) -> Comparison:
     match gate.kind:
         case GateKind.RATIO | GateKind.COUNT:
-            return CountsComparison(gate, channel)
+            return CountsComparison(gate, channel, parameters)
         case GateKind.QUANTILE:
-            return QuantileComparison(gate, channel, sources.setdefault(gate.metric, TailSource(gate.metric)))
+            source = sources.setdefault(gate.metric, TailSource(gate.metric))
+            return QuantileComparison(gate, channel, source, parameters)
         case GateKind.GAUGE:
             return GaugeComparison(gate, channel)
         case GateKind.MEAN:
-            return MeanComparison(gate, channel, sources.setdefault(gate.metric, TailSource(gate.metric)))
+            return MeanComparison(gate, channel, sources.setdefault(gate.metric, TailSource(gate.metric)), parameters)
         case GateKind.SLO:
             return SloComparison(gate, channel)
         case GateKind.BURN_RATE | GateKind.OWN_HISTORY:

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.gate_evaluation.judge.arrays import Floats
-from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Row
+from services.gate_evaluation.judge.evidence.e_processes import EProcesses, Form, Row
 from services.gate_evaluation.judge.evidence.gate_rows import Context, GateRow, Role
 from services.gate_evaluation.judge.gates.history import History
+from services.gate_evaluation.judge.gates.kinds import WITH_EVENTS
 from services.gate_evaluation.judge.spec import JudgeSpec
 
 _REQUESTS_UNKNOWN = 1000.0
@@ -74,11 +75,12 @@ def lay(spec: JudgeSpec, history: History, weights: dict[str, float], placing: P
             least=min(shrunk),
             most=max(shrunk),
             interval=interval,
+            parameters=history.parameters,
         )
         flat += [(index, part) for part in comparison.rows(context, placing.anchors[index])]
     flat.sort(key=lambda pair: pair[1].row.form)
     rows: list[Row] = [part.row for _, part in flat]
-    processes = EProcesses(rows, history.dispersion.prior.size)
+    processes = EProcesses(rows, history.dispersion.prior.size, history.parameters)
     by_gate: list[list[tuple[int, GateRow]]] = [[] for _ in spec.gates]
     for row, (index, part) in enumerate(flat):
         by_gate[index].append((row, part))
@@ -91,6 +93,21 @@ def lay(spec: JudgeSpec, history: History, weights: dict[str, float], placing: P
         tuple(np.array([row for row, _ in found], dtype=np.intp) for found in by_gate),
         np.array(passing, dtype=np.intp),
     )
+
+
+def set_burst_divisors(layout: Layout, history: History, split: float) -> None:
+    """Set the divisors that keep evidence fair under bursts of one cohort, for the traffic of a split."""
+    processes, shrunk = layout.processes, split * (1.0 - split)
+    for comparison, found in zip(history.evaluators, layout.gates, strict=True):
+        if not isinstance(comparison, WITH_EVENTS):
+            continue
+        volumes = comparison.volumes()
+        for index, _ in found.fail:
+            row = processes.rows[index]
+            if row.form is Form.BINOMIAL and row.effects[0] > 0:
+                events = shrunk * volumes[row.channel - comparison.index]
+                divisors = history.bursts.divisors(row.channel, events, np.array(row.effects), row.cap)
+                processes.divisor[processes.elements_of(index)] = np.where(divisors > 1.0, divisors, 0.0)
 
 
 def _gate(rows: list[tuple[int, GateRow]]) -> GateLayout:

@@ -19,6 +19,7 @@ from services.gate_evaluation.judge.noise.dispersion import Residual
 from services.gate_evaluation.judge.series.tails import TailSource
 from services.gate_evaluation.judge.spec import GateKind, GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 
 _CAP_AT = 0.995
 _FEW = (0.06, 0.2, 0.6, 1.5, 4.0)
@@ -29,12 +30,15 @@ class MeanComparison:
 
     prior_sds = (0.05, 0.05)
 
-    def __init__(self, gate: GateSpec, first_channel: int, source: TailSource) -> None:
+    def __init__(
+        self, gate: GateSpec, first_channel: int, source: TailSource, parameters: Parameters = CURRENT
+    ) -> None:
         self.gate = gate
         self.fail_margin = gate.fail_at
         self.index = first_channel
         self.source = source
-        self.tail = QuantileComparison(replace(gate, kind=GateKind.QUANTILE, q=_CAP_AT), first_channel + 1, source)
+        tail = replace(gate, kind=GateKind.QUANTILE, q=_CAP_AT)
+        self.tail = QuantileComparison(tail, first_channel + 1, source, parameters)
         self._values: tuple[object, Floats] = ((), np.zeros(0))
         self._window = (0.0, 1.0)
         self.whole = WeightedTotals()

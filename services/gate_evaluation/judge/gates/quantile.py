@@ -22,6 +22,7 @@ from services.gate_evaluation.judge.noise.dispersion import Residual
 from services.gate_evaluation.judge.series.tails import TailSource
 from services.gate_evaluation.judge.spec import GateSpec, Margin
 from services.gate_evaluation.judge.verdict import NoData
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 
 _STEPS = (-8, -5, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 24, 36)
 """Shifts of the displayed interval, in steps of about 4.4 %."""
@@ -33,7 +34,9 @@ class QuantileComparison:
 
     prior_sds = (0.05,)
 
-    def __init__(self, gate: GateSpec, first_channel: int, source: TailSource) -> None:
+    def __init__(
+        self, gate: GateSpec, first_channel: int, source: TailSource, parameters: Parameters = CURRENT
+    ) -> None:
         assert gate.q is not None
         self.gate = gate
         self.fail_margin = gate.fail_at
@@ -41,6 +44,7 @@ class QuantileComparison:
         self.rates = RateState()
         self.source = source
         self.q = gate.q
+        self._parameters = parameters
         self.zoned = gate.q >= 0.9
         zones = mixtures.TAIL_SHARES if self.zoned else (1.0,)
         self._shares: Floats = np.array(zones) * (1.0 - gate.q)
@@ -199,7 +203,16 @@ class QuantileComparison:
         self._expect(processes, n_c, n_b, self._window[0] + self._window[2])
         counts = {"canary": source.pair.item(0, max(at - self._shift[0], 0)), "canary_total": n_c,
                   "baseline": self._window[2], "baseline_total": n_b}  # fmt: skip
-        return Reading(None, (self._residual(edge, self.rates.ratio),), counts)
+        residual = None if self._incident(at) else self._residual(edge, self.rates.ratio)
+        return Reading(None, (residual,), counts)
+
+    def _incident(self, at: int) -> bool:
+        """Return whether the window is an incident, whose residual is left out (see `CountsComparison.read`)."""
+        if self._parameters.incidents_are_noise:
+            return False
+        pair, recent = self.source.pair, self.source.recent
+        smoothed = recent.item(at) / recent.item(-1) * sum(self.source.totals)
+        return rate_state.is_incident(smoothed, pair.item(0, at) + pair.item(1, at))
 
     def _expect(self, processes: EProcesses, n_c: float, n_b: float, x: float) -> None:
         source, total = self.source, n_c + n_b

@@ -32,7 +32,8 @@ _UNSEEN = 2.0
 class Bursts:
     """How often, and by how much, one half of the fleet bursts, by channel; shape (channels, sizes)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, by_expected: bool = False) -> None:
+        self._by_expected = by_expected
         self.counts: Floats = np.zeros((channels, _SIZES.size))
         self.windows: Floats = np.zeros(channels)
         self.again: Floats = np.zeros(channels)
@@ -52,7 +53,12 @@ class Bursts:
             self.again[channel] *= _FORGET
             self.windows[channel] = self.windows[channel] * _FORGET + 2.0
             size, side = abs(found.value), math.copysign(1.0, found.value)
-            if size <= _FAR * math.sqrt(found.expected_sampling):
+            chance = found.expected_sampling
+            if not self._by_expected:
+                chance = max(
+                    chance, found.sampling
+                )  # few events are skewed: ten where three were expected are no burst
+            if size <= _FAR * math.sqrt(chance):
                 self.last[channel] = 0.0
                 continue
             self.counts[channel, min(int(_SIZES.searchsorted(size)), _SIZES.size - 1)] += 1.0

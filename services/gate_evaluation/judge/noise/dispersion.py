@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 
 from services.gate_evaluation.judge.arrays import Floats
+from services.gate_evaluation.judge.versions import CURRENT, Parameters
 
 LAGS = 20
 _SPREAD = 4.0 / 3.0 * LAGS
 """Squared relative error of Bartlett's estimate over LAGS lags, times the windows that it rests on."""
 _SAFETY = 1.3
-_WARY, _CUT = 6.0, 0.4
 _PLAUSIBLE = 12.0
 """Long-run variance of noise as large as the prior's that lasts a handful of windows, in variances of the prior."""
 _KNOWN = 10
@@ -190,7 +190,7 @@ def _long_run(v0: float, v1: float, later: float) -> float:
     return 0.5 * (max(v0, v0 + 2.0 * later) + chain)
 
 
-def hidden_noise(unsure: Floats, even: Floats, noise: Floats, most: Floats) -> Floats:
+def hidden_noise(unsure: Floats, even: Floats, noise: Floats, most: Floats, parameters: Parameters = CURRENT) -> Floats:
     """Return what to add to a dispersion for noise that the A/A windows may not have shown.
 
     An underestimated dispersion inflates log evidence in proportion to the squared error; this adds a correction of
@@ -202,12 +202,13 @@ def hidden_noise(unsure: Floats, even: Floats, noise: Floats, most: Floats) -> F
         even: what chance gives the A/A halves, 4 s (1 - s) for a canary share s.
         noise: variance of the events beyond chance, as estimated.
         most: error that is still plausible where no noise is seen.
+        parameters: of the judge's version.
     """
     hidden = unsure * even
     np.minimum(hidden, most, out=hidden)
     hidden += unsure * noise
-    added = hidden * _WARY
+    added = hidden * parameters.wary
     added /= noise + 1.0
-    added -= _CUT
+    added -= parameters.cut
     added *= hidden
     return np.maximum(added, 0.0, out=added)

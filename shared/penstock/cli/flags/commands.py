@@ -122,13 +122,18 @@ def _row(flag: dict[str, Any]) -> tuple[str, ...]:
     last = flag["evaluations"]["last"]
     return (
         flag["target"],
-        f"{flag['exposure']:.4g}",
+        _percent(flag["exposure"]),
         str(flag["version"]),
         _state(flag),
         flag["lifecycle"]["owner"],
         f"{stale['rule']} since {stale['since'][:10]}" if stale else "",
         datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds") if last else "not since this instance started",
     )
+
+
+def _percent(share: float) -> str:
+    """Return `10 %` of 0.1, with as many digits as it has: 0.001 % is the smallest step."""
+    return f"{round(share * 100, 3):g} %"
 
 
 def _state(flag: dict[str, Any]) -> str:
@@ -142,7 +147,7 @@ def _state(flag: dict[str, Any]) -> str:
 def _page(flag: dict[str, Any]) -> str:
     streams = flag["streams"]
     lines = [
-        f"{flag['target']}  version {flag['version']}  exposure {flag['exposure']:.4g}  {_state(flag)}",
+        f"{flag['target']}  version {flag['version']}  exposure {_percent(flag['exposure'])}  {_state(flag)}",
         f"{streams['served']} of {streams['connected']} streams were sent it; OFREP {flag['evaluations']['ofrep']} "
         f"evaluations; in process {flag['evaluations']['in_process']}",
         *(f"killed by {kill['actor']}: {kill['reason']} (undo with --kill {kill['id']})" for kill in flag["kills"]),

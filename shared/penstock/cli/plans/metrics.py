@@ -9,6 +9,7 @@ import typer
 from penstock.cli.client import connect
 from penstock.cli.events.streaming import Since, checked_since, messages, row_of
 from penstock.cli.output import Json, Jsonl, Output, Quiet, table
+from penstock.cli.plans.why import explained
 from penstock.errors import InvalidError
 from penstock.events import Cohort, Event, Measure, WindowClosed, WindowsRefused, from_json
 
@@ -85,6 +86,25 @@ def names(target: Target = None, since: Since = _RECENT, json: Json = False, jso
     ]
     headings = ["TARGET", "GATE", "MEASURED AS", "CANARY", "BASELINE", "WRONG WITH IT"]
     Output(json, jsonl).rows("names", documents, lambda: table(headings, rows) if rows else _nothing(since))
+
+
+@app.command()
+def why(
+    target: Annotated[str, typer.Argument(help="`environment/service/flag`, or a part of it.")],
+    gate: Annotated[str | None, typer.Argument(help="Only this gate of the plan.")] = None,
+    since: Since = _RECENT,
+    json: Json = False,
+    jsonl: Jsonl = False,
+) -> None:
+    """Explain for each gate what arrived, what was ignored and why, and what to change."""
+    found = [document for windows in _by_target(target, since).values() for document in explained(windows, gate)]
+    Output(json, jsonl).rows("gates", found, lambda: "\n".join(map(_explanation, found)) or _nothing(since))
+
+
+def _explanation(found: dict[str, Any]) -> str:
+    counts = ", ".join(f"{cohort} {count} of {found['windows']}" for cohort, count in found["measured"].items())
+    lines = [f"{found['target']}  {found['gate']}: windows measured: {counts}"]
+    return "\n".join([*lines, *(f"  {reason}" for reason in found["reasons"] or ["nothing is wrong with it"])])
 
 
 def _by_target(target: str | None, since: str | None) -> dict[str, list[WindowClosed]]:

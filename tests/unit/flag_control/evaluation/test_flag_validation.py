@@ -29,7 +29,7 @@ def test_every_kind_of_flag_and_operator_is_good():
 
 
 STRUCTURE = {
-    "must be an object of flags by key": {"flags": []},
+    "must be an object of flags by key": {"flags": 3},
     "`..`": {"flags": {"a..b": boolean()}},
     "1 to 200 of": {"flags": {"with space": boolean()}},
     "ENABLED or DISABLED": {"flags": {"f": boolean(state="enabled")}},
@@ -37,10 +37,10 @@ STRUCTURE = {
     "boolean and string": {"flags": {"f": boolean(variants={"on": True, "off": "no"})}},
     "must have a value": {"flags": {"f": boolean(variants={"on": True, "off": None})}},
     "'other' is no variant": {"flags": {"f": boolean(defaultVariant="other")}},
-    "flags.f.source: is unknown": {"flags": {"f": boolean(source="x")}},
     "flags.f.metadata.tags": {"flags": {"f": boolean(metadata={"tags": ["a"]})}},
     "metadata.tags": {"flags": {"f": boolean()}, "metadata": {"tags": {}}},
-    "extra: is unknown": {"flags": {"f": boolean()}, "extra": 1},
+    "flags.0: must be an object with `key`": {"flags": [boolean()]},
+    "flags.1.key: repeats the key 'f'": {"flags": [boolean(key="f"), boolean(key="f")]},
 }
 
 

@@ -91,7 +91,7 @@ async def test_an_empty_body_a_missing_context_and_an_empty_one_are_valid(world:
         (b"[]", "INVALID_CONTEXT"),
         (b'{"context":3}', "INVALID_CONTEXT"),
         (b'{"context":null}', "INVALID_CONTEXT"),
-        (b'{"context":{"targetingKey":7}}', "INVALID_CONTEXT"),
+        (b'{"context":{"targetingKey":[7]}}', "INVALID_CONTEXT"),
         (b'{"context":' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}", "INVALID_CONTEXT"),
     ],
 )

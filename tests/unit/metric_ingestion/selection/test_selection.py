@@ -1,5 +1,6 @@
 """Which points count: for which target, in which cohort, for which gates; and what becomes of bad input."""
 
+import pytest
 from google.protobuf.json_format import MessageToJson
 
 from penstock.chain.record import LARGEST
@@ -191,3 +192,34 @@ def test_a_request_of_large_histograms_becomes_frames_that_a_broker_takes() -> N
     selection = select(large)
     assert sum(len(frame.explicits.count) for _, frame in selection.frames) == 600
     assert max(len(encode(frame)) for _, frame in selection.frames) <= LARGEST
+
+
+def test_a_plan_that_changes_compiles_its_own_target_alone() -> None:
+    cart = SHORT.replace("service: shop", "service: cart")
+    selector = Selector([Matcher(watched(SHORT)), Matcher(watched(cart, target="staging/cart/banner"))])
+
+    def series(service: str) -> list[object]:
+        one = export({"service.name": service}).histogram(
+            (1, 0, 0), variant("on", **{"http.response.status_code": 503})
+        )
+        return [s for _, frame in selector.select(request(one), AT).frames for s in frame.series]
+
+    shop, other = series("shop"), series("cart")
+    changed = SHORT.replace('"5*"', '"4*"')
+    selector.put(TARGET, Matcher(watched(changed)))
+    assert series("cart")[0] is other[0], "classified again, though nothing of it has changed"
+    assert Role.BAD in {part.role for part in shop[0].parts}  # type: ignore[attr-defined]
+    assert Role.BAD not in {part.role for part in series("shop")[0].parts}  # type: ignore[attr-defined]
+    selector.put(TARGET, None)
+    assert (series("shop"), len(series("cart"))) == ([], 1)
+
+
+def test_more_series_than_are_remembered_are_still_classified_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.metric_ingestion.selection.select._MOST_CACHED", 10)
+    selector = Selector([Matcher(watched(SHORT))])
+    for _ in range(3):
+        whole = export()
+        for number in range(25):
+            whole.histogram((1, 0, 0), variant("on", n=number))
+        ((_, frame),) = selector.select(request(whole), AT).frames
+        assert len({s.key for s in frame.series}) == 25

@@ -33,7 +33,7 @@ def test_a_small_canary_costs_nothing_and_a_large_one_is_guarded() -> None:
     two_hours = float(taught(120).unsure[0, 0])
     assert phi(0.01, two_hours) == 1.0
     assert phi(0.05, two_hours) < 1.01
-    assert phi(0.5, two_hours) > 1.5
+    assert phi(0.5, two_hours) > 1.3
     assert phi(0.5, two_hours, plain=True) == 1.0  # passing has no safety factor either
 
 
@@ -45,7 +45,7 @@ def test_a_day_of_history_leaves_little_doubt() -> None:
 
 def test_where_events_are_few_noise_that_could_matter_is_not_plausible() -> None:
     assert phi(0.5, float(taught(0).unsure[0, 0]), plausible=0.03) == 1.0
-    assert phi(0.5, float(taught(120).unsure[0, 0]), plausible=2.0) > 1.5
+    assert phi(0.5, float(taught(120).unsure[0, 0]), plausible=2.0) > 1.3
 
 
 def test_doubt_is_of_noise_that_is_seen_too_but_never_below_nothing() -> None:

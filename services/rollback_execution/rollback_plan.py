@@ -18,29 +18,29 @@ from penstock.plan import (
 )
 from penstock.plan.model import Rollback
 from services.rollback_execution.readings import nearest_level
-from services.rollback_execution.state import Needs, Step, Yardstick
+from services.rollback_execution.state import RollbackPlan, Step, Yardstick
 
 _QUANTILE_MARGIN = Margin.model_validate({"relative": "25%"})
 _RATIO_MARGIN = ShareMargin.model_validate({"relative": "50%", "absolute": "0.25pp"})
 
 
-def needs_of(plan_text: str, plan_hash: str) -> Needs:
+def rollback_plan_of(plan_text: str, plan_hash: str) -> RollbackPlan:
     """Return what a rollback under this plan needs; the defaults, without yardsticks, where the text does not load."""
     try:
         plan = load_plan(plan_text)
     except PlanError:
-        return default_needs(plan_hash)
-    return _needs(plan.rollback, plan_hash, _yardsticks(plan))
+        return default_plan(plan_hash)
+    return _plan_of(plan.rollback, plan_hash, _yardsticks(plan))
 
 
-def default_needs(plan_hash: str) -> Needs:
+def default_plan(plan_hash: str) -> RollbackPlan:
     """Return the needs of a rollback whose plan is unknown: the flag to zero, watched, and a person for the rest."""
-    return _needs(Rollback(), plan_hash, {})
+    return _plan_of(Rollback(), plan_hash, {})
 
 
-def _needs(rollback: Rollback, plan_hash: str, yardsticks: dict[str, Yardstick]) -> Needs:
+def _plan_of(rollback: Rollback, plan_hash: str, yardsticks: dict[str, Yardstick]) -> RollbackPlan:
     steps = rollback.steps or (FlagStep(kind="flag"),)
-    return Needs(
+    return RollbackPlan(
         plan=plan_hash,
         steps=tuple(_step(step) for step in steps),
         containment=rollback.containment,
