@@ -3,13 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from services.gate_evaluation.judge import Cohort, ExponentialHistogram, Gauge, Ratio, Window
-from tests.bench.judge.scenarios import Change, Scenario, World
+from tests.bench.judge.noise import Family, clustered, path
 from tests.bench.judge.tails import EDGES, LOW, SCALE, STEP, Floats, masses
+from tests.bench.judge.world import Change, Scenario, World
 
 __all__ = ["STEP", "CohortRun", "Floats", "Past", "Run", "before", "draw", "draw_past", "edges", "whole"]
 
@@ -74,17 +76,20 @@ class Run:
         return Window(canary=self.canary.cohort(at), baseline=self.baseline.cohort(at))
 
 
-def _wander(rng: np.random.Generator, windows: int, sd: float, rho: float) -> Floats:
-    """Return a stationary AR(1) path (T,)."""
-    if sd <= 0:
-        return np.zeros(windows)
-    noise = rng.normal(size=windows) * sd * math.sqrt(1.0 - rho * rho)
-    out = np.empty(windows)
-    value = rng.normal() * sd
-    for t in range(windows):
-        value = rho * value + noise[t]
-        out[t] = value
-    return out
+_TRAFFIC_FROM, _TRAFFIC_WINDOWS, _TRAFFIC_SEED = -1500, 4096, 20260
+
+
+@lru_cache(maxsize=8)
+def _traffic_path(sd: float, hurst: float) -> Floats:
+    rng = np.random.default_rng(_TRAFFIC_SEED)
+    return np.exp(path(rng, _TRAFFIC_WINDOWS, Family.FRACTIONAL, sd, hurst))
+
+
+def _traffic(world: World, t: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> Floats | float:
+    """Return the factor of the traffic that both cohorts, and all runs of the world, share."""
+    if world.traffic[0] <= 0:
+        return 1.0
+    return np.asarray(_traffic_path(*world.traffic)[t - _TRAFFIC_FROM])
 
 
 def _bursts(rng: np.random.Generator, windows: int, chance: float, factor: float, length: float) -> Floats:
@@ -131,12 +136,15 @@ def _draw(
     t = first + np.arange(windows)
     wave = world.diurnal * np.sin(2 * math.pi * t / 1440.0 * 6.0)
     effect = _effect(change, world, windows)
-    drift = np.exp(_wander(rng, windows, *world.wander))
-    lam = world.rps * _WINDOW_S * share * (1.0 + 0.5 * wave)
+    drift = np.exp(path(rng, windows, world.family, *world.wander))
+    lam = world.rps * _WINDOW_S * share * (1.0 + 0.5 * wave) * _traffic(world, t)
+    if world.gamma > 0:
+        drift = drift * rng.gamma(world.gamma, 1.0 / world.gamma, size=windows)
     rate = world.errors * np.exp(wave) * drift * _bursts(rng, windows, *world.burst) * effect.times + effect.plus
     if world.outage is not None:
         rate = np.where((t >= world.outage[0]) & (t <= world.outage[1]), world.outage[2] + rate, rate)
-    slow = np.clip(world.slow.share * np.exp(0.5 * wave) * np.exp(_wander(rng, windows, *world.wander)), 0.0, 0.5)
+    slower = np.exp(path(rng, windows, world.family, *world.wander))
+    slow = np.clip(world.slow.share * np.exp(0.5 * wave) * slower, 0.0, 0.5)
     mass = np.empty((windows, EDGES.size - 1))
     for pair in set(zip(effect.slow.tolist(), effect.every.tolist(), strict=True)):
         rows = (effect.slow == pair[0]) & (effect.every == pair[1])
@@ -144,9 +152,12 @@ def _draw(
         mass[rows] = (1.0 - slow[rows, None]) * fast_mass + slow[rows, None] * slow_mass
     buckets = rng.poisson(lam[:, None] * mass).astype(np.float64)
     requests = buckets.sum(axis=1)
-    errors = rng.binomial(requests.astype(np.int64), np.minimum(rate, 1.0)).astype(np.float64)
+    if world.cluster > 1.0:
+        errors = np.minimum(clustered(rng, requests * np.minimum(rate, 1.0), world.cluster), requests)
+    else:
+        errors = rng.binomial(requests.astype(np.int64), np.minimum(rate, 1.0)).astype(np.float64)
     instances = max(round(_INSTANCES * share), 1)
-    level = _MEMORY * effect.memory * np.exp(_wander(rng, windows, *world.memory_wander) / math.sqrt(instances))
+    level = _MEMORY * effect.memory * np.exp(path(rng, windows, Family.AR, *world.memory_wander) / math.sqrt(instances))
     values = level[:, None] * (1.0 + world.memory_sd * rng.normal(size=(windows, instances)))
     memory = np.stack((np.full(windows, float(instances)), values.sum(1), (values**2).sum(1)), axis=1)
     return CohortRun(requests, errors, buckets, memory)

@@ -3,8 +3,7 @@
 import numpy as np
 
 from tests.bench.judge.draw import STEP, CohortRun, Floats, Past, Run, edges
-from tests.bench.judge.outcome import Outcome
-from tests.bench.judge.scenarios import Scenario
+from tests.bench.judge.world import Outcome, Scenario
 
 _FAILURES = 3
 _ABSOLUTE = (0.01, 1.25, 1.25, 1.25)

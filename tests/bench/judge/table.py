@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.bench.judge.harness import OURS, Row
-from tests.bench.judge.scenarios import Expect
+from tests.bench.judge.world import Expect
 
 HEADER = (
-    "| scenario | expected | runs | rolled back (95 % bound) | passed | windows, median / 95th (limit) | peers |\n"
-    "|---|---|---|---|---|---|---|"
+    "| scenario | expected | runs | rolled back (95 % bound) | passed | promise "
+    "| windows, median / 95th / slowest (limit) | peers |\n|---|---|---|---|---|---|---|---|"
 )
 _SHORT = {
     "thresholds": "thr",
@@ -23,12 +23,17 @@ def line(rows: Sequence[Row]) -> str:
     own = next(row for row in rows if row.method == OURS)
     scenario = own.scenario
     rolled = f"{own.rolled_back:.1%} (<= {own.upper:.1%})"
-    delay = f"{_windows(own.median)} / {_windows(own.p95)}" if _delayed(own) else "-"
+    times = (own.median, own.p95, own.slowest)
+    delay = " / ".join(map(_windows, times)) if _delayed(own) else "-"
+    shown = "-" if own.shown is None else f"{own.shown}{', approximate' if scenario.approximate else ''}"
     if scenario.expect is Expect.REGRESSION and scenario.limit is not None:
         delay += f" ({scenario.limit:.3g})"
     others = ", ".join(f"{_SHORT[row.method]} {row.rolled_back:.0%}{_median(row)}" for row in rows if row is not own)
     missed = "; ".join(own.misses())
-    cells = (scenario.name, scenario.expect.value, str(own.runs), rolled, f"{own.passed / own.runs:.0%}", delay, others)
+    cells = (
+        scenario.name, scenario.expect.value, str(own.runs), rolled, f"{own.passed / own.runs:.1%}", shown, delay,
+        others,
+    )  # fmt: skip
     return f"| {' | '.join(cells)} |" + (f"  MISSED: {missed}" if missed else "")
 
 
@@ -58,6 +63,8 @@ def document(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "passed": row.passed / row.runs,
             "median": row.median,
             "p95": row.p95,
+            "slowest": row.slowest,
+            "promise": row.shown,
             "limit": row.scenario.limit if row.scenario.expect is Expect.REGRESSION else None,
             "missed": row.misses() if row.method == OURS else [],
         }

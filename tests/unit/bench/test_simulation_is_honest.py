@@ -9,8 +9,9 @@ from penstock.cli.plans.gates import app
 from tests.bench.judge import bounds, harness, peers
 from tests.bench.judge.draw import whole
 from tests.bench.judge.harness import Row, simulate
-from tests.bench.judge.scenarios import SCENARIOS, Expect, Scenario
+from tests.bench.judge.scenarios import SCENARIOS
 from tests.bench.judge.tails import EDGES, STEP, Shape, Slow, limit, masses
+from tests.bench.judge.world import Expect, Scenario
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,20 +76,28 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Seed of the whole table.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
     peers: Annotated[bool, typer.Option(help="Also run thresholds and Mann-Whitney.")] = True,
+    at_most: Annotated[
+        int | None, typer.Option(help="Add runs, up to these, until a row shows whether its promise is kept.")
+    ] = None,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Only the worlds that nothing was tuned on.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Refuse a seed that was used for tuning.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 when a bound is missed.")] = False,
     as_json: Annotated[Path | None, typer.Option("--json", help="Also write the rows to this file.")] = None,
 ) -> None:
-    """Simulate rollouts with and without harm, and print what our judge and its peers make of them."""
+    """Simulate rollouts with and without harm, and print how the judge and its peers decide them."""
     harness, table = load("bench.judge.harness", "tests"), load("bench.judge.table", "tests")
-    known = [each.name for each in harness.SCENARIOS]
+    if confirm:
+        load("bench.judge.seeds", "tests").confirming(seed)
+    known = [each.name for each in harness.EVERY]
     for name in scenario or ():
         if name not in known:
             raise typer.BadParameter(f"{name!r} is none of: {', '.join(known)}")
     typer.echo(table.HEADER)
     documents, missed = [], 0
     for rows in harness.simulate(
-        scenario or (), 40 if quick else runs, seed, with_peers=peers and not quick, jobs=jobs
-    ):
+        scenario or (), 40 if quick else runs, seed, with_peers=peers and not quick, jobs=jobs,
+        at_most=None if quick else at_most, held_out=held_out,
+    ):  # fmt: skip
         typer.echo(table.line(rows))
         documents += table.document(rows)
         missed += sum(bool(row.misses()) for row in rows if row.method == harness.OURS)
@@ -131,3 +140,36 @@ def _starts(file: Path) -> Iterator[dict[str, Any]]:
                 yield message
     except (OSError, ValueError, RecursionError) as problem:
         raise InvalidError(f"windows {file}", [Problem("", f"cannot be read: {problem}")]) from None
+
+
+@app.command()
+def kayenta(
+    config: Annotated[Path, typer.Argument(help="A Kayenta canary configuration (JSON).")],
+    data: Annotated[Path, typer.Argument(help="Metric data (JSON): `experiment` and `control` by metric name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Classify metrics and score a canary as Kayenta does; exit 1 unless it passes."""
+    documents, engine = load("bench.kayenta.documents", "tests"), load("bench.kayenta", "tests")
+    canary, series = documents.config_of(_bytes(config)), documents.series_of(_bytes(data))
+    found = engine.judge(canary.metrics, series, canary.weights, passing=canary.passing, marginal=canary.marginal)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1))
+    else:
+        for metric in found.metrics:
+            ratio = "-" if metric.ratio is None else f"{metric.ratio:.3g}"
+            critical = ", critical" if metric.critical else ""
+            typer.echo(f"{metric.name}: {metric.label} (ratio of means {ratio}{critical})")
+        for group in found.score.groups:
+            score = "no data" if group.score is None else f"{group.score:.1f}"
+            typer.echo(f"group {group.name or '-'}: {score}, weight {group.weight:.3g} %")
+        value = "no score" if found.score.value is None else f"{found.score.value:.1f}"
+        typer.echo(f"{found.score.verdict}: {value} (pass {canary.passing:g}, marginal {canary.marginal:g})")
+    if found.score.verdict != "Pass":
+        raise typer.Exit(1)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise InvalidError(str(path), [Problem("", f"cannot be read: {problem}")]) from None
