@@ -182,26 +182,26 @@ class Director:
             self._turn()
 
     def _turn(self) -> None:
-        """Keep the cast alive, take what was heard, show it."""
+        """Keep the cast alive, take what was received, show it."""
         self._cast.check()
         while True:
             try:
-                heard = self._cast.listener.heard.get_nowait()
+                received = self._cast.listener.received.get_nowait()
             except queue.Empty:
                 break
-            if isinstance(heard, Exception):
-                raise heard
-            self._take(heard)
+            if isinstance(received, Exception):
+                raise received
+            self._fold(received)
         if self._live is not None and self._live.is_started:
             elapsed = time.monotonic() - self._began
             self._live.update(screen(self.stories.values(), self._lines, elapsed, self._note), refresh=True)
         time.sleep(_TICK_S)
 
-    def _take(self, event: Event) -> None:
+    def _fold(self, event: Event) -> None:
         with (self._cast.folder / "events.jsonl").open("a") as record:
             record.write(json.dumps(to_json(event)) + "\n")
         story = self.stories[event.target]
-        story.take(event)
+        story.fold(event)
         line = line_of(event, story.feature.flag)
         if line is not None:
             self._lines.append(line)

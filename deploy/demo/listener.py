@@ -14,11 +14,11 @@ class Listener:
     """Follows one console's event stream, through lost connections, until `close`.
 
     Attributes:
-        heard: the events in their order; an error is the last thing heard.
+        received: the events in their order; an error is the last thing received.
     """
 
     def __init__(self) -> None:
-        self.heard: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
+        self.received: queue.SimpleQueue[Event | Exception] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -45,12 +45,12 @@ class Listener:
                     if self._closed.is_set():
                         return
                     if message.event.get("target") in targets:
-                        self.heard.put(from_json(message.event))
+                        self.received.put(from_json(message.event))
         except _ClosedError:
             return
         except Exception as error:
             # Whatever it is, whoever waits for events must hear that none will come.
-            self.heard.put(error)
+            self.received.put(error)
 
     def _pause(self, seconds: float) -> None:
         if self._closed.wait(seconds):

@@ -50,7 +50,7 @@ class Receiver:
         self._server.server_close()
         self._thread.join()
 
-    def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+    def accept(self, path: str, headers: dict[str, str], body: bytes) -> int:
         """Return the status that answers a delivery, and keep it."""
         now = datetime.now(UTC)  # noqa: TID251 - a receiver checks timestamps against its own clock
         try:
@@ -67,7 +67,7 @@ class Receiver:
             def do_POST(self) -> None:
                 length = min(int(self.headers.get("content-length") or 0), _MOST_BYTES)
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                self.send_response(receiver.take(self.path, headers, self.rfile.read(length)))
+                self.send_response(receiver.accept(self.path, headers, self.rfile.read(length)))
                 self.send_header("content-length", "0")
                 self.end_headers()
 

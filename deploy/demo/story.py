@@ -41,16 +41,16 @@ class Story:
 
     Attributes:
         rollout: folded from the rollout's events, as every reader may.
-        heard: all events but windows and verdicts; windows, verdicts: those.
+        received: all events but windows and verdicts; windows, verdicts: those.
     """
 
     feature: Feature
     rollout: RolloutState | None = None
-    heard: list[Event] = field(default_factory=list)
+    received: list[Event] = field(default_factory=list)
     windows: list[WindowClosed] = field(default_factory=list)
     verdicts: list[StageJudged] = field(default_factory=list)
 
-    def take(self, event: Event) -> None:
+    def fold(self, event: Event) -> None:
         """Add the next event of the target."""
         match event:
             case WindowClosed():
@@ -59,13 +59,13 @@ class Story:
                 self.verdicts.append(event)
             case RolloutEvent():
                 self.rollout = evolve(self.rollout, event)
-                self.heard.append(event)
+                self.received.append(event)
             case _:
-                self.heard.append(event)
+                self.received.append(event)
 
     def all(self, kind: type[E]) -> list[E]:
         """Return the events of a class."""
-        return [event for event in self.heard if isinstance(event, kind)]
+        return [event for event in self.received if isinstance(event, kind)]
 
     def first(self, kind: type[E]) -> E | None:
         """Return the first event of a class."""

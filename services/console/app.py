@@ -3,16 +3,14 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
 from functools import partial
 
 from aiokafka import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 
 from penstock.access.denials import reporter
-from penstock.errors import AppendError, PenstockError, UnavailableError
+from penstock.errors import AppendError, UnavailableError
 from penstock.events import Event
 from penstock.events.cloudevents import to_kafka
 from penstock.partitioner import partition_of
@@ -20,27 +18,19 @@ from penstock.settings import Settings
 from penstock.telemetry import Telemetry, attributes_of
 from penstock.tokens import load_tokens
 from penstock.topics import BY_NAME, PUBLIC
-from services.console.commands import Commands, Publish
+from services.console.application import Access, Health, Outward, ReadModels, application
+from services.console.commands import Commands
 from services.console.flag_control_client import FlagControl
-from services.console.http_api.closed import Hosts, ReadAccess, names_of, reads_need_a_role
+from services.console.http_api.closed import names_of, reads_need_a_role
 from services.console.http_api.event_stream import Hub
-from services.console.http_api.openapi import openapi_route
-from services.console.http_api.reads import Reads
-from services.console.http_api.responses import on_error, on_gone
-from services.console.http_api.security import Door, SecurityHeaders
+from services.console.http_api.security import Door
 from services.console.http_api.session_key import session_key
 from services.console.http_api.sessions import EndedSessions
-from services.console.http_api.startup_gate import NotYet
-from services.console.http_api.writes import Writes
 from services.console.intake.topic import IntakeTopic
-from services.console.pages.routes import Pages
-from services.console.pages.site import static_files
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
-from services.runtime.http.bodies import GoneError
-from services.runtime.http.errors import HTTP_ERRORS
 from services.runtime.http.limits import Limits
-from services.runtime.http.server import HttpServer, health_routes
+from services.runtime.http.server import HttpServer
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named
 from services.runtime.kafka.dead_letters import OnceBuried, dead_letter
@@ -159,7 +149,7 @@ class Console:
         self._tasks.spawn(self._refused.keep(record, reason))
 
     def _on_event(self, heard: Heard) -> None:
-        self._projection.hear(heard.topic, heard.partition, heard.offset, heard.event)
+        self._projection.receive(heard.topic, heard.partition, heard.offset, heard.event)
 
     async def _follow_letters(self) -> None:
         topic = BY_NAME["dead-letters"]
@@ -167,11 +157,11 @@ class Console:
         firsts, _ = await first_and_end_offsets(connection(self._settings), places)
         self._letter_broker = make_broker(self._settings)
 
-        def hear(records: object) -> None:
+        def receive(records: object) -> None:
             for record in records:  # type: ignore[attr-defined]
-                self._letters.hear(record)
+                self._letters.receive(record)
 
-        self._letter_reader = PositionedSubscriber(self._letter_broker, firsts, hear, gaps=True)
+        self._letter_reader = PositionedSubscriber(self._letter_broker, firsts, receive, gaps=True)
         await self._letter_broker.start()
         await self._letter_reader.start()
 
@@ -187,60 +177,12 @@ class Console:
         door = Door(load_tokens(self._settings.tokens), key, ended, reporter(self._telemetry))
         commands = Commands(self._projection, self.publish, self._clock, lambda: secrets.token_hex(16))
         return application(
-            self._projection,
-            self._letters,
-            self._hub,
-            commands,
-            self.publish,
-            door,
+            ReadModels(self._projection, self._letters, self._hub),
+            Outward(commands, self.publish, FlagControl(self._settings.flags_server)),
+            Access(door, names_of(self._settings), reads_need_a_role(self._settings)),
+            Health(self.ready, self.alive, self._caught_up),
             self._clock,
-            self.ready,
-            self.alive,
-            self._caught_up,
-            FlagControl(self._settings.flags_server),
-            names_of(self._settings),
-            reads_need_a_role(self._settings),
         )
-
-
-def application(
-    projection: Projection,
-    letters: DeadLetters,
-    hub: Hub,
-    commands: Commands,
-    publish: Publish,
-    door: Door,
-    clock: Clock,
-    ready: Callable[[], bool],
-    alive: Callable[[], bool],
-    caught_up: Callable[[], bool],
-    flag_control: FlagControl,
-    hosts: frozenset[str],
-    closed: bool,
-) -> Starlette:
-    """Return API and dashboard as one ASGI application; where events come from and go to is handed in.
-
-    Args:
-        hosts: names that it answers to; closed: reading takes a role.
-    """
-    reading = [Middleware(ReadAccess, door=door, now=lambda: clock().timestamp())] if closed else []
-    return Starlette(
-        routes=[
-            *health_routes(ready, alive),
-            *Writes(projection, commands, publish, door).routes(),
-            *Reads(projection, hub, letters, clock).routes(),
-            *Pages(projection, letters, hub, commands, door, clock, flag_control).routes(),
-            openapi_route(),
-            static_files(),
-        ],
-        middleware=[
-            Middleware(SecurityHeaders),
-            Middleware(Hosts, names=hosts),
-            Middleware(NotYet, caught_up=caught_up),
-            *reading,
-        ],
-        exception_handlers={**HTTP_ERRORS, PenstockError: on_error, GoneError: on_gone},
-    )
 
 
 def build(settings: Settings, clock: Clock) -> Service:

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from penstock.access.denials import Authenticator, Denials, Report, to_log
-from penstock.depth import JsonObject
 from penstock.errors import (
     InvalidError,
     NotFoundError,
@@ -22,6 +21,7 @@ from penstock.errors import (
 from penstock.events import FlagRequest, KillRequested, from_json
 from penstock.targets import parse_target
 from penstock.tokens import Identity, KnownTokens, Role
+from penstock.wire.depth import JsonObject
 from penstock.wording.problems import problems_of
 from services.flag_control.fallback.peers import FLAGS_PATH, PEER_PATH, peer_key
 from services.runtime.http.bodies import GoneError, parse_json, read_body

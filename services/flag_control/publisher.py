@@ -119,18 +119,18 @@ class Publisher:
         """Kills in force that the log does not have yet."""
         return tuple(one for events in self._ahead.values() for one in events if isinstance(one, KillRequested))
 
-    def recorded(self, target: str) -> tuple[str, ...]:
+    def recorded(self, target: str) -> frozenset[str]:
         """Return the ids of the requests that the accepted log has, and nothing that is only in force ahead of it."""
         document = self._accepted(target) if self._held is None else {}
-        return load(document).requests if document else ()
+        return load(document).decided_requests if document else frozenset()
 
     def settle(self, target: str, decided: frozenset[str]) -> None:
         """Take a target's newest accepted state; `decided` are ids of the inputs that it covers."""
-        accepted = load(self._accepted(target))
+        requests = load(self._accepted(target)).decided_requests
         left = [
             event
             for event in self._ahead.get(target, ())
-            if event.id not in decided and not (isinstance(event, FlagRequest) and event.id in accepted.requests)
+            if event.id not in decided and not (isinstance(event, FlagRequest) and event.id in requests)
         ]
         for event in self._ahead.pop(target, ()):
             if event not in left:

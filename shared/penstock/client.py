@@ -18,7 +18,7 @@ from penstock.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from penstock.sse import Message, messages
+from penstock.wire.sse import Message, messages
 
 Document = dict[str, Any]
 

@@ -56,7 +56,7 @@ def test_the_schema_is_a_valid_json_schema():
 
 
 def test_asyncapi_has_every_public_event_on_its_topic_and_no_private_log():
-    whole = yaml.safe_load((ROOT / "docs/asyncapi.yaml").read_text())
+    whole = yaml.safe_load((ROOT / "docs/contract/asyncapi.yaml").read_text())
     for topic in TOPICS:
         names = {
             reference["$ref"].removeprefix("#/components/messages/")
@@ -68,7 +68,7 @@ def test_asyncapi_has_every_public_event_on_its_topic_and_no_private_log():
 
 
 def test_every_reference_in_asyncapi_leads_somewhere():
-    whole = yaml.safe_load((ROOT / "docs/asyncapi.yaml").read_text())
+    whole = yaml.safe_load((ROOT / "docs/contract/asyncapi.yaml").read_text())
 
     def references(node):
         if isinstance(node, dict):

@@ -82,7 +82,7 @@ class Message:
 @pytest.fixture
 def known():
     projection = Projection()
-    projection.hear("rollouts", 0, 0, an(PlanRegistered, target=TARGET, name="banner", plan_text=SHORT))
+    projection.receive("rollouts", 0, 0, an(PlanRegistered, target=TARGET, name="banner", plan_text=SHORT))
     return projection
 
 

@@ -9,7 +9,7 @@ from penstock.events.verdicts import NoDataReason
 from penstock.plan import load_plan
 from penstock.wording.verdicts import explain_gate
 from services.console.pages.site import gate_words
-from services.console.wording.words import clause, told_word
+from services.console.wording.words import clause, gate_word
 from tests.support.deciders.slice import deploy
 from tests.support.metrics.shop import HEAD, Shop
 
@@ -109,7 +109,7 @@ def test_without_a_control_group_the_past_advises_and_stops_nothing() -> None:
     shop.release()
     shop.serve(10, canary=800, slower=1.6)
     gate = shop.gate("past")
-    assert (gate.word, told_word(gate)) == (Word.BREACH, "advice")
+    assert (gate.word, gate_word(gate)) == (Word.BREACH, "advice")
     text = explained(shop, "past")
     assert re.match(r"past 2\d\d ms \(\+[56]\d %\) where", text)
     assert "where the service's own past says" in text

@@ -85,7 +85,7 @@ class Hub:
         return self._projection.entries(replace(wanted, since=since))
 
     def _message(self, entry: Entry) -> str:
-        data = msgspec.json.encode({"seq": entry.seq, **entry.document()}).decode()
+        data = msgspec.json.encode(entry.numbered()).decode()
         millis = int(entry.event.time.timestamp() * 1000)
         return f"id: {entry.seq}.{self._life}.{millis}\ndata: {data}\n\n"
 

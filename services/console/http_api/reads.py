@@ -80,7 +80,7 @@ class Reads:
     async def _events(self, request: Request) -> Response:
         limit = limit_of(request, 500, 20_000)
         newest = deque(self._projection.entries(wanted_of(request, self._clock())), maxlen=limit)
-        return Json({"events": [{"seq": entry.seq, **entry.document()} for entry in newest]})
+        return Json({"events": [entry.numbered() for entry in newest]})
 
     async def _stream(self, request: Request) -> Response:
         last = request.headers.get("last-event-id") or request.query_params.get("after")
@@ -92,7 +92,7 @@ class Reads:
 
     async def _dead_letters(self, request: Request) -> Response:
         newest = self._letters.newest(limit_of(request, 100, 10_000))
-        return Json({"dead_letters": newest, "heard": self._letters.heard})
+        return Json({"dead_letters": newest, "heard": self._letters.received})
 
     def _view(self, book: Book) -> dict[str, object]:
         assert book.state is not None

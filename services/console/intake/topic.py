@@ -69,7 +69,7 @@ class IntakeTopic:
         if self._broker is not None:
             await self._broker.stop()
 
-    async def take(self, record: ConsumerRecord) -> None:
+    async def announce(self, record: ConsumerRecord) -> None:
         """Publish the deploy of a record, or bury the record; returns when either is acknowledged."""
         try:
             received = parse_kafka(record.value or b"", record.headers)
@@ -99,7 +99,7 @@ class IntakeTopic:
         if self.failure is not None:
             return
         try:
-            await self.take(record)
+            await self.announce(record)
         except BaseException as error:
             # FastStream would go on with the next record, and committing that one would lose this one.
             self.failure = error

@@ -9,7 +9,7 @@ from penstock.events.verdicts import Direction
 from services.console.read_models.json_views import worst_first
 from services.console.read_models.rollout import Book, GatePoint, Point
 from services.console.wording.differences import Difference
-from services.console.wording.words import told, told_word
+from services.console.wording.words import gate_word, shown_word
 
 WIDTH, HEIGHT = 760, 220
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 14, 26
@@ -139,11 +139,11 @@ def _chart(book: Book, gate: GateVerdict, points: Sequence[tuple[Point, GatePoin
         gate=gate.gate,
         kind=gate.kind,
         measure="in percentage points" if last.in_points else "relative",
-        word=told_word(gate),
+        word=gate_word(gate),
         band=_joined([*highs, *reversed(lows)]),
         line=_joined(middle),
         dots=[
-            Dot(x, y, told(g.word, gate.authority), _title(gate.gate, p, g))
+            Dot(x, y, shown_word(g.word, gate.authority), _title(gate.gate, p, g))
             for (x, y), (p, g) in _thinned(list(zip(middle, points, strict=True)))
         ],
         zero=scale.y(0.0),

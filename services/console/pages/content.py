@@ -16,7 +16,7 @@ from services.console.read_models.entries import Entry, Wanted, chronological
 from services.console.read_models.json_views import plan_document, view_of, worst_first
 from services.console.read_models.projection import Projection
 from services.console.read_models.rollout import Book
-from services.console.wording.words import percent, seconds, told_word
+from services.console.wording.words import gate_word, percent, seconds
 
 Document = dict[str, Any]
 
@@ -36,7 +36,7 @@ def overview(known: Projection, letters: DeadLetters, now: datetime) -> Page:
         "attention": [_line(known, book) for book in attention],
         "running": [_line(known, book) for book in running],
         "ended": [_line(known, book) for book in ended[:_RECENT]],
-        "letters": letters.heard,
+        "letters": letters.received,
     }
     parts = {"stats": "parts/stats.html", "lines": "parts/lines.html"}
     return Page("overview.html", "Rollouts", parts, context)
@@ -126,7 +126,7 @@ def rollout(known: Projection, book: Book) -> Page:
     context = {
         "view": view,
         "next_words": next_words(view),
-        "gates": [(gate, told_word(gate)) for gate in worst_first(book.gates)],
+        "gates": [(gate, gate_word(gate)) for gate in worst_first(book.gates)],
         "charts": charts_of(book),
         "record": [_record_line(entry) for entry in newest[:200]],
         "recorded": len(newest),
@@ -136,7 +136,9 @@ def rollout(known: Projection, book: Book) -> Page:
     }
     names = ("head", "ladder", "next", "actions", "gates", "charts", "facts", "record")
     title = f"{view['release']['service']} {view['release']['version']}"
-    return Page("rollout.html", title, {name: f"parts/{name}.html" for name in names}, context, Wanted(rollout=book.id))
+    return Page(
+        "rollout.html", title, {name: f"parts/rollout/{name}.html" for name in names}, context, Wanted(rollout=book.id)
+    )
 
 
 def _dwell(book: Book) -> dict[str, Document]:
@@ -151,7 +153,7 @@ def _dwell(book: Book) -> dict[str, Document]:
 
 def tally(gates: Sequence[GateVerdict]) -> list[tuple[str, int]]:
     """Return how many gates have which word, worst first."""
-    counts = Counter(told_word(gate) for gate in gates)
+    counts = Counter(gate_word(gate) for gate in gates)
     return [(word, counts[word]) for word in ("breach", "advice", *list(Word)[1:]) if counts[word]]
 
 
@@ -192,7 +194,9 @@ def _numbers(document: Document) -> str:
             return f"{document['stage']} at {percent(document['exposure'])}"
         case "rollback.started":
             return (
-                f"{document['version']} from {document.get('stage') or 'no stage'} at {percent(document['exposure'])}"
+                f"{document['version']} from {document['stage']} at {percent(document['exposure'])}"
+                if document.get("stage")
+                else f"{document['version']} before its first stage"
             )
         case "exposure.changed":
             return f"{percent(document['previous'])} → {percent(document['exposure'])}"
@@ -235,5 +239,5 @@ def plans(known: Projection) -> Page:
 
 def dead_letters(letters: DeadLetters) -> Page:
     """What could not be taken, and why?"""
-    context = {"letters": list(reversed(letters.newest(200))), "heard": letters.heard}
+    context = {"letters": list(reversed(letters.newest(200))), "received": letters.received}
     return Page("dead_letters.html", "Dead letters", {}, context)

@@ -41,7 +41,7 @@ def flag(known: Projection, target: str) -> Page:
         "segments": book.flag.defined.segments if book.flag.defined else (),
     }
     heard = Wanted(types=_HEARD.types, target=target)
-    parts = {name: f"parts/{name}.html" for name in ("flag_state", "flag_facts", "flag_history")}
+    parts = {f"flag_{name}": f"parts/flag/{name}.html" for name in ("state", "facts", "history")}
     return Page("flag.html", parse_target(target).flag, parts, context, wanted=heard)
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -26,7 +27,7 @@ from services.console.pages.live import Live
 from services.console.pages.site import Page, Site
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
-from services.runtime.http.errors import retry_headers, status_of
+from services.runtime.http.errors import on_http_error, retry_headers, status_of
 from services.runtime.process.service import Clock
 
 _PATIENCE_S = 3.0
@@ -116,6 +117,17 @@ class Pages:
                 )
 
         return show
+
+    async def on_http_error(self, request: Request, error: Exception) -> Response:
+        """Starlette's handler of unknown paths and wrong methods: a page for browsers, JSON for everybody else."""
+        if not isinstance(error, HTTPException) or "text/html" not in request.headers.get("accept", ""):
+            return await on_http_error(request, error)
+        shown = quote(request.url.path[:100])
+        text = f"There is no page {shown}." if error.status_code == 404 else f"{shown} cannot be opened in a browser."
+        page = Page("problem.html", "Page not found", {}, {"trouble": text})
+        answer = self._site.page(page, self._common(request), error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
 
     def _common(self, request: Request) -> dict[str, Any]:
         now = self._clock()

@@ -10,15 +10,15 @@ _MOST_SHOWN = 20_000
 
 
 class DeadLetters:
-    """The newest dead letters, oldest first. Attributes: `heard` counts all of them."""
+    """The newest dead letters, oldest first. Attributes: `received` counts all of them."""
 
     def __init__(self) -> None:
-        self.heard = 0
+        self.received = 0
         self._letters: deque[dict[str, Any]] = deque(maxlen=MOST)
 
-    def hear(self, record: ConsumerRecord) -> None:
-        """Take one record of the topic."""
-        self.heard += 1
+    def receive(self, record: ConsumerRecord) -> None:
+        """Add one record of the topic."""
+        self.received += 1
         headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         self._letters.append(
             {

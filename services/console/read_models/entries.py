@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from penstock.events import Event, to_json
 
@@ -23,6 +26,16 @@ class Entry:
     def time(self) -> datetime:
         """When it happened by Penstock's clock: what CI stamps on a deploy is data, and orders nothing."""
         return self.event.at if self.topic == "deploys" else self.event.time
+
+    @cached_property
+    def encoded(self) -> msgspec.Raw:
+        """The event's JSON, encoded once: answers and streams repeat it for every reader."""
+        return msgspec.Raw(msgspec.json.encode(to_json(self.event)))
+
+    def numbered(self) -> dict[str, Any]:
+        """Return what answers and streams hold of it, with its number and the encoded event."""
+        place = {"topic": self.topic, "partition": self.partition, "offset": self.offset}
+        return {"seq": self.seq, **place, "event": self.encoded}
 
     def document(self) -> dict[str, Any]:
         """Return it as the API shows it."""

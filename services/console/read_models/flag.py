@@ -45,8 +45,8 @@ class FlagBook:
         """Whether flag control has said anything of it."""
         return bool(self.history)
 
-    def hear(self, entry: Entry) -> None:
-        """Take one event of the flag's target."""
+    def fold(self, entry: Entry) -> None:
+        """Fold one event of the flag's target."""
         event = entry.event
         if isinstance(event, FlagServed):
             known = self.served.get(event.instance)

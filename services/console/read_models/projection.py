@@ -92,7 +92,7 @@ class Projection:
         self._ids: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._caused: OrderedDict[str, Entry] = OrderedDict()
 
-    def hear(self, topic: str, partition: int, offset: int, event: Event) -> Entry | None:
+    def receive(self, topic: str, partition: int, offset: int, event: Event) -> Entry | None:
         """Take one event; None where it has been heard before (publishing is at least once)."""
         if not self._is_new(topic, event):
             return None
@@ -159,7 +159,7 @@ class Projection:
     def _file(self, entry: Entry) -> None:
         event = entry.event
         target = self.target(event.target)
-        target.flag.hear(entry)
+        target.flag.fold(entry)
         match event:
             case PlanRegistered():
                 target.plans[event.name] = event
@@ -185,7 +185,7 @@ class Projection:
             book = self._books[rollout] = Book(rollout)
             self._forget_oldest()
         known = book.state is not None
-        book.hear(entry)
+        book.fold(entry)
         if not known and book.state is not None and isinstance(entry.event, RolloutEvent):
             target.rollouts.append(book)
 

@@ -84,8 +84,8 @@ class Book:
         self.contained_by: datetime | None = None
         self.damage: str | None = None
 
-    def hear(self, entry: Entry) -> None:
-        """Take one event of this rollout."""
+    def fold(self, entry: Entry) -> None:
+        """Fold one event of this rollout."""
         event = entry.event
         if isinstance(event, StageJudged):
             self._judged(entry, event)

@@ -41,12 +41,12 @@ def value_of(gate: GateVerdict, side: str) -> str:
     return figures.amount(value, gate.unit or "")
 
 
-def told_word(gate: GateVerdict) -> str:
+def gate_word(gate: GateVerdict) -> str:
     """Return the gate's word as pages tell it."""
-    return told(gate.word, gate.authority)
+    return shown_word(gate.word, gate.authority)
 
 
-def told(word: Word, authority: Authority) -> str:
+def shown_word(word: Word, authority: Authority) -> str:
     """Return the word; a breach of a gate that may only advise is told as advice, for it should alarm nobody."""
     return "advice" if word is Word.BREACH and authority is Authority.ADVISE else word.value
 

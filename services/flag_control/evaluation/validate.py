@@ -9,8 +9,8 @@ from typing import Any
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import OpenFeatureError
 
-from penstock.depth import MOST_LEVELS, too_deep, unwritable
 from penstock.errors import InvalidError, Problem
+from penstock.wire.depth import MOST_LEVELS, too_deep, unwritable
 from services.flag_control.evaluation.bucketing import WARNINGS, Bucketing, Document, splits
 from services.flag_control.evaluation.evaluator import Evaluator
 from services.flag_control.evaluation.source import Source

@@ -12,6 +12,7 @@ import msgspec
 from penstock.errors import CorruptError, InvalidError
 from penstock.events import KillRequested, from_json, to_json
 from services.flag_control.fallback.last_good import Kept
+from services.flag_control.flag.state import load
 from services.runtime.process.tasks import begin
 
 _DISK_SECONDS = 2.0
@@ -70,7 +71,7 @@ class KillSpool:
         Not before: an instance that starts without Kafka would serve the flag as it was, and know of no kill.
         """
         for flag in flags:
-            self.remove(flag.document.get("requests", ()))
+            self.remove(load(flag.document).decided_requests)
 
     def remove(self, kills: Iterable[str]) -> None:
         """Forget kills that the log has."""

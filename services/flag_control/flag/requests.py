@@ -23,7 +23,7 @@ from services.flag_control.flag.state import Kill
 
 def on_request(change: Change, request: FlagRequest) -> None:
     """Grant or refuse a request, once."""
-    if request.id in change.state.requests:
+    if request.id in change.state.decided_requests:
         return
     state = change.state
     change.state = state.with_request(request.id)
@@ -33,6 +33,8 @@ def on_request(change: Change, request: FlagRequest) -> None:
         change.refuse(request, "not_allowed", f"the flag is archived at {state.archived!r}; its key is not used again")
     else:
         _grant(change, request)
+    if isinstance(request, KillRequested) and all(kill.id != request.id for kill in change.state.kills):
+        change.state = change.state.with_closed_kill(request.id, change.at.isoformat())
 
 
 def _lifts(request: FlagRequest) -> bool:
@@ -66,6 +68,7 @@ def _lift(change: Change, request: UndoRequested, kill: str) -> None:
         there = ", ".join(known.id for known in left) or "none"
         change.refuse(request, "unknown", f"no kill {kill!r} is in force; there is: {there}")
         return
+    change.state = change.state.with_closed_kill(kill, change.at.isoformat())
     change.put(kills=left)
     change.settle(request.type)
     change.say_version(KillLifted, kill=kill, reason=request.reason, exposure=change.exposure)

@@ -9,6 +9,9 @@ from penstock.chain import Document, digest_of
 _MOST_REMEMBERED = 100
 _MOST_VERSIONS = 50
 _MOST_EDITS = 200
+_MOST_CLOSED_KILLS = 1000
+"""A copy that was down for months may replay a kill from its disk. One that is older than so many kills of its flag is
+in force once more, which is the safe side, until a person lifts it."""
 
 
 class Slice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,7 +119,8 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
         kills: ids of the kills in force; the flag is off while there is one.
         archived: the variant served for good; empty while the flag lives. archived_under: the rollout that had it then.
         live: a rollout is under way; release: the version that the last one brought.
-        requests: ids of the requests heard lately.
+        requests: ids of the latest requests, granted or refused.
+        closed_kills: when each kill that is in force no more was lifted or refused, RFC 3339, by id.
         history: the latest versions by number, and of the older ones those that changed the definition or opt-outs.
         settled: since when everyone gets one variant without a rollout under way; empty otherwise.
         timers: due times, RFC 3339, by name.
@@ -134,6 +138,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     archived: str = ""
     archived_under: str = ""
     requests: tuple[str, ...] = ()
+    closed_kills: dict[str, str] = {}
     history: dict[str, Revision] = {}
     settled: str = ""
     timers: dict[str, str] = {}
@@ -151,6 +156,18 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     def ruled(self) -> bool:
         """Whether a rollout decides who is served what, or one did and was rolled back."""
         return self.live or self.rolled_back
+
+    @property
+    def decided_requests(self) -> frozenset[str]:
+        """Ids of the requests that are not decided again: the latest, and every kill that could be replayed."""
+        return frozenset((*self.requests, *self.closed_kills, *(kill.id for kill in self.kills)))
+
+    def with_closed_kill(self, kill: str, at: str) -> "FlagState":
+        """Return the state that remembers a kill that was lifted or refused."""
+        closed = {**self.closed_kills, kill: at}
+        if len(closed) > _MOST_CLOSED_KILLS:
+            del closed[min(closed, key=lambda known: (closed[known], known))]
+        return msgspec.structs.replace(self, closed_kills=closed)
 
     def with_request(self, request: str) -> "FlagState":
         """Return the state that remembers a request."""

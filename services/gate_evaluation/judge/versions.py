@@ -20,7 +20,8 @@ class Parameters:
         bell_spread: spread of the bell of the effects' weights, a share of the grid.
         wary, cut: size of the addition for hidden noise, and what is subtracted from it (`dispersion.hidden_noise`).
             A canary of 50 % after two hours of history finds errors x1.5 in 12 windows at 3.8 and in 17 at 6.0. At 3.8
-            cohorts with weak lasting noise, exactly at tolerance, were rolled back in 9 of 1,000 runs: too near to 1 %.
+            cohorts with weak lasting noise, exactly at tolerance, were rolled back in 7 of 1,000 runs of tuning seeds:
+            too near to 1 %.
     """
 
     version: str

@@ -5,8 +5,8 @@ import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from penstock.depth import too_deep, unwritable
 from penstock.errors import InvalidError, PermanentError, Problem, UnavailableError
+from penstock.wire.depth import too_deep, unwritable
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

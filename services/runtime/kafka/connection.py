@@ -7,10 +7,12 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     InvalidReplicationFactorError,
     KafkaConnectionError,
     NotControllerError,
     RequestTimedOutError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 from faststream.kafka import KafkaBroker
@@ -25,8 +27,15 @@ _NOT_YET = {InvalidReplicationFactorError.errno, NotControllerError.errno, Reque
 """Errors of a cluster that is still starting: too few brokers for the copies asked for, or no controller yet."""
 
 
+_REFUSED = {TopicAuthorizationFailedError.errno, ClusterAuthorizationFailedError.errno}
+
+
 class KafkaAwayError(UnavailableError):
     """The brokers cannot be reached, or do not answer in full: they may later, so the caller tries again."""
+
+
+class KafkaRefusedError(KafkaAwayError):
+    """The brokers do not allow this user what it needs: the caller tries again, for the rules may change."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -102,6 +111,11 @@ async def ensure_topics(settings: Settings, topics: tuple[Topic, ...] = ALL) -> 
             response: Any = await admin.create_topics(missing)
             for name, code, *_ in response.topic_errors:
                 if code not in {0, _TOPIC_EXISTS}:
+                    if code in _REFUSED:
+                        raise KafkaRefusedError(
+                            f"refused by Kafka: this user may neither see nor create {name}; `penstock topics acls` "
+                            "lists every rule that it needs"
+                        )
                     kind = KafkaAwayError if code in _NOT_YET else UnavailableError
                     raise kind(f"Kafka refused to create {name}: {for_code(code).__name__}")
         description = await admin.describe_cluster()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from aiokafka.errors import (
+    AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     KafkaError,
@@ -20,6 +21,8 @@ from aiokafka.errors import (
 from services.runtime.kafka.connection import KafkaAwayError
 
 AGAIN_S = 1.0
+REFUSED = "refused by Kafka"
+"""Begins the reason where the brokers answer, and do not allow what is asked."""
 AWAY = (KafkaAwayError, KafkaError)
 _GIVE_UP_S = 10.0
 _REFUSED = {
@@ -59,11 +62,11 @@ def reason_of(error: BaseException) -> str:
         if isinstance(error, kind):
             named = f" ({error})" if str(error) and str(error) != repr(error) else ""
             return (
-                f"refused by Kafka: this user is not authorized for {what} that the service needs{named}; "
-                "`penstock topics acls --principals ...` lists every rule"
+                f"{REFUSED}: this user is not authorized for {what} that the service needs{named}; "
+                "`penstock topics acls` lists every rule"
             )
-    if isinstance(error, SaslAuthenticationFailed):
-        return f"refused by Kafka: user name or password is wrong ({error}); see PENSTOCK_KAFKA_USERNAME"
+    if isinstance(error, SaslAuthenticationFailed | AuthenticationFailedError):
+        return f"{REFUSED}: user name or password is wrong ({error}); see PENSTOCK_KAFKA_USERNAME"
     return str(error) or type(error).__name__
 
 

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from penstock.chain import Document
 from penstock.settings import Settings
 from services.runtime.http.server import HttpServer, health_app
-from services.runtime.kafka.waiting import stop_what_started, until_available
+from services.runtime.kafka.waiting import REFUSED, stop_what_started, until_available
 from services.runtime.process.instance import held
 from services.runtime.process.service import Decider, Parked, Service, system_clock
 from services.runtime.process.tasks import begin
@@ -60,7 +60,10 @@ class Copy:
 
     async def _replace(self, reason: str) -> None:
         self.waits = reason
-        log.warning("%s waits for Kafka and goes on once it answers: %s", self.name, reason)
+        if reason.startswith(REFUSED):
+            log.error("%s: %s; it tries again every second", self.name, reason)
+        else:
+            log.warning("%s waits for Kafka and goes on once it answers: %s", self.name, reason)
         # A failed start may leave half of what the service needs: the next attempt begins with a new one.
         before, self._service = self._service, self._make()
         await stop_what_started(before)

@@ -33,6 +33,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("demo", "penstock.cli.stack.demo", "Watch the main job on this machine.", _RUN),
     Entry("tokens", "penstock.cli.access.tokens", "Create, list, rotate and revoke tokens.", _RUN),
     Entry("access", "penstock.cli.access.can", "Who may do what.", _RUN),
+    Entry("topics", "penstock.cli.access.topics", "Topics, and what Kafka must allow each service.", _RUN),
     Entry("doctor", "penstock.cli.stack.doctor", "Check what is installed and what is missing.", _RUN),
     Entry("test", "penstock.cli.stack.test", "Run the tests.", _RUN),
 )

@@ -14,6 +14,9 @@ ROOT = Path(__file__).parents[3]
 """The tree that this package is run from."""
 
 
+_DERIVED = "# Derived by `python -m penstock.contract`; change the events or topics instead.\n"
+
+
 class _Plain(yaml.SafeDumper):
     """YAML without anchors: people read it."""
 
@@ -31,7 +34,7 @@ def documents() -> dict[str, str]:
     whole = asyncapi.document(version("penstock"))
     return {
         "shared/penstock/events/schema.json": json.dumps(events_schema(), indent=1, ensure_ascii=False) + "\n",
-        "docs/asyncapi.yaml": "# Derived by `python -m penstock.contract`; change the events or topics instead.\n"
+        "docs/contract/asyncapi.yaml": _DERIVED
         + yaml.dump(whole, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120),
     }
 

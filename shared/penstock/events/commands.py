@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from penstock.depth import JsonObject
 from penstock.events.base import Event, Value
+from penstock.wire.depth import JsonObject
 
 
 class Expectation(Value):

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 
 from penstock.events import Event
 from penstock.tokens import Identity, Tokens, digest_of
-from services.console.app import application
+from services.console.application import Access, Health, Outward, ReadModels, application
 from services.console.commands import Commands
 from services.console.flag_control_client import FlagControl
 from services.console.http_api.event_stream import Hub
@@ -71,20 +71,13 @@ class ConsoleApp:
         self.tokens = HeldTokens(tokens)
         door = Door(self.tokens, b"key")
         commands = Commands(self.projection, self.publish, self.clock, self._next)
+        flag_control = flag_control or FlagControl("http://127.0.0.1:1")
         self.app: Starlette = application(
-            self.projection,
-            self.letters,
-            self.hub,
-            commands,
-            self.publish,
-            door,
+            ReadModels(self.projection, self.letters, self.hub),
+            Outward(commands, self.publish, flag_control),
+            Access(door, frozenset({"console", "localhost"}), closed),
+            Health(lambda: True, lambda: True, lambda: True),
             self.clock,
-            ready=lambda: True,
-            alive=lambda: True,
-            caught_up=lambda: True,
-            flag_control=flag_control or FlagControl("http://127.0.0.1:1"),
-            hosts=frozenset({"console", "localhost"}),
-            closed=closed,
         )
 
     def clock(self) -> datetime:
@@ -93,7 +86,7 @@ class ConsoleApp:
 
     def hear(self, topic: str, event: Event) -> None:
         """Have the console hear an event."""
-        self.projection.hear(topic, 0, self.projection.seq, event)
+        self.projection.receive(topic, 0, self.projection.seq, event)
 
     async def publish(self, topic: str, event: Event) -> None:
         """Take what the console publishes; it hears it too, as it does from Kafka."""

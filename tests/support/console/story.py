@@ -295,7 +295,7 @@ def project() -> Projection:
     """Return what a console knows that heard it all."""
     projection = Projection()
     for offset, (topic, event) in enumerate(told()):
-        projection.hear(topic, 3, offset, event)
+        projection.receive(topic, 3, offset, event)
     return projection
 
 

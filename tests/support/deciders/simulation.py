@@ -148,6 +148,6 @@ class Simulation:
         if topic not in PUBLIC_NAMES:
             return
         self.published.append(read)
-        entry = self.console.hear(topic, 0, len(self.published), read.received_at(self.now))
+        entry = self.console.receive(topic, 0, len(self.published), read.received_at(self.now))
         if not isinstance(event, WindowClosed | StageJudged) and entry is not None:
             self._audience.of(read)

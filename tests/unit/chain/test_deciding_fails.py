@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.chain import Decision, Document, Fold, Item, Record, Replica, decode, digest_of
-from penstock.chain.failures import FAULT, Failures
+from penstock.chain.failures import FAULT, UNSEALED, Failures
 from penstock.chain.replica import OBSERVATION, TICK
 from penstock.errors import FaultyVersionError, RefusedError
 from penstock.events import Event
@@ -169,3 +169,20 @@ def test_rubbish_of_outsiders_counts_for_nothing_and_what_only_we_write_does() -
         failures.count_unreadable("commands", 0, offset, "it is not JSON")
     with pytest.raises(FaultyVersionError):
         failures.count_unreadable("commands", 0, 2, "it is not JSON")
+
+
+def test_records_whose_seal_shows_another_writer_stop_no_version_neither_at_once_nor_after_a_restart() -> None:
+    ours = frozenset({"commands"})
+    replica = Replica(Fold(START), decide, "1", failures=Failures("1", most=2, ours=ours))
+    for offset in range(50):
+        replica.receive(Item("commands", offset, "", (), error=f"{UNSEALED}it carries no seal", raw=b"{}"))
+    replica.receive(item(50))
+    log = settled(replica)
+    assert [bool(record.error) for record in log] == [True] * 50 + [False], (
+        "each is a dead letter, and what follows is decided"
+    )
+    again = Failures("1", most=2, ours=ours)
+    for record in log[:-1]:
+        again.restore(record, 0)
+    for offset in range(2):
+        again.count_failure("commands", 0, offset, "because")

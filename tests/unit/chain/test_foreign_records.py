@@ -83,3 +83,11 @@ def test_a_replay_passes_it_too_and_still_finds_bytes_that_were_changed() -> Non
     assert steps([first, b"noise", second]) == [0, 2]
     with pytest.raises(CorruptError, match="bytes were changed or removed"):
         steps([first[:-9], second])
+
+
+def test_a_record_nested_beyond_all_reason_is_a_foreign_one() -> None:
+    fold = Fold(START)
+    for offset, value in enumerate((b'{"x":' * 5000, b"[" * 100_000, b'{"prev":' + b"[" * 5000)):
+        assert fold.offer(offset, value) is None
+    assert set(fold.foreign) == {0, 1, 2}
+    assert fold.head == START

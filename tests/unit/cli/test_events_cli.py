@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from penstock.cli.events.forwarding import WAITS, Forwarder, signer
 from penstock.cli.exits import Exits
 from penstock.errors import InvalidError
-from penstock.sse import Message
+from penstock.wire.sse import Message
 from tests.support.console.fake import TARGET, FakeConsole, event_row, sse
 from tests.unit.cli.conftest import Run
 

@@ -12,7 +12,7 @@ from tests.support.console.story import baking, held, rolled_back
 def book_of(teller):
     projection = Projection()
     for offset, (topic, event) in enumerate(teller.events):
-        projection.hear(topic, 0, offset, event)
+        projection.receive(topic, 0, offset, event)
     return projection.book(teller.rollout)
 
 

@@ -32,7 +32,7 @@ def views(projection):
 def fed(pairs):
     projection = Projection()
     for offset, (topic, event) in enumerate(pairs):
-        projection.hear(topic, 0, offset, event)
+        projection.receive(topic, 0, offset, event)
     return projection
 
 
@@ -68,7 +68,7 @@ def test_a_rollback_shows_its_times_and_what_it_cost():
         window = an(
             WindowClosed, target=teller.target, id=f"w{place}", end=began.replace(second=began.second + 1 + place)
         )
-        projection.hear("metric-windows", 0, place, window.model_copy(update={"measures": measures}))
+        projection.receive("metric-windows", 0, place, window.model_copy(update={"measures": measures}))
     book = projection.book(teller.rollout)
     view = view_of(book, projection.target(teller.target))
     assert view["phase"] == "rolled_back"
@@ -89,16 +89,16 @@ def test_requests_after_the_rollback_are_not_counted_as_exposed():
     window = an(WindowClosed, target=teller.target, end=last).model_copy(
         update={"measures": {"canary": {"errors": Ratio(events=1, total=50)}}}
     )
-    projection.hear("metric-windows", 0, 0, window)
+    projection.receive("metric-windows", 0, 0, window)
     assert projection.target(teller.target).exposed(projection.book(teller.rollout)) == 0
 
 
 def test_a_lifted_version_is_no_longer_quarantined():
     projection = Projection()
     quarantined = an(VersionQuarantined)
-    projection.hear("rollouts", 0, 0, quarantined)
+    projection.receive("rollouts", 0, 0, quarantined)
     assert projection.target(quarantined.target).quarantined
-    projection.hear("rollouts", 0, 1, an(QuarantineLifted))
+    projection.receive("rollouts", 0, 1, an(QuarantineLifted))
     assert not projection.target(quarantined.target).quarantined
 
 
@@ -106,8 +106,8 @@ def test_a_history_that_cannot_be_followed_is_shown_as_damaged_and_harms_no_othe
     good, bad = promoted(), rolled_back()
     projection = fed(good.events + bad.events)
     gap = an(RollbackCompleted, target=bad.target, rollout=bad.rollout, sequence=99)
-    projection.hear("rollouts", 0, 999, gap)
-    projection.hear("rollouts", 0, 1000, gap.model_copy(update={"id": "another"}))
+    projection.receive("rollouts", 0, 999, gap)
+    projection.receive("rollouts", 0, 1000, gap.model_copy(update={"id": "another"}))
     assert "sequence 99" in (projection.book(bad.rollout).damage or "")
     assert projection.book(good.rollout).damage is None
     assert projection.book(good.rollout).state.phase == "completed"
@@ -175,7 +175,7 @@ def rolling_back(*left_out, windows=()):
     ends = {"recovery.verified", "rollback.executed", "rollback.completed", "version.quarantined", *left_out}
     projection = fed([(topic, event) for topic, event in teller.events if event.type not in ends])
     for place, window in enumerate(windows):
-        projection.hear("metric-windows", 0, place, window)
+        projection.receive("metric-windows", 0, place, window)
     return view_of(projection.book(teller.rollout), projection.target(teller.target))
 
 

@@ -47,18 +47,18 @@ def told(feature: Feature, windows: int, slow: float = 0.0) -> Story:
         played.close_window(story.windows[-1])
         played.settle()
     for event in played.said:
-        story.take(event)
+        story.fold(event)
     return story
 
 
 def rolled_back() -> Story:
     story = told(BAD, 40, slow=0.04)
-    started = next(event for event in story.heard if event.type == "rollback.started")
+    started = next(event for event in story.received if event.type == "rollback.started")
     story.windows = [
         one.model_copy(update={"first_sample_at": one.start}) for one in story.windows if one.end <= started.time
     ]
-    story.take(an(ExposureContained, target=BAD.target, seconds=0.02, within=5.0))
-    story.take(an(StepCompleted, target=BAD.target, step="tell-ci"))
+    story.fold(an(ExposureContained, target=BAD.target, seconds=0.02, within=5.0))
+    story.fold(an(StepCompleted, target=BAD.target, step="tell-ci"))
     return story
 
 
@@ -90,8 +90,8 @@ def test_what_is_found_late_or_by_chance_fails_its_check() -> None:
     late = rolled_back()
     before = [window(BAD.target, number, moment(-20)) for number in range(20)]
     late.windows = [*before, *late.windows]
-    entered = next(event for event in late.heard if event.type == "stage.entered")
-    late.heard[late.heard.index(entered)] = entered.model_copy(update={"time": moment(-30)})
+    entered = next(event for event in late.received if event.type == "stage.entered")
+    late.received[late.received.index(entered)] = entered.model_copy(update={"time": moment(-30)})
     assert not outcome("within 15 windows", all_checks(late))
 
 
@@ -116,13 +116,13 @@ def test_each_promise_fails_where_nothing_shows_that_it_was_kept(promise: str) -
 def test_containment_that_nobody_reported_fails_its_check() -> None:
     story = rolled_back()
     assert outcome("safe version", all_checks(story))
-    story.heard = [event for event in story.heard if not isinstance(event, ExposureContained)]
+    story.received = [event for event in story.received if not isinstance(event, ExposureContained)]
     assert not outcome("safe version", all_checks(story))
 
 
 def test_a_hold_for_another_reason_is_not_the_promised_one() -> None:
     story = told(UNMEASURED, 12)
-    held = [event for event in story.heard if event.type == "rollout.held"]
+    held = [event for event in story.received if event.type == "rollout.held"]
     assert held
     assert outcome("nobody reports", checks(Story(GOOD), Story(BAD), Story(SAME), story, Outside((), 1, "", "")))
     last = story.verdicts[-1]
@@ -170,8 +170,8 @@ def test_the_receiver_takes_what_is_signed_and_refuses_what_is_not() -> None:
     try:
         body = b'{"type": "dev.cdeventsx.penstock-rollback.started.0.1.0"}'
         signed = sign((secret,), "id-1", datetime.now(UTC), body)  # noqa: TID251 - a receiver checks against the clock
-        assert receiver.take("/events", signed, body) == 204
-        assert receiver.take("/events", signed, body + b" ") == 401
+        assert receiver.accept("/events", signed, body) == 204
+        assert receiver.accept("/events", signed, body + b" ") == 401
         assert [(one.id, one.verified) for one in receiver.received] == [("id-1", True), ("id-1", False)]
     finally:
         receiver.close()
@@ -197,7 +197,7 @@ def test_the_view_shows_every_phase_of_a_story() -> None:
     shown = console.export_text()
     for word in ("measuring the baseline", "rolling back", "baking", "held", "saved no data", "a note"):
         assert word in shown
-    lines = [line_of(event, "flag") for event in stories[1].heard]
+    lines = [line_of(event, "flag") for event in stories[1].received]
     assert any(line is not None and "rollback.started" in line for line in lines)
 
 

@@ -41,11 +41,11 @@ def test_it_hears_and_after_its_close_no_thread_goes_on() -> None:
     listener = Listener()
     with console() as address:
         listener.start(address, {EVENT.target})
-        assert listener.heard.get(timeout=60) == EVENT
+        assert listener.received.get(timeout=60) == EVENT
         assert listener.alive
     listener.close()
     assert not listener.alive
-    assert listener.heard.empty(), "the end of the console after the close is no error"
+    assert listener.received.empty(), "the end of the console after the close is no error"
 
 
 def test_a_console_that_was_never_there_is_an_error_that_is_heard() -> None:
@@ -53,7 +53,7 @@ def test_a_console_that_was_never_there_is_an_error_that_is_heard() -> None:
     with console() as address:
         pass
     listener.start(address, {EVENT.target})
-    assert "does not answer" in str(listener.heard.get(timeout=60))
+    assert "does not answer" in str(listener.received.get(timeout=60))
     listener.close()
     assert not listener.alive
 

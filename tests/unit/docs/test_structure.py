@@ -12,9 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[3]
 TO_BE_SPLIT = {
     ".",
-    "docs",
-    "services/console/templates/parts",
-    "shared/penstock",
 }
 PRODUCT = ("shared/penstock", "services", "deploy/demo")
 FILES_IN_A_FOLDER = 15

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.depth import MOST_LEVELS
 from penstock.errors import InvalidError, PlanError
 from penstock.events import BY_TYPE, Event, from_json, to_json
 from penstock.events.cloudevents import from_kafka, header_text, parse_http, to_http, to_kafka
 from penstock.plan import load_plan
 from penstock.webhooks import sign, verify
+from penstock.wire.depth import MOST_LEVELS
 from tests.support.builders import example
 from tests.support.metrics.windows import moment
 from tests.support.plans import SHORT

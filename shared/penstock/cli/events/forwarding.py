@@ -10,8 +10,8 @@ import msgspec
 
 from penstock.events import from_json
 from penstock.events.cloudevents import STRUCTURED, to_structured
-from penstock.sse import Message
 from penstock.webhooks import key_of, sign
+from penstock.wire.sse import Message
 
 WAITS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts; after them the event is given up, and said so."""

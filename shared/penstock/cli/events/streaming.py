@@ -10,7 +10,7 @@ import typer
 from penstock.client import Client
 from penstock.events import BY_TYPE
 from penstock.plan.units import seconds
-from penstock.sse import Message
+from penstock.wire.sse import Message
 
 Types = Annotated[
     list[str] | None, typer.Option("--types", "-t", help="Patterns such as rollback.*; comma-separated or repeated.")

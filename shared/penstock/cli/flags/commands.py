@@ -12,8 +12,8 @@ from penstock.cli.flags.client import connect
 from penstock.cli.flags.references import references
 from penstock.cli.local import load
 from penstock.cli.output import Json, Jsonl, Output, dumps, plain, table
-from penstock.depth import MOST_LEVELS, too_deep, unwritable
 from penstock.errors import InvalidError, Problem
+from penstock.wire.depth import MOST_LEVELS, too_deep, unwritable
 
 app = typer.Typer(no_args_is_help=True, help="Flags: list, show, kill, undo, serve, import, export.")
 for verb in (kill, undo, opt_out, archive, export):

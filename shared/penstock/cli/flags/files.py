@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from penstock.depth import MOST_LEVELS, too_deep
 from penstock.errors import InvalidError, Problem
+from penstock.wire.depth import MOST_LEVELS, too_deep
 
 Document = dict[str, Any]
 

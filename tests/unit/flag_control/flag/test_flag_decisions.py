@@ -26,6 +26,8 @@ from penstock.events import (
     StageEntered,
     TimerFired,
     UndoRequested,
+    from_json,
+    to_json,
 )
 from services.flag_control.decide import decide
 from services.flag_control.flag.exposure import flag_document
@@ -160,6 +162,83 @@ def test_a_request_heard_twice_is_granted_once():
     before = flag.document
     assert flag.hear(KILL) == []
     assert flag.document == before
+
+
+def edits(flag: Flag, count: int, start: int = 0) -> None:
+    """Have that many opt-outs granted or refused."""
+    for number in range(start, start + count):
+        flag.hear(an(OptOutRequested, id=f"edit-{number}", attribute="targetingKey", values=(f"user-{number % 3}",)))
+
+
+def test_a_kill_replayed_after_a_hundred_requests_is_not_in_force_again():
+    flag = Flag(ANNOUNCED, HALF, KILL, an(UndoRequested, id="lift", kill=KILL.id, version=None))
+    edits(flag, 150)
+    assert KILL.id not in flag.state.requests
+    assert flag.hear(KILL) == []
+    assert flag.state.kills == ()
+
+
+def test_a_kill_in_force_is_not_granted_twice_by_a_replay_after_a_hundred_requests():
+    flag = Flag(ANNOUNCED, HALF, KILL)
+    edits(flag, 150)
+    assert flag.hear(KILL) == []
+    assert [kill.id for kill in flag.state.kills] == [KILL.id]
+
+
+def test_a_kill_refused_before_its_flag_existed_is_not_in_force_when_it_is_replayed():
+    flag = Flag(KILL, ANNOUNCED, HALF)
+    edits(flag, 150)
+    assert flag.hear(KILL) == []
+    assert flag.state.kills == ()
+
+
+def test_a_flag_remembers_a_thousand_lifted_kills_and_forgets_the_oldest_first():
+    flag = Flag(ANNOUNCED)
+    state = flag.state
+    for number in range(1001):
+        state = state.with_closed_kill(f"kill-{number}", f"2026-11-28T{number // 60:02}:{number % 60:02}:00+00:00")
+    assert len(state.closed_kills) == 1000
+    assert {f"kill-{number}" for number in range(1, 1001)} <= state.decided_requests
+    assert "kill-0" not in state.decided_requests
+
+
+NO_STAGE = an(RollbackStarted, id="no-stage").model_copy(update={"stage": None})
+
+
+def test_a_rollback_before_the_first_stage_exposes_nobody_and_a_later_stage_of_another_rollout_counts():
+    read = from_json({name: value for name, value in to_json(NO_STAGE).items() if name != "stage"})
+    assert isinstance(read, RollbackStarted)
+    assert read.stage is None
+    for back in (NO_STAGE, read):
+        flag = Flag(ANNOUNCED)
+        (reported,) = flag.hear(back)
+        assert isinstance(reported, ExposureChanged)
+        assert (reported.exposure, reported.previous) == (0.0, 0.0)
+        assert flag.state.rolled_back
+        assert flag.served["defaultVariant"] == "off"
+        assert "targeting" not in flag.served
+        flag.hear(
+            an(RolloutAnnounced, id="next", rollout="ro-2"),
+            an(StageEntered, id="next-5", rollout="ro-2", exposure=0.05),
+        )
+        assert flag.state.reach.exposure == 0.05
+
+
+def test_a_rollback_without_a_stage_under_a_kill_leaves_the_flag_off_when_the_kill_is_lifted():
+    flag = Flag(ANNOUNCED, KILL, NO_STAGE)
+    flag.hear(an(UndoRequested, id="lift", kill=KILL.id, version=None))
+    assert flag.state.kills == ()
+    assert flag.served["defaultVariant"] == "off"
+    assert "targeting" not in flag.served
+
+
+def test_a_rollback_without_a_stage_takes_the_release_before_from_everyone_as_one_with_a_stage_does():
+    served = []
+    for back in (an(RollbackStarted, id="back-2", rollout="ro-2"), NO_STAGE.model_copy(update={"rollout": "ro-2"})):
+        flag = Flag(ANNOUNCED, HALF, DONE, an(RolloutAnnounced, id="next", rollout="ro-2"))
+        flag.hear(back)
+        served.append((flag.served["defaultVariant"], flag.state.rolled_back, flag.state.live))
+    assert served[0] == served[1]
 
 
 def test_a_kill_of_no_flag_is_refused():
