@@ -35,7 +35,7 @@ class Registry:
         """Follow the topics of these settings; `refused` is called with a record that it cannot use, and the reason."""
         self._settings = settings
         self._refused = refused
-        self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear, on_refused=refused)
+        self._reader = PublicReader(settings, ("plans", "rollouts"), self._on_event, on_refused=refused)
         self._causes: dict[str, Heard] = {}
         self._watch = Watch()
         self._read = False
@@ -70,24 +70,24 @@ class Registry:
         """Whether the reader moves."""
         return self._reader.alive()
 
-    def watched(self, partition: int) -> tuple[Watched, ...]:
+    def watched_in(self, partition: int) -> tuple[Watched, ...]:
         """Return the watched targets of a partition; empty until all was read."""
         return self._by_partition.get(partition, ())
 
-    def selected(self) -> Selector:
+    def current_selector(self) -> Selector:
         """Return the selector; for those who begin after `start`."""
         assert self.selector is not None
         return self.selector
 
-    def _hear(self, heard: Heard) -> None:
-        if not self._watch.hear(heard.event):
+    def _on_event(self, heard: Heard) -> None:
+        if not self._watch.fold(heard.event):
             return
         if self._read:
-            self._put(heard.event.target)
+            self._compile_target(heard.event.target)
         else:
             self._causes[heard.event.target] = heard
 
-    def _put(self, target: str) -> None:
+    def _compile_target(self, target: str) -> None:
         """Compile one target again: with thousands of them, all at once would hold up the loop for seconds."""
         watched, partition = self._watch.of(target), partition_of(target)
         matcher = None if watched is None else Matcher(watched)
@@ -97,7 +97,7 @@ class Registry:
         else:
             plans[target] = watched
         self._by_partition[partition] = tuple(plans.values())
-        self.selected().put(target, matcher)
+        self.current_selector().put(target, matcher)
 
     def _compile(self) -> None:
         matchers = []

@@ -60,14 +60,14 @@ def settled(owner: Owner, appends: list[Any]) -> set[str]:
     return {append.target for append in appends}
 
 
-@pytest.mark.parametrize("name", ["adopted", "overdue", "steps"])
+@pytest.mark.parametrize("name", ["document_for_plan", "overdue", "steps"])
 def test_a_target_that_this_version_fails_on_closes_no_window_and_the_others_do(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing_for(name, monkeypatch)
     owner = Owner(Fold(genesis("cluster", "window-log", 0)), "1")
     for target in (TARGET, BAD):
-        settled(owner, owner.adopt(plan_of(target), NOW))
+        settled(owner, owner.apply_plan(plan_of(target), NOW))
     for _ in range(2):
         assert owner.overdue(0, LATER) or name != "overdue" or BAD in owner.faults
         closed = settled(owner, owner.decide(0, LATER))
@@ -80,7 +80,7 @@ def test_a_target_that_this_version_fails_on_closes_no_window_and_the_others_do(
 async def test_a_failing_target_is_dead_lettered_once_and_ingestion_is_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failing_for("adopted", monkeypatch)
+    failing_for("document_for_plan", monkeypatch)
     settings, topics = Settings(state=tmp_path, lateness=0.05), Topics()
     memory = Memory(settings, topics)
     republisher = Republisher(settings, memory, log_of("metric_ingestion"))
@@ -111,14 +111,14 @@ async def test_frames_that_cannot_be_read_or_that_raise_are_dead_lettered_and_wi
 
     monkeypatch.setattr(owner_module, "decode", fail)
     records = [topics.put("metric-frames", 0, TARGET.encode(), value) for value in (b"\xff", b"poison", b"\xff")]
-    await partitions.take(records)
+    await partitions.receive(records)
     assert owner.position == 3
     assert [letter["origin-offset"] for letter in topics.letters()] == ["0", "1", "2"]
     assert "KeyError: 'planted'" in topics.letters()[1]["reason"]
     topics.refused.add("dead-letters")
     monkeypatch.setattr(partitions_module, "dead_letter", impatient)
     with pytest.raises(UnavailableError, match="metric_ingestion stops in front of that record"):
-        await partitions.take([topics.put("metric-frames", 0, TARGET.encode(), b"\xff")])
+        await partitions.receive([topics.put("metric-frames", 0, TARGET.encode(), b"\xff")])
 
 
 async def impatient(*about: Any) -> None:
@@ -140,19 +140,19 @@ async def test_otlp_records_that_raise_are_dead_lettered_before_anything_is_comm
     async def commit() -> None:
         commits.append(1)
 
-    monkeypatch.setattr(otlp_kafka, "parse_what_can_be", fail)
+    monkeypatch.setattr(otlp_kafka, "parse_partly", fail)
     if not available:
         topics.refused.add("dead-letters")
         monkeypatch.setattr(otlp_kafka, "dead_letter", impatient)
     intake = Intake(registry_module.Selector, FramePublisher(memory), memory, lambda: NOW, commit)  # type: ignore[arg-type]
     records: list[ConsumerRecord] = [topics.put("otlp_metrics", 0, None, b"x") for _ in range(2)]
     if available:
-        await intake.take(records)
+        await intake.receive(records)
         assert [letter["origin-offset"] for letter in topics.letters()] == ["0", "1"]
         assert commits == [1]
     else:
         with pytest.raises(UnavailableError):
-            await intake.take(records)
+            await intake.receive(records)
         assert commits == []
 
 
@@ -175,7 +175,7 @@ def test_a_plan_that_cannot_be_compiled_is_dead_lettered_and_the_others_are_watc
     heard: list[Event] = [plan_registered(target=BAD), plan_registered()]
     for number, event in enumerate(heard):
         try:
-            registry._hear(Heard("plans", 3, number, event, {}))
+            registry._on_event(Heard("plans", 3, number, event, {}))
         except TypeError:
             assert not at_start, "its reader dead-letters it"
     if at_start:
