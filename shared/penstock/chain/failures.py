@@ -40,12 +40,12 @@ class Failures:
         self._ours = ours
         self._held: dict[tuple[str, int, int], None] = {}
 
-    def succeeded(self) -> None:
+    def count_success(self) -> None:
         """Count an input that was decided."""
         if self._held:
             self._held.pop(next(iter(self._held)))
 
-    def failed(self, source: str, partition: int, offset: int, reason: str) -> None:
+    def count_failure(self, source: str, partition: int, offset: int, reason: str) -> None:
         """Count an input that failed; counting it again, after a resync, changes nothing.
 
         Raises:
@@ -60,14 +60,14 @@ class Failures:
             )
         self._held[key] = None
 
-    def unreadable(self, source: str, partition: int, offset: int, reason: str) -> None:
+    def count_unreadable(self, source: str, partition: int, offset: int, reason: str) -> None:
         """Count a record that cannot be read, unless an outsider wrote it or may have.
 
         Raises:
-            FaultyVersionError: as `failed`.
+            FaultyVersionError: as `count_failure`.
         """
         if source in self._ours and not reason.startswith(UNSEALED):
-            self.failed(source, partition, offset, reason)
+            self.count_failure(source, partition, offset, reason)
 
     def restore(self, record: Record, partition: int) -> None:
         """Count a record of the own log that is read again: after a restart the same version goes on counting."""
@@ -79,7 +79,7 @@ class Failures:
         if record.error and (record.error.startswith(FAULT) or unreadable):
             self._held[(one.source, partition, one.offset)] = None
         elif not record.error:
-            self.succeeded()
+            self.count_success()
 
 
 def _module(path: str) -> str:
