@@ -57,7 +57,7 @@ class Access:
         return bool(given) and digest_of(given.decode("latin-1")) in self._known
 
     def _admit(self, by: int, header: bytes) -> bool:
-        # A header that was right once is known as it came; its hash is keyed, so the time for a wrong one reveals nothing.
+        # A valid header is remembered as it came; its hash is keyed, so the time for a wrong one reveals nothing.
         if len(self._admitted[by]) < _MOST_ADMITTED:
             self._admitted[by].add(header)
         return True
