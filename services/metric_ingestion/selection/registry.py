@@ -1,4 +1,4 @@
-"""Follows the plans and rollouts of the cluster and keeps the compiled selector of the moment."""
+"""Follows the plans and rollouts of the cluster and keeps the current compiled selector."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ class Registry:
     """What is watched, as far as it has been read.
 
     Attributes:
-        selector: None until everything that stood in the topics at the start has been read.
+        selector: None until the topics are read up to their ends at the start.
     """
 
     def __init__(self, settings: Settings, refused: Callable[[ConsumerRecord, str], None] | None = None) -> None:
@@ -69,7 +69,7 @@ class Registry:
         return self._by_partition.get(partition, ())
 
     def current_selector(self) -> Selector:
-        """Return the selector; for those who begin after `start`."""
+        """Return the selector; valid only after `start`."""
         assert self.selector is not None
         return self.selector
 
@@ -78,7 +78,7 @@ class Registry:
             self._compile_target(heard.event.target)
 
     def _compile_target(self, target: str) -> None:
-        """Compile one target again: with thousands of them, all at once would hold up the loop for seconds."""
+        """Compile one target again: compiling thousands at once would block the event loop for seconds."""
         watched, partition = self._watch.of(target), partition_of(target)
         plans = self._plans.setdefault(partition, {})
         if watched is None:
