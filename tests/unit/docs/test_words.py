@@ -31,10 +31,6 @@ AVOID = {
 
 NOT_YET: tuple[str, ...] = (
     "services/console/",
-    "services/flag_control/",
-    "services/notification/",
-    "services/runtime/kafka/appender.py",
-    "docs/flags.md",
     "docs/console.md",
     "deploy/demo/",
 )
