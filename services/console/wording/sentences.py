@@ -69,7 +69,7 @@ def _verdict(book: Book, state: RolloutState) -> str:
     if verdict is None:
         return f"No window evaluated yet; {state.bake_min} are needed."
     decisive = decisive_gate(verdict.gates)
-    reason = f" {_sentence(clause(decisive))}" if decisive is not None else ""
+    reason = f" {clause(decisive)}." if decisive is not None else ""
     count = (
         f"Evaluated {verdict.judged} of {state.bake_min} windows"
         if verdict.judged < state.bake_min
@@ -83,9 +83,10 @@ def _rolled_back(book: Book, state: RolloutState) -> str:
     if started is None:
         return "Rolling back."
     decisive = decisive_gate(started.ground.gates)
-    why = clause(decisive) if decisive is not None and decisive.word is Word.BREACH else ground_words(started.ground)
+    breached = decisive is not None and decisive.word is Word.BREACH
+    why = f". {clause(decisive)}" if decisive is not None and breached else f": {ground_words(started.ground)}"
     verb = "Rolled back" if state.phase is Phase.ROLLED_BACK else "Rolling back"
-    text = f"{verb} {_where(started.stage, started.exposure)}. {_sentence(why)}"
+    text = f"{verb} {_where(started.stage, started.exposure)}{why}."
     if book.contained is not None:
         after = seconds(book.contained.seconds)
         text += f" Everyone was back on the previous version after {after}"
@@ -97,18 +98,15 @@ def _rolled_back(book: Book, state: RolloutState) -> str:
         text += " Waiting until every flag client has the previous version."
     if state.phase is Phase.ROLLED_BACK and not state.recovered:
         text += " Recovery is not confirmed."
+    elif state.phase is Phase.ROLLED_BACK and not started.stage:
+        text += " Nobody had the release."
     if book.escalations:
         text += f" A person was paged: {book.escalations[-1].reason}"
     return text
 
 
 def _where(stage: str | None, exposure: float) -> str:
-    return f"at {percent(exposure)} ({stage})" if stage else "before the first stage"
-
-
-def _sentence(text: str) -> str:
-    """Return a clause as a sentence of its own; the name of a gate keeps its spelling."""
-    return f"{text.rstrip('.')}."
+    return f"at {percent(exposure)} ({stage})" if stage else "before its first stage"
 
 
 def _resumes(ground: Ground | None) -> str:

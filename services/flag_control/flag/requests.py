@@ -1,4 +1,4 @@
-"""What people ask of a flag, granted once or refused with a reason."""
+"""Grants or refuses the requests of people, each once and with a reason."""
 
 import msgspec
 
@@ -23,7 +23,7 @@ from services.flag_control.flag.state import Kill
 
 def on_request(change: Change, request: FlagRequest) -> None:
     """Grant or refuse a request, once."""
-    if request.id in change.state.requests:
+    if request.id in change.state.decided_requests:
         return
     state = change.state
     change.state = state.with_request(request.id)
@@ -33,6 +33,8 @@ def on_request(change: Change, request: FlagRequest) -> None:
         change.refuse(request, "not_allowed", f"the flag is archived at {state.archived!r}; its key is not used again")
     else:
         _grant(change, request)
+    if isinstance(request, KillRequested) and all(kill.id != request.id for kill in change.state.kills):
+        change.state = change.state.with_closed_kill(request.id, change.at.isoformat())
 
 
 def _lifts(request: FlagRequest) -> bool:
@@ -44,8 +46,8 @@ def _grant(change: Change, request: FlagRequest) -> None:
         case KillRequested():
             kill = Kill(request.id, request.actor or "", request.reason, request.time.isoformat())
             change.put(kills=(*change.state.kills, kill))
-            change.settle(request.type)
-            change.say_version(FlagKilled, kill=request.id, reason=request.reason, exposure=change.exposure_before)
+            change.apply_version(request.type)
+            change.report_version(FlagKilled, kill=request.id, reason=request.reason, exposure=change.exposure_before)
         case UndoRequested(kill=str(kill), version=None):
             _lift(change, request, kill)
         case UndoRequested(kill=None, version=int(version)):
@@ -66,9 +68,10 @@ def _lift(change: Change, request: UndoRequested, kill: str) -> None:
         there = ", ".join(known.id for known in left) or "none"
         change.refuse(request, "unknown", f"no kill {kill!r} is in force; there is: {there}")
         return
+    change.state = change.state.with_closed_kill(kill, change.at.isoformat())
     change.put(kills=left)
-    change.settle(request.type)
-    change.say_version(KillLifted, kill=kill, reason=request.reason, exposure=change.exposure)
+    change.apply_version(request.type)
+    change.report_version(KillLifted, kill=kill, reason=request.reason, exposure=change.exposure)
 
 
 def _go_back(change: Change, request: UndoRequested, version: int) -> None:
@@ -120,13 +123,13 @@ def _archive(change: Change, request: ArchiveRequested) -> None:
         change.refuse(request, "not_allowed", why)
     else:
         change.put(archived=request.variant, archived_under=change.state.reach.rollout)
-        change.settle(request.type)
+        change.apply_version(request.type)
         after = definition_of(change.state)
-        change.say_version(FlagArchived, variant=request.variant, reason=request.reason, definition=after)
+        change.report_version(FlagArchived, variant=request.variant, reason=request.reason, definition=after)
 
 
 def _edited(change: Change, request: FlagRequest, what: str) -> None:
     diff = change.diff()
-    change.settle(request.type)
+    change.apply_version(request.type)
     after = definition_of(change.state)
-    change.say_version(FlagEdited, what=what, reason=request.reason, diff=diff, definition=after)
+    change.report_version(FlagEdited, what=what, reason=request.reason, diff=diff, definition=after)

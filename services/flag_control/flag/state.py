@@ -1,4 +1,4 @@
-"""What flag control remembers of a flag between two inputs; what clients are served is a function of it."""
+"""The state of a flag between two inputs; what clients are served is a function of it."""
 
 from typing import Any, Literal
 
@@ -9,6 +9,9 @@ from penstock.chain import Document, digest_of
 _MOST_REMEMBERED = 100
 _MOST_VERSIONS = 50
 _MOST_EDITS = 200
+_MOST_CLOSED_KILLS = 1000
+"""A copy that was down for months may replay a kill from its disk. One that is older than so many kills of its flag is
+in force once more, which is the safe side, until a person lifts it."""
 
 
 class Slice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,7 +38,7 @@ class Lifecycle(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Definition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A flag as its team defines it; what a rollout, opt-outs and kills make of it comes on top.
+    """A flag as its team defines it; rollouts, opt-outs and kills are applied on top.
 
     Attributes:
         variants: value by name; off: the variant of the baseline; on: of the release.
@@ -43,7 +46,7 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
         salt: of the ramp; empty for the flag's own. Flags that share one expose the same users first.
         slice: only these users are in the flag's reach at all.
         segments: lists of conditions in the plan's form, by name.
-        pins: variant by segment: whoever meets all its conditions gets that variant, whatever the exposure.
+        pins: variant by segment: users who meet all its conditions get that variant at any exposure.
         targeting: what an imported flag is served by until a rollout first takes it over; state: likewise.
         metadata: scalars served with it; lenient: rules may fail evaluations, as foreign sets' do.
         lifecycle: owner, type, expiry and the like.
@@ -68,9 +71,9 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whom the rollout exposes.
 
     Attributes:
-        exposure: share of the audience, 0 to 1; audience: the plan's conditions, all of which must hold.
+        exposure: share of the audience, 0 to 1; audience: the plan's conditions, all of which must match.
         entry: id of the decision behind it; rollout: its rollout.
-        released: the rollout is through: everyone has it.
+        released: the rollout is complete: everyone has the release.
     """
 
     exposure: float = 0.0
@@ -81,7 +84,7 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Kill(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A latch above everything; only the request that names its id lifts it."""
+    """Overrides everything else; only the request that names its id lifts it."""
 
     id: str
     actor: str
@@ -116,7 +119,8 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
         kills: ids of the kills in force; the flag is off while there is one.
         archived: the variant served for good; empty while the flag lives. archived_under: the rollout that had it then.
         live: a rollout is under way; release: the version that the last one brought.
-        requests: ids of the requests heard lately.
+        requests: ids of the latest requests, granted or refused.
+        closed_kills: when each kill that is in force no more was lifted or refused, RFC 3339, by id.
         history: the latest versions by number, and of the older ones those that changed the definition or opt-outs.
         settled: since when everyone gets one variant without a rollout under way; empty otherwise.
         timers: due times, RFC 3339, by name.
@@ -134,6 +138,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     archived: str = ""
     archived_under: str = ""
     requests: tuple[str, ...] = ()
+    closed_kills: dict[str, str] = {}
     history: dict[str, Revision] = {}
     settled: str = ""
     timers: dict[str, str] = {}
@@ -141,7 +146,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def rolled_back(self) -> bool:
-        """Whether the last rollout's release was taken from everyone, and no newer rollout has the flag."""
+        """Whether the last rollout was rolled back or superseded, and no newer rollout has the flag."""
         reach = self.reach
         withdrawn = bool(reach.entry) and not (self.live or reach.released) and reach.exposure <= 0
         # A rollout that came after the archive never had the flag.
@@ -151,6 +156,18 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
     def ruled(self) -> bool:
         """Whether a rollout decides who is served what, or one did and was rolled back."""
         return self.live or self.rolled_back
+
+    @property
+    def decided_requests(self) -> frozenset[str]:
+        """Ids of the requests that are not decided again: the latest, and every kill that could be replayed."""
+        return frozenset((*self.requests, *self.closed_kills, *(kill.id for kill in self.kills)))
+
+    def with_closed_kill(self, kill: str, at: str) -> "FlagState":
+        """Return the state that remembers a kill that was lifted or refused."""
+        closed = {**self.closed_kills, kill: at}
+        if len(closed) > _MOST_CLOSED_KILLS:
+            del closed[min(closed, key=lambda known: (closed[known], known))]
+        return msgspec.structs.replace(self, closed_kills=closed)
 
     def with_request(self, request: str) -> "FlagState":
         """Return the state that remembers a request."""
