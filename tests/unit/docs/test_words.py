@@ -30,14 +30,6 @@ AVOID = {
 """Pattern of a word to avoid, and what to write instead."""
 
 NOT_YET: tuple[str, ...] = (
-    "services/console/",
-    "docs/console.md",
-    "deploy/demo/",
-    "shared/penstock/chain/",
-    "shared/penstock/topics.py",
-    "shared/penstock/subscribers.py",
-    "shared/penstock/webhooks.py",
-    "shared/penstock/egress.py",
 )
 LONGEST_AVERAGE = 25
 """Words of a sentence, on average over a page."""
