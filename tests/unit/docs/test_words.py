@@ -29,8 +29,7 @@ AVOID = {
 }
 """Pattern of a word to avoid, and what to write instead."""
 
-NOT_YET: tuple[str, ...] = (
-)
+NOT_YET: tuple[str, ...] = ()
 LONGEST_AVERAGE = 25
 """Words of a sentence, on average over a page."""
 
