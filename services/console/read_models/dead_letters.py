@@ -1,4 +1,4 @@
-"""Dead letters as people see them: where a record stood, who could not take it, why, and what stood in it."""
+"""Dead letters as people see them: each rejected record, the service that rejected it, the reason, and its content."""
 
 from collections import OrderedDict
 from typing import Any
