@@ -1,4 +1,4 @@
-"""All services, a record that nobody can read on each topic, kill -9, restart: one letter each, and all else goes on."""
+"""All services, an unreadable record on each topic, kill -9, restart: one letter each, and everything else goes on."""
 
 import asyncio
 import os

@@ -273,3 +273,20 @@ def test_what_was_read_is_served_on_and_can_be_killed_when_the_log_goes_away_aga
     assert world.exposure() == 0.5
     world.publisher.lower(an(KillRequested, target=TARGET))
     assert world.exposure() == 0
+
+
+async def test_a_flag_that_cannot_be_put_on_disk_as_it_is_keeps_no_other_from_it(tmp_path: Path) -> None:
+    saved: list[SavedFlag] = []
+
+    def flag_of(target: str) -> SavedFlag | None:
+        if target == OTHER:
+            raise KeyError("planted")
+        return saved_flag(target, EXPOSED, (), "")
+
+    writer = LastGoodWriter(LastGood(tmp_path / "last"), flag_of, saved.extend, Signal())
+    writer.start()
+    writer.changed(OTHER, TARGET)
+    await asyncio.sleep(0.1)
+    assert [one.target for one in saved] == [TARGET]
+    assert writer.alive()
+    await writer.stop()
