@@ -15,7 +15,7 @@ from penstock.settings import Settings
 from penstock.telemetry import Telemetry
 from penstock.tokens import load_tokens
 from services.flag_control.fallback.kill_spool import KillSpool
-from services.flag_control.fallback.last_good import Kept, LastGood, kept_of
+from services.flag_control.fallback.last_good import LastGood, SavedFlag, saved_flag
 from services.flag_control.fallback.last_good_writer import LastGoodWriter
 from services.flag_control.fallback.peers import Peers, peer_key
 from services.flag_control.fallback.start_without_kafka import StartWithoutKafka
@@ -65,7 +65,7 @@ class FlagControl:
         folder, moved = instance_folder(settings, NAME), Signal()
         self._spool = KillSpool(folder / "kills.jsonl")
         self._last_good = LastGood(folder / "last-good")
-        self._writer = LastGoodWriter(self._last_good, self._kept, self._spool.forget_recorded, moved)
+        self._writer = LastGoodWriter(self._last_good, self._saved_flag, self._spool.forget_recorded, moved)
         self._peers = Peers(settings.peers, peer_key(load_tokens(settings.tokens)))
         self._fallback = StartWithoutKafka(self._publisher, self._peers, self._writer, self._spool, clock)
         self._sync = SyncServer(
@@ -103,11 +103,11 @@ class FlagControl:
         """Take kills from the first moment on; restore; serve."""
         # The core logs every context that a rule cannot use: a client must not be able to fill our disk.
         logging.getLogger("openfeature.contrib").setLevel(logging.CRITICAL)
-        self._publisher.hold({})
+        self._publisher.serve_from({})
         for kill in self._spool.load():
             self._publisher.put_ahead(kill)
-        kept = await asyncio.to_thread(self._last_good.load)
-        for flag in kept.values():
+        saved = await asyncio.to_thread(self._last_good.load)
+        for flag in saved.values():
             for event, offset in flag.events:
                 self._publisher.put_ahead(event, offset)
         await self._http.start()
@@ -117,7 +117,7 @@ class FlagControl:
         if self._view is not None:
             self._view.start()
         if not await self._log.start(self._effects) and not self._effects.is_restored:
-            await self._fallback.serve(kept)
+            await self._fallback.serve(saved)
 
     async def stop(self) -> None:
         """Let clients go, then stop."""
@@ -172,9 +172,9 @@ class FlagControl:
         )
         return http_server(ofrep, settings.host, settings.ofrep_port)
 
-    def _kept(self, target: str) -> Kept | None:
+    def _saved_flag(self, target: str) -> SavedFlag | None:
         good = self._publisher.good(target)
-        return kept_of(target, *good, self._clock().isoformat()) if good is not None else None
+        return saved_flag(target, *good, self._clock().isoformat()) if good is not None else None
 
     def _more_health(self) -> Document:
         stale = self._operations.staleness()

@@ -1,4 +1,4 @@
-"""The decider: what the rollout wants, what people ask for, and time, become versions of the flag."""
+"""The decider of flag control: events of the rollout, requests of people and timers become versions of the flag."""
 
 from functools import lru_cache
 
@@ -25,7 +25,7 @@ from services.flag_control.flag.rollout_rule import forbids_announcement, same_c
 from services.flag_control.flag.state import Reach, dump, load
 
 EXPOSING = (RolloutAnnounced, StageEntered, RolloutCompleted, RollbackStarted, RolloutSuperseded)
-"""What a rollout says that changes a flag; each leads to a record."""
+"""Events of a rollout that change a flag; each leads to a record."""
 
 
 def decide(target: str, document: Document, event: Event) -> Decision:
@@ -82,9 +82,9 @@ def _on_announced(change: Change, event: RolloutAnnounced) -> None:
     definition = replace(definition, lifecycle=lifecycle)
     change.put(definition=definition, live=True, release=event.release.version)
     before = change.state.version
-    change.settle(event.type)
+    change.apply_version(event.type)
     if change.state.version != before:
-        change.say_version(
+        change.report_version(
             ExposureChanged,
             entry=event.id,
             exposure=change.exposure,
@@ -95,8 +95,8 @@ def _on_announced(change: Change, event: RolloutAnnounced) -> None:
 
 def _expose(change: Change, reach: Reach, event: Event, live: bool) -> None:
     change.put(reach=reach, live=live)
-    change.settle(event.type)
-    change.say_version(
+    change.apply_version(event.type)
+    change.report_version(
         ExposureChanged,
         entry=event.id,
         exposure=change.exposure,
@@ -115,7 +115,7 @@ def _on_timer_fired(change: Change, event: TimerFired) -> None:
         return
     since, rule = found
     change.add(FlagStale, rule=rule, since=since, owner=state.definition.lifecycle.owner or None)
-    change.state = armed(state, event.due, said=True)
+    change.state = armed(state, event.due, reported=True)
 
 
 @lru_cache(maxsize=64)

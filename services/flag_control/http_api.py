@@ -60,7 +60,7 @@ class Controls(Protocol):
         ...
 
     def shared(self) -> bytes:
-        """Return what peers are told of the flags, as JSON."""
+        """Return the flags and kills for peers, as JSON."""
         ...
 
     async def kill(self, kill: KillRequested, authorization: str, peer: bool) -> View:
@@ -197,7 +197,7 @@ def _answered(handler: Handler) -> Handler:
 
 
 def _may_read(authenticator: Authenticator, request: Request) -> None:
-    # Names and reasons are nobody's business who cannot show a token; where there are no tokens, it is a laptop.
+    # Names and reasons need a token; without a tokens file this runs on a laptop.
     if authenticator.known.tokens:
         authenticator.identify(request.headers.get("authorization"), _address(request))
 

@@ -1,4 +1,4 @@
-"""What the flag log's progress changes: what clients are served, what is on disk, and who is answered."""
+"""Applies what the flag log accepts: to what clients are served, to the disk, and to the requests that wait."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -55,10 +55,10 @@ class LogEffects:
         self.is_restored = False
 
     def restarted(self) -> None:
-        """Serve on what is served: Kafka went away right after the restore, and the next shell has read nothing."""
+        """Go on serving the same flags: Kafka went away after the restore, and the next shell has read nothing."""
         if self.is_restored:
             self.is_restored = False
-            self._publisher.hold_served()
+            self._publisher.serve_on()
 
     def received(self, item: Item) -> None:
         """Lower the exposure at once: the rollback is accepted in its own log, and needs no second decision."""
@@ -88,7 +88,7 @@ class LogEffects:
     def accepted(self, target: str, record: Record, _: Document) -> None:
         """Serve, write and report a target's new state, and answer those who asked for it."""
         decided = ids_of(record)
-        self._publisher.settle(target, frozenset(decided))
+        self._publisher.apply_accepted(target, frozenset(decided))
         self._operations.answer(decided, record.events)
         self._writer.changed(target)
         since = min((self._received_at.pop(event, time.monotonic()) for event in decided), default=time.monotonic())

@@ -1,4 +1,4 @@
-"""The flag log followed, however long Kafka stays away: the start of the service never depends on it."""
+"""Follows the flag log and reconnects for as long as Kafka is away: the service starts without it."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
-    """What the log's progress changes elsewhere."""
+    """Receives what the log accepts."""
 
     def restarted(self) -> None:
         """The log is read from the start again: nothing of it counts until `restored`."""
@@ -63,7 +63,7 @@ class FlagLog:
         self._reason = ""
 
     async def start(self, observer: Observer) -> bool:
-        """Return True once the log is followed, False as soon as Kafka proves to be away: then it goes on trying.
+        """Return True once the log is followed, False as soon as Kafka proves to be away: then it keeps trying.
 
         Raises:
             CorruptError: the log was damaged; waiting for Kafka would not help.
@@ -78,7 +78,7 @@ class FlagLog:
         return True
 
     async def stop(self) -> None:
-        """Follow no more."""
+        """Stop following."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -86,7 +86,7 @@ class FlagLog:
             await self._shell.stop()
 
     def ready(self) -> bool:
-        """Whether the log is folded, and requests are taken."""
+        """Whether the log is folded, and requests are accepted."""
         return self._shell is not None and self._shell.ready()
 
     def alive(self) -> bool:
@@ -104,7 +104,7 @@ class FlagLog:
         return self._shell.document(target) if self._shell is not None else {}
 
     def covers(self, target: str, source: str, offset: int) -> bool:
-        """Whether the accepted log has decided what stands at that offset of an input."""
+        """Whether the accepted log has decided the record at that offset of an input."""
         position = self._shell.cursor(partition_of(target)).get(source) if self._shell is not None else None
         return position is not None and position.next > offset
 

@@ -1,4 +1,4 @@
-"""The write endpoint's operations: kills in force before they are recorded, requests answered with their outcome."""
+"""Operations of the write endpoint: kills are in force before they are recorded, requests return their outcome."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from penstock.errors import NotFoundError, UnavailableError
 from penstock.events import FlagRequest, KillRequested, from_json
 from penstock.tokens import Identity
 from services.flag_control.fallback.kill_spool import KillSpool
-from services.flag_control.fallback.last_good import Stale, kept_of
+from services.flag_control.fallback.last_good import Stale, saved_flag
 from services.flag_control.fallback.peer_flags import encoded
 from services.flag_control.fallback.peers import Peers
 from services.flag_control.flag.change import SOURCE, effective_exposure
@@ -106,13 +106,13 @@ class FlagOperations:
         return {"flags": dict(flag_set.flags)}
 
     def shared(self) -> bytes:
-        """Return what a peer is told that started without Kafka: flags as they are kept, and kills ahead of the log."""
+        """Return the flags as they are saved, and the kills ahead of the log, for a peer that started without Kafka."""
         found = []
         for target in self._publisher.targets:
             if (good := self._publisher.good(target)) is not None:
                 state = self._publisher.state(target)
                 latest = state.history.get(str(state.version))
-                found.append(kept_of(target, *good, latest.at if latest else ""))
+                found.append(saved_flag(target, *good, latest.at if latest else ""))
         return encoded(found, self._publisher.kills_ahead)
 
     def flag(self, target: str) -> View:
@@ -154,9 +154,9 @@ class FlagOperations:
         return event
 
     async def kill(self, kill: KillRequested, authorization: str, peer: bool) -> View:
-        """Put a kill in force here, tell the peers, and say where it holds; the record follows.
+        """Put a kill in force here, send it to the peers, and report where it is in force; the record follows.
 
-        Before the log is restored, a kill is taken for any flag: it holds from the first moment that one is served.
+        Before the log is restored, a kill of any flag is accepted: it is in force as soon as that flag is served.
 
         Raises:
             NotFoundError: there is no such flag.
@@ -165,20 +165,24 @@ class FlagOperations:
             self._known(kill.target)
         recorded, on_disk = None, True
         if kill.id not in self._publisher.recorded(kill.target):
-            # In force first: no disk may keep a flag on. On disk before anybody is told, and before the log has it.
+            # In force first: no disk may keep a flag on. On disk before the peers and the log have it.
             self._publisher.lower(kill)
             on_disk = await self._spool.keep(kill)
             recorded = self._wait_for(kill.id)
             if self._decider.ready():
                 self._requests.submit(kill, _PEER_PUBLISHES_SECONDS if peer else 0.0)
-        told = None if peer else await self._peers.kill(kill, authorization)
+        reached = None if peer else await self._peers.kill(kill, authorization)
         # A kill asked for again, under the same key, may have been lifted since.
         in_force = kill.id in {known.id for known in self._publisher.state(kill.target).kills}
         waits = not self._decider.ready() and not self._publisher.knows(kill.target)
         answer: View = {"kill": kill.id, "target": kill.target, "in_force": in_force or waits, "on_disk": on_disk}
-        if told is not None:
+        if reached is not None:
             answer |= {
-                "instances": {"killed": 1 + told.reached, "of": 1 + told.peers, "unreached": list(told.unreached)},
+                "instances": {
+                    "killed": 1 + reached.reached,
+                    "of": 1 + reached.peers,
+                    "unreached": list(reached.unreached),
+                },
                 "recorded": recorded is None or await _within(recorded, _RECORD_SECONDS) is not None,
             }
         count = await self._reached(kill.target)
@@ -193,7 +197,7 @@ class FlagOperations:
             UnavailableError: the log is not there to decide in.
         """
         if not self._decider.ready():
-            raise UnavailableError("flag control is not connected to its log; only kills are taken. Try again later")
+            raise UnavailableError("flag control is not connected to its log; only kills are accepted. Try again later")
         future = self._wait_for(request.id)
         self._requests.submit(request)
         facts = await _within(future, _ANSWER_SECONDS)

@@ -1,4 +1,4 @@
-"""From accepted state to what clients are served: lowered before the log has it, raised only after."""
+"""Turns accepted state into what clients are served: exposure is lowered before the log has it, raised only after."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ class Publisher:
         self._store = store
         self._bucketings = bucketings or {"": Bucketing.V3}
         self._accepted = accepted
-        self._held: Mapping[str, Document] | None = None
+        self._given: Mapping[str, Document] | None = None
         self._ahead: dict[str, list[Event]] = {}
         self._offsets: dict[str, int] = {}
         self._served: dict[str, FlagState] = {}
@@ -52,35 +52,35 @@ class Publisher:
         return self._served.get(target, FlagState())
 
     def good(self, target: str) -> tuple[Document, tuple[tuple[Event, int], ...]] | None:
-        """Return the accepted document behind what is served, and what was heard in other logs and not decided yet."""
+        """Return the accepted document behind what is served, and the rollbacks of other logs not decided yet."""
         return self._good.get(target)
 
-    def hold(self, documents: Mapping[str, Document]) -> None:
-        """Serve from these documents, whatever is accepted meanwhile, until `release`: the log is not whole yet."""
-        self._held = documents
+    def serve_from(self, documents: Mapping[str, Document]) -> None:
+        """Serve from these documents, whatever is accepted until `release`: the log is not restored yet."""
+        self._given = documents
 
-    def hold_newer(self, documents: Mapping[str, Document]) -> None:
-        """Serve from these documents too, in place of those held, where the log is not whole yet."""
-        if self._held is not None:
-            self._held = {**self._held, **documents}
+    def serve_newer(self, documents: Mapping[str, Document]) -> None:
+        """Serve from these documents too, in place of older ones, while the log is not restored yet."""
+        if self._given is not None:
+            self._given = {**self._given, **documents}
 
-    def hold_served(self) -> None:
+    def serve_on(self) -> None:
         """Serve on from the documents behind what is served now, until `release`."""
-        self._held = {target: document for target, (document, _) in self._good.items()}
+        self._given = {target: document for target, (document, _) in self._good.items()}
 
     def release(self, documents: Mapping[str, Document], covered: Callable[[str, int], bool]) -> None:
-        """Serve from the log, which is whole: its `documents`, and nothing that it does not know.
+        """Serve from the restored log: its `documents`, and nothing that it does not know.
 
-        `covered` says whether the log has decided what stands at an offset of the target's rollout log.
+        `covered` tells whether the log has decided the record at an offset of the target's rollout log.
         """
-        self._held = None
+        self._given = None
         for target in list(self._ahead):
             left = [event for event in self._ahead[target] if not self._decided(event, covered)]
             # A kill waits for its flag; a rollback of one that the log does not know belongs to another log.
             self._ahead[target] = [one for one in left if target in documents or isinstance(one, FlagRequest)]
         unknown = self._served.keys() - documents.keys()
         for target in unknown:
-            log.warning("%s is not in the flag log and is served no more", target)
+            log.warning("%s is not in the flag log and is no longer served", target)
             del self._served[target]
             self._good.pop(target, None)
         self.publish(*documents, without=frozenset(unknown))
@@ -88,7 +88,7 @@ class Publisher:
     def lower(self, event: Event, offset: int = -1) -> None:
         """Put a kill or a rollback in force at once, on top of whatever the log accepts until it has it too.
 
-        `offset` is where it stands in the log that it was heard in.
+        `offset` is its place in the log that it came from.
         """
         self.put_ahead(event, offset)
         self.publish(event.target)
@@ -105,9 +105,9 @@ class Publisher:
         return tuple(event.id for event in self._ahead.get(target, ()))
 
     @property
-    def holds(self) -> bool:
-        """Whether it serves from documents that it was given: the log is not whole yet."""
-        return self._held is not None
+    def serves_given(self) -> bool:
+        """Whether it serves from documents that it was given: the log is not restored yet."""
+        return self._given is not None
 
     @property
     def ahead(self) -> frozenset[str]:
@@ -121,11 +121,11 @@ class Publisher:
 
     def recorded(self, target: str) -> frozenset[str]:
         """Return the ids of the requests that the accepted log has, and nothing that is only in force ahead of it."""
-        document = self._accepted(target) if self._held is None else {}
+        document = self._accepted(target) if self._given is None else {}
         return load(document).decided_requests if document else frozenset()
 
-    def settle(self, target: str, decided: frozenset[str]) -> None:
-        """Take a target's newest accepted state; `decided` are ids of the inputs that it covers."""
+    def apply_accepted(self, target: str, decided: frozenset[str]) -> None:
+        """Serve a target's newest accepted state; `decided` are ids of the inputs that it covers."""
         requests = load(self._accepted(target)).decided_requests
         left = [
             event
@@ -140,21 +140,23 @@ class Publisher:
         self.publish(target)
 
     def publish(self, *targets: str, without: frozenset[str] = frozenset()) -> None:
-        """Serve the targets as they stand, and no more those `without`; a flag that does not hold stays as it was."""
+        """Serve the present state of the targets and drop those `without`; an invalid flag stays as it was."""
         sets: dict[str, dict[str, Document]] = {set_of(target): {} for target in without}
         for target in targets:
             document = self._document(target)
             try:
                 state = self._state_of(target, document)
                 flag = document_of(target, state)
-                if flag is None or not (self._serves(target, flag) or _holds(target, flag, state.definition.lenient)):
+                if flag is None or not (
+                    self._serves(target, flag) or _is_valid(target, flag, state.definition.lenient)
+                ):
                     continue
             except Exception:
                 log.exception("%s keeps its last good flag", target)
                 continue
             self._served[target] = state
-            heard = [event for event in self._ahead.get(target, ()) if not isinstance(event, FlagRequest)]
-            self._good[target] = (document, tuple((event, self._offsets[event.id]) for event in heard))
+            rollbacks = [event for event in self._ahead.get(target, ()) if not isinstance(event, FlagRequest)]
+            self._good[target] = (document, tuple((event, self._offsets[event.id]) for event in rollbacks))
             sets.setdefault(set_of(target), {})[key_of(target)] = flag
         for name, flags in sets.items():
             self._publish_set(name, flags, {key_of(target) for target in without if set_of(target) == name})
@@ -167,7 +169,7 @@ class Publisher:
             self._store.withdraw(name)
             return
         metadata: dict[str, object] = {"flagSetId": name}
-        if self._held is not None:
+        if self._given is not None:
             metadata["stale"] = True
         self._store.publish(Source(name, flags, metadata, self._bucketings.get(name, self._bucketings[""])))
 
@@ -182,7 +184,7 @@ class Publisher:
         return covered(event.target, self._offsets[event.id])
 
     def _document(self, target: str) -> Document:
-        return self._accepted(target) if self._held is None else self._held.get(target, {})
+        return self._accepted(target) if self._given is None else self._given.get(target, {})
 
     def _state_of(self, target: str, document: Document) -> FlagState:
         for event in self._ahead.get(target, ()):
@@ -193,7 +195,7 @@ class Publisher:
         return load(document) if document else load(dump(FlagState()))
 
 
-def _holds(target: str, flag: Document, lenient: bool) -> bool:
+def _is_valid(target: str, flag: Document, lenient: bool) -> bool:
     try:
         check(target, {"flags": {key_of(target): flag}}, lenient=lenient)
     except InvalidError as error:

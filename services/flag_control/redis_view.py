@@ -74,7 +74,7 @@ class RedisView:
         self._away = False
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._tasks.spawn(self._run(), lasting=True)
 
     async def stop(self) -> None:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class RequestPublisher:
     """Publishes requests in order, each until Kafka acknowledges it; the id is the same at every attempt.
 
-    A request that is on the topic twice is decided once: the flag remembers the ids of its requests.
+    A request that is on the topic twice is decided once: the flag remembers the ids of its latest requests and kills.
     """
 
     def __init__(self, appender: Appender, recorded: Callable[[str], Collection[str]]) -> None:
@@ -39,7 +39,7 @@ class RequestPublisher:
         await self._tasks.stop()
 
     def alive(self) -> bool:
-        """Whether requests are published, or Kafka is waited for."""
+        """Whether requests are published, or wait for Kafka."""
         return self._tasks.alive()
 
     def submit(self, request: FlagRequest, after: float = 0.0) -> None:

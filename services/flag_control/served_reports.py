@@ -19,10 +19,10 @@ from services.runtime.process.tasks import Tasks
 
 PARTIAL_AFTER_SECONDS = 1.0
 RECONNECT_SECONDS = 5.0
-"""In-process clients come back within it, by their own default. Until then nobody can say how many there are."""
+"""In-process clients come back within it, by their own default. Until then the number of clients is unknown."""
 
-SAID_AGAIN = timedelta(days=1)
-"""Changes up to this age are reported again after a restart; whatever waited for an older one has long escalated."""
+REPORTED_AGAIN = timedelta(days=1)
+"""Changes up to this age are reported again after a restart; a rollback that waited for an older one has escalated."""
 _LOOK_AFTER_SECONDS = 0.002
 _BETWEEN_BREATHS = 20
 
@@ -76,12 +76,12 @@ class ServedReports:
         self._open: dict[str, _Open] = {}
         self._looking = False
         self._again: dict[str, FlagState] = {}
-        self._settling = False
+        self._reconnecting = False
         self._tasks = Tasks("flag_control, reporting what is served,")
         moved.subscribe(self._look_soon)
 
     def changed(self, target: str, state: FlagState, cause: str, since: float) -> None:
-        """Watch a version reach the streams; `since` is when its decision was heard, monotonic."""
+        """Watch a version reach the streams; `since` is when its decision was received, monotonic."""
         self._close(target)
         self._again.pop(target, None)
         opened = _Open(target, state, cause, since)
@@ -90,19 +90,19 @@ class ServedReports:
         self._finish(opened)
 
     def restored(self, flags: Mapping[str, FlagState]) -> None:
-        """Say of the flags that changed lately who has them: the instance may have died before it could."""
+        """Report again the flags that changed lately: the instance may have stopped before it could."""
         if not flags:
             return
-        oldest = self._clock() - SAID_AGAIN
+        oldest = self._clock() - REPORTED_AGAIN
         recent = {target: at for target, state in flags.items() if (at := _changed_at(state)) and at >= oldest}
         self._again = {
             target: flags[target] for target in sorted(recent, key=lambda target: recent[target], reverse=True)
         }
-        self._settling = True
-        self._tasks.spawn(self._settle())
+        self._reconnecting = True
+        self._tasks.spawn(self._report_restored())
 
     async def stop(self) -> None:
-        """Say no more."""
+        """Stop reporting."""
         await self._tasks.stop()
         for target in list(self._open):
             self._close(target)
@@ -121,7 +121,7 @@ class ServedReports:
         return Count(len(readers), len(served), max(served, default=0.0))
 
     def closed(self, target: str, since: float) -> int:
-        """Return how many streams that read the flag were closed since then because they took nothing."""
+        """Return how many streams that read the flag were closed since then because they read nothing."""
         key, name = key_of(target), set_of(target)
         return sum(_reads(one, key, name) for one in self._streams.closed if (one.closed_at or 0.0) >= since)
 
@@ -136,38 +136,38 @@ class ServedReports:
         for opened in list(self._open.values()):
             self._finish(opened)
 
-    async def _settle(self) -> None:
-        # Whoever was connected before the restart may still have the old version, and is not counted yet.
+    async def _report_restored(self) -> None:
+        # Clients connected before the restart may still have the old version, and are not counted yet.
         await asyncio.sleep(RECONNECT_SECONDS)
-        self._settling = False
+        self._reconnecting = False
         for opened in list(self._open.values()):
-            self._tell(opened)
+            self._report_now(opened)
         for number, target in enumerate(list(self._again), start=1):
             state = self._again.pop(target, None)
             if state is not None:
                 self._open[target] = _Open(target, state, None, None)
-                self._tell(self._open[target])
+                self._report_now(self._open[target])
             if number % _BETWEEN_BREATHS == 0:
                 await asyncio.sleep(0)
 
-    def _tell(self, opened: _Open) -> None:
+    def _report_now(self, opened: _Open) -> None:
         self._finish(opened)
         self._partial(opened)
 
     def _finish(self, opened: _Open) -> None:
-        # Whoever hears of it takes the flag for safe, also through a crash: what the disk lacks is not said yet.
-        if self._settling or not self._on_disk(opened.target):
+        # A report means that the flag is safe, even through a crash: what is not on disk is not reported yet.
+        if self._reconnecting or not self._on_disk(opened.target):
             return
         count = self.count(opened.target, opened.state.version)
         if count.served >= count.streams:
             self._close(opened.target)
-            self._say(opened, count)
+            self._emit_report(opened, count)
 
     def _partial(self, opened: _Open) -> None:
-        if self._settling or self._open.get(opened.target) is not opened:
+        if self._reconnecting or self._open.get(opened.target) is not opened:
             return
         if self._on_disk(opened.target):
-            self._say(opened, self.count(opened.target, opened.state.version))
+            self._emit_report(opened, self.count(opened.target, opened.state.version))
         else:
             loop = asyncio.get_running_loop()
             opened.timer = loop.call_later(PARTIAL_AFTER_SECONDS, self._partial, opened)
@@ -177,13 +177,13 @@ class ServedReports:
         if before is not None and before.timer is not None:
             before.timer.cancel()
 
-    def _say(self, opened: _Open, count: Count) -> None:
+    def _emit_report(self, opened: _Open, count: Count) -> None:
         state, now = opened.state, self._clock()
         elapsed = None
         if opened.since is not None:
             until = max(opened.since, _until(opened, count))
             elapsed = round((until - opened.since) * 1000, 3)
-        # What is said again after a restart is another fact: it says nothing of how long it took.
+        # A report after a restart is another fact, and has no elapsed time.
         again = () if opened.since is not None else (now.isoformat(),)
         about = (self._instance, opened.target, state.version, count.streams, count.served, *again)
         self._emit(

@@ -17,7 +17,7 @@ from penstock.tokens import load_tokens
 from penstock.topics import log_of
 from services.metric_ingestion.doors.backlog import Backlog
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
-from services.metric_ingestion.doors.otlp_http import LIMITS, Door
+from services.metric_ingestion.doors.otlp_http import LIMITS, OtlpEndpoint
 from services.metric_ingestion.doors.otlp_kafka import Intake
 from services.metric_ingestion.partitions.owner import FRAMES, Append
 from services.metric_ingestion.partitions.partitions import Partitions
@@ -54,14 +54,14 @@ class MetricIngestion:
         self._publisher = FramePublisher(self._frames)
         self._republisher = Republisher(settings, self._appender, log_of(NAME))
         self._letters = OnceBuried(settings, self._appender, NAME)
-        self._registry = Registry(settings, self._bury)
+        self._registry = Registry(settings, self._dead_letter)
         self._broker: KafkaBroker | None = None
         self._partitions: Partitions | None = None
         self._pollers: list[GroupPoller] = []
         self._intake: Intake | None = None
         self._backlog = Backlog([self._publisher.struggles, self._intake_waits], monotonic)
         self._tasks = Tasks(NAME)
-        self._server = HttpServer(self._door(), settings.host, settings.otlp_port, LIMITS)
+        self._server = HttpServer(self._endpoint(), settings.host, settings.otlp_port, LIMITS)
 
     @property
     def port(self) -> int:
@@ -122,7 +122,7 @@ class MetricIngestion:
         checks += [self._partitions.alive] if self._partitions is not None else []
         return all(check() for check in checks)
 
-    def _bury(self, record: ConsumerRecord, reason: str) -> None:
+    def _dead_letter(self, record: ConsumerRecord, reason: str) -> None:
         self._tasks.spawn(self._letters.keep(record, reason))
 
     def _intake_waits(self) -> bool:
@@ -131,8 +131,8 @@ class MetricIngestion:
     def _now(self) -> int:
         return nanoseconds(self._clock())
 
-    def _door(self) -> Door:
-        return Door(
+    def _endpoint(self) -> OtlpEndpoint:
+        return OtlpEndpoint(
             self._tokens,
             lambda: self._registry.selector,
             self._publisher.publish,
@@ -148,7 +148,7 @@ class MetricIngestion:
             named(settings, FRAMES),
             f"{settings.topic_prefix}penstock-ingestion",
             settings.instance,
-            partitions.take,
+            partitions.receive,
             partitions.assign,
             partitions.revoke,
         )
@@ -156,7 +156,7 @@ class MetricIngestion:
     def _otlp_poller(self, broker: KafkaBroker) -> GroupPoller:
         settings = self._settings
         self._intake = intake = Intake(
-            self._registry.selected,
+            self._registry.current_selector,
             self._publisher,
             self._appender,
             self._now,
@@ -169,7 +169,7 @@ class MetricIngestion:
             named(settings, "otlp_metrics"),
             f"{settings.topic_prefix}penstock-otlp",
             settings.instance,
-            intake.take,
+            intake.receive,
         )
         return poller
 
@@ -183,7 +183,7 @@ class MetricIngestion:
     async def _tick(self, partitions: Partitions) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            partitions.tick(self._now(), self._registry.watched)
+            partitions.tick(self._now(), self._registry.watched_in)
 
     def _headers(self, append: Append) -> dict[str, bytes]:
         parent = {"traceparent": append.origin} if append.origin else None

@@ -116,7 +116,7 @@ class Notification:
             async with asyncio.timeout(_LAST_COMMIT_S):
                 await self._offsets.commit(self._marks.all())
         except (KafkaError, TimeoutError) as error:
-            log.warning("positions were not committed: %s", type(error).__name__)
+            log.warning("offsets were not committed: %s", type(error).__name__)
         await asyncio.gather(self._offsets.stop(), self._library.stop(), self._appender.stop(), self._egress.close())
 
     def ready(self) -> bool:
@@ -140,11 +140,11 @@ class Notification:
         if isinstance(event, RolloutAnnounced):
             self._audience.remember(event)
 
-    def _on_event(self, heard: Heard) -> None:
-        position = Position(heard.topic, heard.partition, heard.offset)
+    def _on_event(self, received: Heard) -> None:
+        position = Position(received.topic, received.partition, received.offset)
         self._marks.advance(position)
-        self._remember(heard.event)
-        self._enqueue(heard.event, position, heard.headers)
+        self._remember(received.event)
+        self._enqueue(received.event, position, received.headers)
 
     def _enqueue(self, event: Deliverable, position: Position, headers: Mapping[str, bytes]) -> None:
         trace = tuple((name, value.decode("ascii", "replace")) for name, value in headers.items())
@@ -167,7 +167,7 @@ class Notification:
                 raise InvalidError("event", [Problem("", reason)])
             self._enqueue(event, position, {name: value for name, value in record.headers if value is not None})
         except Exception:
-            # Committed is nothing behind the record before its dead letter is safe.
+            # Nothing after the record is committed before its dead letter is written.
             self._marks.open(position)
             self._tasks.spawn(self._bury(record, reason, position))
 
@@ -183,7 +183,7 @@ class Notification:
         return queue
 
     async def _attempt(self, job: Job) -> Job | None:
-        """Make one attempt and record it; a failure of ours ends this delivery, and no other."""
+        """Make one attempt and record it; an error in this service ends this delivery, and no other."""
         try:
             return await self._try(job)
         except Exception as error:
@@ -243,11 +243,11 @@ class Notification:
             try:
                 await self._appender.append_and_wait(DELIVERIES, partition_of(record.target), key, value, headers)
             except OversizeError as error:
-                log.error("delivery %s cannot be put on record: %s", record.id, error)
+                log.error("delivery %s cannot be recorded: %s", record.id, error)
                 return
             except AppendError as error:
                 # Until it is on record the attempt did not happen; after a crash it is made again.
-                log.warning("delivery record %s waits: %s", record.id, type(error).__name__)
+                log.warning("delivery record %s waits for Kafka: %s", record.id, type(error).__name__)
                 await asyncio.sleep(_AFTER_ERROR_S)
             else:
                 return
@@ -258,7 +258,7 @@ class Notification:
             try:
                 await self._offsets.commit(self._marks.all(), again=second % _COMMIT_ALL_AFTER == 0)
             except KafkaError as error:
-                log.warning("positions wait: %s", type(error).__name__)
+                log.warning("offsets are not committed yet: %s", type(error).__name__)
 
 
 def build(settings: Settings, clock: Clock) -> Service:

@@ -16,7 +16,7 @@ class Audience:
         self._messages: dict[str, tuple[Message, ...]] = {}
 
     def remember(self, announced: RolloutAnnounced) -> None:
-        """Remember whom the plan of this rollout wants told; a plan that this version cannot read names nobody."""
+        """Remember the subscribers that the plan of this rollout names; a plan that cannot be read names nobody."""
         try:
             communication = load_plan(announced.plan_text).communication
         except PlanError:
@@ -25,7 +25,7 @@ class Audience:
             self._messages[announced.rollout] = communication
 
     def of(self, event: Deliverable) -> tuple[str, ...]:
-        """Return the names of those to tell, each once: a plan's may be missing from the file."""
+        """Return the subscribers of an event, each once; a name in a plan may be missing from the file."""
         names = [subscriber.name for subscriber in self._subscribers.all() if subscriber.wants(event)]
         messages = self._messages.get(event.rollout, ()) if event.rollout else ()
         names += [message.to for message in messages if matches(message.events, event.type)]

@@ -24,7 +24,7 @@ class CommittedOffsets:
         self._committed: dict[Place, int] = {}
 
     async def start(self) -> dict[Place, int]:
-        """Return where to begin; partitions never read before begin at their end, and are committed there at once."""
+        """Return where to start; partitions never read before start at their end, and are committed there at once."""
         consumer = AIOKafkaConsumer(
             **connection(self._settings),
             group_id=named(self._settings, "penstock-notification"),

@@ -1,4 +1,4 @@
-"""Reads what is recorded already: the deliveries of the last days, announced plans, and single events by position."""
+"""Reads the past of the topics: the deliveries of the last days, announced plans, and single events by position."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ async def read_since(
         try:
             on_event(from_kafka(record.value, record.headers))
         except Exception as error:
-            # Its dead letter was written when it was read first; it cannot be folded.
+            # It was dead-lettered when it was first read, and cannot be folded.
             log.warning("%s-%d at offset %d is skipped: %s", topic, record.partition, record.offset, error)
 
     starts = {partition: place.offset for partition, place in found.items() if place is not None}
@@ -76,7 +76,7 @@ class Library:
             self._consumer.seek(partition, position.offset)
             records = (await self._consumer.getmany(partition, timeout_ms=_FETCH_MS, max_records=1)).get(partition)
             if not records:
-                raise KafkaError("no record came in time")
+                raise KafkaError("no record arrived in time")
         record = records[0]
         if record.value is None or record.offset != position.offset:
             return None

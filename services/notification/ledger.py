@@ -1,4 +1,4 @@
-"""The topic `deliveries`, folded: what was delivered, what is still pending, which subscribers are gone."""
+"""Folds the topic `deliveries`: what was delivered, what is pending, which subscribers are gone."""
 
 from collections import OrderedDict
 from datetime import datetime
@@ -40,9 +40,9 @@ class Ledger:
                 self._gone[place] = (delivery.time, delivery.status == GONE)
 
     def knows(self, key: Key) -> bool:
-        """Whether the first attempt of this delivery is on record: a repeated event is not told again."""
+        """Whether the first attempt of this delivery is on record: a repeated event is not delivered again."""
         return key in self.pending or key in self._settled
 
     def is_gone(self, subscriber: str, endpoint: str) -> bool:
-        """Whether that address answered 410 last; a changed address starts anew."""
+        """Whether that address answered 410 last; a changed address starts fresh."""
         return self._gone.get((subscriber, endpoint), (None, False))[1]

@@ -20,7 +20,7 @@ class LowWaterMarks:
         self._next[(position.topic, position.partition)] = position.offset + 1
 
     def open(self, position: Position) -> None:
-        """Hold the mark at an event that has to be delivered, once for each subscriber."""
+        """Keep the mark at an event that has to be delivered, once for each subscriber."""
         self._open.setdefault((position.topic, position.partition), Counter())[position.offset] += 1
 
     def close(self, position: Position) -> None:
@@ -33,5 +33,5 @@ class LowWaterMarks:
             del waiting[position.offset]
 
     def all(self) -> dict[Place, int]:
-        """Return the offset to begin at after a restart, by partition."""
+        """Return the offset to start at after a restart, by partition."""
         return {place: min(self._open.get(place) or (end,)) for place, end in self._next.items()}

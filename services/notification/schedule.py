@@ -1,4 +1,4 @@
-"""When a delivery that failed is tried again: the schedule of Standard Webhooks, three days long."""
+"""When a failed delivery is retried: the schedule of Standard Webhooks, three days long."""
 
 PAUSES = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 """Seconds after the first, second, ... failed attempt; after one more attempt than there are pauses it is given up."""
@@ -15,7 +15,7 @@ def pause_after(attempt: int, jitter: float) -> float | None:
 
     Args:
         attempt: counts from 1.
-        jitter: 0 to 1, from whoever owns the randomness.
+        jitter: 0 to 1, random.
     """
     if attempt > len(PAUSES):
         return None

@@ -1,4 +1,4 @@
-"""One subscriber's queue and the few workers that empty it: whoever is slow waits here, at nobody else's cost."""
+"""The queue of one subscriber and its workers: a slow subscriber delays nobody else."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from services.runtime.process.tasks import Tasks
 
 WORKERS = 4
 MOST_WAITING = 1000
-"""First attempts that may wait; further events count as failed once, untried, and come again with their retry."""
+"""First attempts that may wait; further events count as failed once, untried, and are retried on schedule."""
 
 _LONGEST_SLEEP = 60.0
 
@@ -34,12 +34,12 @@ class SubscriberQueue:
         self._workers = Tasks("notification, delivering,")
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the workers."""
         for _ in range(WORKERS):
             self._workers.spawn(self._run(), lasting=True)
 
     async def stop(self) -> None:
-        """Stop; what waits is on record and comes back at the next start."""
+        """Stop; what waits is on record and is queued again at the next start."""
         await self._workers.stop()
 
     def alive(self) -> bool:

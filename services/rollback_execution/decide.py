@@ -72,6 +72,7 @@ def _on_rollback_started(draft: RollbackDraft, event: RollbackStarted) -> None:
         at=event.time,
         needs=known or default_plan(event.plan_hash),
         before=event.id,
+        exposed=event.stage is not None or event.exposure > 0,
     )
     draft.now = event.time
     draft.put(running=running, timers={})
@@ -137,6 +138,9 @@ def _settle(draft: RollbackDraft) -> None:
         draft.complete_step(doing.attempt, doing.executor, flag.event, version=flag.version)
     _contain(draft)
     run = draft.run
+    if not run.exposed and run.step is None and (run.safe or run.overdue):
+        draft.execute(recovered=True, cause=run.before)
+        return
     if run.step is None and (run.safe or run.overdue) and not run.watching:
         draft.put_run(watching=True)
         draft.arm("recovery", run.needs.recovery_deadline)

@@ -127,6 +127,7 @@ class Running(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         index: of the present step, len(steps) when all are over; before: id of the event that the next step follows.
         contained: seconds, once every client is safe; overdue: containment's deadline has passed.
         watching: recovery is being watched; streak: ids of the good windows in a row; doubt: why the last was not good.
+        exposed: whether anybody had the release; without users there is no recovery to watch.
     """
 
     id: str
@@ -143,6 +144,7 @@ class Running(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     watching: bool = False
     streak: tuple[str, ...] = ()
     doubt: str = ""
+    exposed: bool = True
 
     @property
     def step(self) -> Step | None:

@@ -74,7 +74,7 @@ class Egress:
             trust_env=False,
             follow_redirects=False,
             limits=httpx.Limits(max_keepalive_connections=0),
-            verify=_trusted(),
+            verify=_trust_context(),
         )
 
     async def close(self) -> None:
@@ -90,7 +90,7 @@ class Egress:
             RefusedError: the address is not allowed.
             UnavailableError: no answer.
         """
-        target = _parsed(url)
+        target = _parse_url(url)
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._addresses(target)
@@ -144,7 +144,7 @@ def is_allowed(address: Address, allow_private: bool) -> bool:
     """Whether webhooks may go to this address; addresses that carry IPv4 ones are judged by those."""
     if any(address.version == network.version and address in network for network in _NEVER):
         return False
-    if isinstance(address, ipaddress.IPv6Address) and (inner := _embedded(address)):
+    if isinstance(address, ipaddress.IPv6Address) and (inner := _embedded_addresses(address)):
         return all(is_allowed(one, allow_private) for one in inner)
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
@@ -161,11 +161,11 @@ def host_and_port(url: str) -> tuple[str, int]:
     Raises:
         RefusedError: no webhook address.
     """
-    target = _parsed(url)
+    target = _parse_url(url)
     return target.raw_host.decode("ascii").lower(), target.port or _PORTS[target.scheme]
 
 
-def _parsed(url: str) -> httpx.URL:
+def _parse_url(url: str) -> httpx.URL:
     try:
         target = httpx.URL(url)
     except httpx.InvalidURL:
@@ -176,14 +176,14 @@ def _parsed(url: str) -> httpx.URL:
     return target
 
 
-def _trusted() -> ssl.SSLContext:
+def _trust_context() -> ssl.SSLContext:
     # The system's authorities (SSL_CERT_FILE among them) and the public ones, for slim images have no store.
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
 
 
-def _embedded(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
+def _embedded_addresses(address: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...]:
     """Return the IPv4 addresses that packets to this one may end at."""
     if address.ipv4_mapped is not None:
         return (address.ipv4_mapped,)

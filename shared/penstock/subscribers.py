@@ -174,7 +174,7 @@ def load_subscribers(path: Path | None) -> Subscribers:
     except ValidationError as error:
         raise InvalidError(str(path), problems_of(error)) from None
     problems: list[Problem] = []
-    loaded = [_loaded(entry, f"subscribers.{place}", path, problems) for place, entry in enumerate(file.subscribers)]
+    loaded = [_load_one(entry, f"subscribers.{place}", path, problems) for place, entry in enumerate(file.subscribers)]
     names = [subscriber.name for subscriber in loaded]
     problems += [
         Problem(f"subscribers.{place}.name", f"another entry is called {name!r} already")
@@ -186,7 +186,7 @@ def load_subscribers(path: Path | None) -> Subscribers:
     return Subscribers(loaded)
 
 
-def _loaded(entry: _Entry, where: str, path: Path, problems: list[Problem]) -> Subscriber:
+def _load_one(entry: _Entry, where: str, path: Path, problems: list[Problem]) -> Subscriber:
     secrets = list(entry.secret)
     if bool(secrets) == (entry.secret_file is not None):
         problems.append(Problem(where, "say either `secret` (one, or a list during a rotation) or `secret_file`"))

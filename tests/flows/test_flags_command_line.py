@@ -50,7 +50,7 @@ class Memory:
     def submit(self, event: Event, after: float = 0.0) -> None:
         decision = decide(event.target, self.document(event.target), event)
         self.documents[event.target] = decision.document
-        self.publisher.settle(event.target, frozenset({event.id}))
+        self.publisher.apply_accepted(event.target, frozenset({event.id}))
         self.operations.answer((event.id,), [to_json(fact) for fact in decision.events])
 
 

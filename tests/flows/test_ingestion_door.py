@@ -17,7 +17,7 @@ from penstock.errors import UnavailableError
 from penstock.settings import Settings
 from penstock.tokens import Identity, Tokens, digest_of
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
-from services.metric_ingestion.doors.otlp_http import LARGEST_BODY, Door, Publish
+from services.metric_ingestion.doors.otlp_http import LARGEST_BODY, OtlpEndpoint, Publish
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.windows.frames import Frame
@@ -49,7 +49,7 @@ class Intake:
         self.gate = asyncio.Event()
         self.gate.set()
         self.selector: Selector | None = Selector([Matcher(watched())])
-        door = Door(TOKENS, lambda: self.selector, publish or self._publish, lambda: AT, Starlette())
+        door = OtlpEndpoint(TOKENS, lambda: self.selector, publish or self._publish, lambda: AT, Starlette())
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://door")
 
     async def _publish(self, frames: Sequence[tuple[str, Frame]]) -> None:

@@ -13,7 +13,7 @@ from penstock.errors import TooManyAttemptsError, UnauthorizedError
 from penstock.telemetry import Telemetry
 from penstock.tokens import Identity, Tokens, digest_of
 from services.flag_control.http_api import control_app
-from services.metric_ingestion.doors.otlp_http import Door as OtlpDoor
+from services.metric_ingestion.doors.otlp_http import OtlpEndpoint
 from tests.support.console.app import ConsoleApp
 
 TOKENS = Tokens(
@@ -124,7 +124,7 @@ def otlp() -> tuple[Any, str, str]:
     async def publish(frames: object) -> None:
         raise AssertionError
 
-    return OtlpDoor(TOKENS, lambda: None, publish, lambda: 0, Starlette()), "POST", "/v1/metrics"
+    return OtlpEndpoint(TOKENS, lambda: None, publish, lambda: 0, Starlette()), "POST", "/v1/metrics"
 
 
 @pytest.fixture

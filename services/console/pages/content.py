@@ -194,7 +194,9 @@ def _numbers(document: Document) -> str:
             return f"{document['stage']} at {percent(document['exposure'])}"
         case "rollback.started":
             return (
-                f"{document['version']} from {document.get('stage') or 'no stage'} at {percent(document['exposure'])}"
+                f"{document['version']} from {document['stage']} at {percent(document['exposure'])}"
+                if document.get("stage")
+                else f"{document['version']} before its first stage"
             )
         case "exposure.changed":
             return f"{percent(document['previous'])} → {percent(document['exposure'])}"

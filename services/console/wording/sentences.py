@@ -84,7 +84,8 @@ def _rolled_back(book: Book, state: RolloutState) -> str:
     decisive = decisive_gate(started.ground.gates)
     why = clause(decisive) if decisive is not None and decisive.word is Word.BREACH else ground_words(started.ground)
     verb = "Rolled back" if state.phase is Phase.ROLLED_BACK else "Rolling back"
-    text = f"{verb} from {started.stage or 'no stage'} at {percent(started.exposure)}: {why}."
+    place = f"from {started.stage} at {percent(started.exposure)}" if started.stage else "before its first stage"
+    text = f"{verb} {place}: {why}."
     if book.contained is not None:
         after = seconds(book.contained.seconds)
         who = "All flag streams had" if book.contained.streams else "No flag stream was open; flag control served"
@@ -96,7 +97,8 @@ def _rolled_back(book: Book, state: RolloutState) -> str:
     elif state.phase is Phase.ROLLING_BACK:
         text += " Waiting until every flag client has the safe version."
     if state.phase is Phase.ROLLED_BACK:
-        text += " Recovery verified." if state.recovered else " Recovery is not verified."
+        verified = "Recovery verified." if started.stage else "Nobody had the release."
+        text += f" {verified}" if state.recovered else " Recovery is not verified."
     if book.escalations:
         text += f" A person was called: {book.escalations[-1].reason}"
     return text

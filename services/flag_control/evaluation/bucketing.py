@@ -23,11 +23,11 @@ class Bucketing(StrEnum):
 WARNINGS: Mapping[Bucketing, str] = {
     Bucketing.V2: "bucketing v2 (plain string): in-process Python providers >= 0.6 hash CBOR and will bucket users "
     "otherwise; give them OFREP, or use v3 where every in-process client is Python. In-process Node providers hash "
-    "keys that are not ASCII otherwise too; give them OFREP where targeting keys may hold such letters",
+    "keys that are not ASCII otherwise too; use OFREP for them where targeting keys may contain such letters",
     Bucketing.V3: "bucketing v3 (CBOR): in-process Node, Java and Go providers hash the plain string and will bucket "
     "users otherwise; give them OFREP, or use v2 where no in-process client is Python >= 0.6",
 }
-"""What to say where a set splits by percentage and in-process clients of both kinds may read it."""
+"""Warnings for a set that splits by percentage and that in-process clients of both kinds may read."""
 
 _OPERATOR = "fractional_v2"
 # The core's package exports a function under the name of its own submodule, so the module is imported by its path.

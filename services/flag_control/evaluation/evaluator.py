@@ -49,7 +49,7 @@ class Evaluator:
         self.keys = tuple(flags)
 
     def resolve(self, key: str, context: EvaluationContext) -> FlagResolutionDetails[Any]:
-        """Return what the core says; `value` is None where the application's own default holds.
+        """Return the result of the core; `value` is None where the application's own default holds.
 
         Raises:
             openfeature.exception.OpenFeatureError: the flag is unknown or its targeting fails.
@@ -71,9 +71,9 @@ class Evaluator:
             # Any failing targeting is one failed evaluation, as in the in-process providers.
             return failure("GENERAL", f"targeting failed: {type(error).__name__}: {error}", key)
         found = (key, details.variant, details.reason)
-        return self._answers.get(found) or self._kept(found, details)
+        return self._answers.get(found) or self._remembered(found, details)
 
-    def _kept(self, found: _Found, details: FlagResolutionDetails[Any]) -> Outcome:
+    def _remembered(self, found: _Found, details: FlagResolutionDetails[Any]) -> Outcome:
         key, variant, reason = found
         answer: Document = {"key": key, "reason": str(reason), "variant": variant or ""}
         if variant is not None:

@@ -43,7 +43,7 @@ def _rule(rule: Any, where: str, depth: int) -> Iterator[Problem]:
             yield from _rule(item, f"{where}.{index}", depth + 1)
     elif isinstance(rule, dict):
         if len(rule) != 1:
-            yield Problem(where, f"must hold exactly one operator, not {len(rule)}")
+            yield Problem(where, f"must have exactly one operator, not {len(rule)}")
             return
         operator, arguments = next(iter(rule.items()))
         if operator == "$ref":
@@ -115,7 +115,7 @@ def _fractional(arguments: Any, where: str) -> Iterator[Problem]:
             yield Problem(place, "must be a bucket: [variant] or [variant, weight]")
             continue
         if not isinstance(bucket[0], str | bool | int | float | dict) and bucket[0] is not None:
-            yield Problem(place, "must name a variant or hold a rule that does")
+            yield Problem(place, "must name a variant or contain a rule that does")
         weight = bucket[1] if len(bucket) == 2 else 1
         if isinstance(weight, dict):
             continue
@@ -140,7 +140,7 @@ def _is_dynamic(bucket: list[Any]) -> bool:
 
 
 def _results(rule: Any, variants: Collection[str], where: str) -> Iterator[Problem]:
-    """Yield results that can be told without a context and are no variant."""
+    """Yield results that are known without a context and are no variant."""
     if isinstance(rule, dict) and len(rule) == 1:
         operator, arguments = next(iter(rule.items()))
         inner = f"{where}.{operator}"

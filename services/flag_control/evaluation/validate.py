@@ -1,4 +1,4 @@
-"""Flags checked before any client sees them: one bad flag makes a Python client reject its whole set."""
+"""Checks flags before any client sees them: one bad flag makes a Python client reject its whole set."""
 
 import json
 import re
@@ -27,7 +27,7 @@ _PROBE = EvaluationContext("penstock-check", {})
 
 @dataclass(frozen=True)
 class Checked:
-    """A set that may be published, and what should be said about it all the same."""
+    """A set that may be published, with its warnings."""
 
     source: Source
     warnings: tuple[Problem, ...] = ()

@@ -1,4 +1,4 @@
-"""YAML as flagd reads it, 1.2: `on` and `off` are names and days are text; and no more of it than its aliases say."""
+"""YAML as flagd reads it, 1.2: `on` and `off` are names and days are text; aliases may not expand it without limit."""
 
 import re
 from collections.abc import Hashable
@@ -51,7 +51,7 @@ def parse_yaml(name: str, text: str) -> Any:
     """Return the document.
 
     Raises:
-        InvalidError: it is no YAML, repeats a key, or its aliases stand for more than anybody could serve.
+        InvalidError: it is no YAML, repeats a key, or its aliases expand to more than can be served.
     """
     try:
         document = yaml.load(text, _Loader)  # noqa: S506 - a safe loader of our own

@@ -1,4 +1,4 @@
-"""Kills that the flag log may not have yet, on disk before anyone is answered that they are in force."""
+"""Keeps on disk the kills that the flag log may not have yet, before anyone is answered that they are in force."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.errors import CorruptError, InvalidError
 from penstock.events import KillRequested, from_json, to_json
-from services.flag_control.fallback.last_good import Kept
+from services.flag_control.fallback.last_good import SavedFlag
 from services.flag_control.flag.state import load
 from services.runtime.process.tasks import begin
 
@@ -29,7 +29,7 @@ class KillSpool:
         self._lock = threading.Lock()
 
     def load(self) -> tuple[KillRequested, ...]:
-        """Return the kills that the log may not have yet; half a line at the end was never answered for.
+        """Return the kills that the log may not have yet; half a line at the end was never acknowledged.
 
         Raises:
             CorruptError: a whole line cannot be read: a kill might be lost.
@@ -65,7 +65,7 @@ class KillSpool:
             return False
         return True
 
-    def forget_recorded(self, flags: Iterable[Kept]) -> None:
+    def forget_recorded(self, flags: Iterable[SavedFlag]) -> None:
         """Forget the kills that the accepted state of these flags holds, which is on disk.
 
         Not before: an instance that starts without Kafka would serve the flag as it was, and know of no kill.

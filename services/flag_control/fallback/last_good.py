@@ -23,18 +23,18 @@ log = logging.getLogger(__name__)
 
 
 class Ahead(msgspec.Struct, frozen=True):
-    """A rollback in force before the flag log had it, and its offset in the log that it was heard in."""
+    """A rollback in force before the flag log had it, and its offset in the log that it came from."""
 
     event: dict[str, Any]
     offset: int
 
 
-class Kept(msgspec.Struct, frozen=True):
+class SavedFlag(msgspec.Struct, frozen=True):
     """One flag.
 
     Attributes:
         document: its accepted state, without the history; ahead: what was in force on top of it.
-        at: when this was accepted or heard, RFC 3339.
+        at: when this was accepted or received, RFC 3339.
     """
 
     target: str
@@ -58,7 +58,7 @@ class Stale:
 
     @property
     def view(self) -> Document:
-        """As people and programs are told."""
+        """The same, as JSON for readiness and `GET /flags`."""
         return {
             "since": self.since.isoformat(),
             "newest": self.newest,
@@ -79,9 +79,9 @@ class LastGood:
         # Copied first: the writer adds to it in a thread.
         return frozenset(list(self._digests))
 
-    def load(self) -> dict[str, Kept]:
+    def load(self) -> dict[str, SavedFlag]:
         """Return every flag that can be read, by target; the rest is named in the service's log and left out."""
-        found: dict[str, Kept] = {}
+        found: dict[str, SavedFlag] = {}
         try:
             paths = sorted(self._folder.glob(f"*{_SUFFIX}"))
         except OSError as error:
@@ -89,28 +89,28 @@ class LastGood:
             return {}
         for path in paths:
             try:
-                kept = _decoded(path.read_bytes())
+                saved = _decoded(path.read_bytes())
             except (OSError, ValueError, RecursionError, InvalidError) as error:
                 log.warning("%s is no last good flag and is ignored: %s", path, error)
                 continue
-            found[kept.target] = kept
-            self._digests[kept.target] = _digest(kept)
+            found[saved.target] = saved
+            self._digests[saved.target] = _digest(saved)
         return found
 
-    def write(self, flags: Iterable[Kept]) -> None:
+    def write(self, flags: Iterable[SavedFlag]) -> None:
         """Replace the files of these flags; they are on the disk when the call returns. Equal ones are not written.
 
         Raises:
-            OSError: the disk does not take them; each is whole, as it was or as it is.
+            OSError: the disk refuses them; each file is whole, old or new.
         """
-        changed = [(kept, digest) for kept in flags if self._digests.get(kept.target) != (digest := _digest(kept))]
+        changed = [(saved, digest) for saved in flags if self._digests.get(saved.target) != (digest := _digest(saved))]
         if not changed:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        for kept, _ in changed:
-            _replace(self._path(kept.target), _encoded(kept))
+        for saved, _ in changed:
+            _replace(self._path(saved.target), _encoded(saved))
         _sync_folder(self._folder)
-        self._digests.update({kept.target: digest for kept, digest in changed})
+        self._digests.update({saved.target: digest for saved, digest in changed})
 
     def forget(self, targets: Iterable[str]) -> None:
         """Remove the files of these flags."""
@@ -119,26 +119,26 @@ class LastGood:
             self._digests.pop(target, None)
 
     def _path(self, target: str) -> Path:
-        # File systems that do not tell capitals apart would lose one of two flags under their own names.
+        # File systems that ignore case would lose one of two flags under their own names.
         return self._folder / (hashlib.sha256(target.encode()).hexdigest()[:40] + _SUFFIX)
 
 
-def kept_of(target: str, document: Document, ahead: Iterable[tuple[Event, int]], at: str) -> Kept:
-    """Return what is kept of a flag; its history stays with the log, which is needed to go back to it."""
+def saved_flag(target: str, document: Document, ahead: Iterable[tuple[Event, int]], at: str) -> SavedFlag:
+    """Return what is saved of a flag. Its history is not: going back to a version needs the log anyway."""
     rest = {name: value for name, value in document.items() if name != "history"}
-    return Kept(target, rest, tuple(Ahead(to_json(event), offset) for event, offset in ahead), at)
+    return SavedFlag(target, rest, tuple(Ahead(to_json(event), offset) for event, offset in ahead), at)
 
 
-def _digest(kept: Kept) -> str:
-    return hashlib.sha256(msgspec.json.encode((kept.document, kept.ahead), order="sorted")).hexdigest()
+def _digest(saved: SavedFlag) -> str:
+    return hashlib.sha256(msgspec.json.encode((saved.document, saved.ahead), order="sorted")).hexdigest()
 
 
-def _encoded(kept: Kept) -> bytes:
-    body = msgspec.json.encode(kept)
+def _encoded(saved: SavedFlag) -> bytes:
+    body = msgspec.json.encode(saved)
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
-def _decoded(raw: bytes) -> Kept:
+def _decoded(raw: bytes) -> SavedFlag:
     """Return the flag of a file.
 
     Raises:
@@ -147,12 +147,12 @@ def _decoded(raw: bytes) -> Kept:
     checksum, _, body = raw.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != checksum:
         raise ValueError("it is cut short or damaged")
-    kept = msgspec.json.decode(body, type=Kept)
-    if kept.format != FORMAT:
-        raise ValueError(f"its format is {kept.format}, not {FORMAT}")
-    parse_target(kept.target)
-    _ = kept.events
-    return kept
+    saved = msgspec.json.decode(body, type=SavedFlag)
+    if saved.format != FORMAT:
+        raise ValueError(f"its format is {saved.format}, not {FORMAT}")
+    parse_target(saved.target)
+    _ = saved.events
+    return saved
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from services.flag_control.fallback.last_good import Kept, LastGood
+from services.flag_control.fallback.last_good import LastGood, SavedFlag
 from services.flag_control.serving.streams import Signal
 from services.runtime.process.tasks import Tasks, begin
 
@@ -15,22 +15,22 @@ log = logging.getLogger(__name__)
 
 
 class LastGoodWriter:
-    """Writes the newest of each flag that changed; what changes twice meanwhile is written once."""
+    """Writes the newest of each flag that changed; what changes again before the write is written once."""
 
     def __init__(
         self,
         last_good: LastGood,
-        kept: Callable[[str], Kept | None],
-        saved: Callable[[tuple[Kept, ...]], None],
+        flag_of: Callable[[str], SavedFlag | None],
+        on_written: Callable[[tuple[SavedFlag, ...]], None],
         moved: Signal,
     ) -> None:
-        """Take the files; `kept` gives a target's flag (None: there is none), `saved` hears of those on the disk.
+        """Take the files; `flag_of` returns a target's flag, None if there is none.
 
-        `saved` is called in a thread.
+        `on_written` is called in a thread with the flags that are on disk now.
         """
         self._last_good = last_good
-        self._kept = kept
-        self._saved = saved
+        self._flag_of = flag_of
+        self._on_written = on_written
         self._moved = moved
         self._dirty: dict[str, None] = {}
         self._writing: frozenset[str] = frozenset()
@@ -40,7 +40,7 @@ class LastGoodWriter:
         self._failed = False
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._started = True
         self._tasks.spawn(self._run(), lasting=True)
 
@@ -64,7 +64,7 @@ class LastGoodWriter:
         self._wake.set()
 
     def on_disk(self, target: str) -> bool:
-        """Whether the flag is on disk as it is served, or the disk has refused it: `on_written` hears of a change."""
+        """Whether the flag is on disk as it is served, or the disk refused it; `moved` is sent when that changes."""
         return self._failed or not (target in self._dirty or target in self._writing)
 
     async def _run(self) -> None:
@@ -80,7 +80,7 @@ class LastGoodWriter:
         batch = list(self._dirty)[:_BATCH]
         for target in batch:
             del self._dirty[target]
-        found = {target: self._kept(target) for target in batch}
+        found = {target: self._flag_of(target) for target in batch}
         self._writing = frozenset(batch)
         writing = begin(asyncio.to_thread(self._to_disk, found))
         try:
@@ -92,7 +92,7 @@ class LastGoodWriter:
             self._failed = True
             self._dirty.update(dict.fromkeys(batch))
         except asyncio.CancelledError:
-            # A thread cannot be stopped: overtaken by the next write, it would bring an older, wider exposure back.
+            # A thread cannot be stopped: overtaken by the next write, it would restore an older, wider exposure.
             await asyncio.gather(writing, return_exceptions=True)
             self._dirty.update(dict.fromkeys(batch))
             raise
@@ -100,8 +100,8 @@ class LastGoodWriter:
             self._writing = frozenset()
         self._moved.send()
 
-    def _to_disk(self, found: dict[str, Kept | None]) -> None:
-        flags = tuple(kept for kept in found.values() if kept is not None)
+    def _to_disk(self, found: dict[str, SavedFlag | None]) -> None:
+        flags = tuple(flag for flag in found.values() if flag is not None)
         self._last_good.write(flags)
-        self._last_good.forget(target for target, kept in found.items() if kept is None)
-        self._saved(flags)
+        self._last_good.forget(target for target, flag in found.items() if flag is None)
+        self._on_written(flags)

@@ -1,4 +1,4 @@
-"""The other flag controls: told of a kill directly, asked for newer flags directly, for neither may wait for Kafka."""
+"""The other instances: sends them each kill, and asks them for newer flags, directly. Neither may wait for Kafka."""
 
 import asyncio
 import hashlib
@@ -45,8 +45,10 @@ class Peers:
         await self._client.aclose()
 
     async def kill(self, kill: KillRequested, authorization: str) -> PeersReached:
-        """Tell every peer, at the same time, with the asker's own token."""
-        answers = await asyncio.gather(*(self._tell(url, kill, {"authorization": authorization}) for url in self._urls))
+        """Send the kill to every peer, at the same time, with the caller's own token."""
+        answers = await asyncio.gather(
+            *(self._send_kill(url, kill, {"authorization": authorization}) for url in self._urls)
+        )
         unreached = tuple(url for url, well in zip(self._urls, answers, strict=True) if not well)
         return PeersReached(len(self._urls), sum(answers), unreached)
 
@@ -66,12 +68,12 @@ class Peers:
         except (httpx.HTTPError, httpx.InvalidURL):
             return None
         except (ValueError, RecursionError, InvalidError) as error:
-            log.warning("what the peer %s says of its flags cannot be read: %s", url, error)
+            log.warning("the flags of the peer %s cannot be read: %s", url, error)
             return None
         self._known[url] = (answer.headers.get("etag", ""), shared)
         return shared
 
-    async def _tell(self, url: str, kill: KillRequested, headers: Mapping[str, str]) -> bool:
+    async def _send_kill(self, url: str, kill: KillRequested, headers: Mapping[str, str]) -> bool:
         try:
             answer = await self._client.post(url + PEER_PATH, json=to_json(kill), headers=dict(headers))
         except (httpx.HTTPError, httpx.InvalidURL):

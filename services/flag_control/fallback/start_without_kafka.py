@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from penstock.chain import Document
 from services.flag_control.fallback.kill_spool import KillSpool
-from services.flag_control.fallback.last_good import Kept, Stale
+from services.flag_control.fallback.last_good import SavedFlag, Stale
 from services.flag_control.fallback.last_good_writer import LastGoodWriter
 from services.flag_control.fallback.peer_flags import newer_flags
 from services.flag_control.fallback.peers import Peers
@@ -41,58 +41,58 @@ class StartWithoutKafka:
         self._writer = writer
         self._spool = spool
         self._clock = clock
-        self._kept: dict[str, Kept] = {}
+        self._saved: dict[str, SavedFlag] = {}
         self._tasks = Tasks("flag_control, asking its peers,")
         self.stale: Stale | None = None
 
-    async def serve(self, kept: Mapping[str, Kept]) -> None:
+    async def serve(self, saved: Mapping[str, SavedFlag]) -> None:
         """Ask the peers, then serve what was served last with what they add, and go on asking."""
-        self._kept = dict(kept)
+        self._saved = dict(saved)
         if not self._publisher.targets:
-            self._publisher.hold({target: flag.document for target, flag in kept.items()})
+            self._publisher.serve_from({target: flag.document for target, flag in saved.items()})
         await self._ask()
-        self._publish_kept()
-        if self.stale is None and self._publisher.holds:
+        self._publish_saved()
+        if self.stale is None and self._publisher.serves_given:
             log.warning("Kafka is away and there are no last good flags: nothing is served until it or a peer is there")
         self._tasks.spawn(self._keep_asking())
 
     def end(self) -> None:
-        """Leave it to the log."""
+        """Stop: from now on the log decides what is served."""
         if self.stale is not None:
             log.warning("the flag log is read: what is served follows it again")
             self.stale = None
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         await self._tasks.stop()
 
     def alive(self) -> bool:
-        """Whether asking goes on, or is over."""
+        """Whether the task that asks the peers has not failed."""
         return self._tasks.alive()
 
-    def _publish_kept(self) -> None:
-        if not self._publisher.holds:
+    def _publish_saved(self) -> None:
+        if not self._publisher.serves_given:
             return
         if not self._publisher.targets:
-            self._publisher.publish(*self._kept)
+            self._publisher.publish(*self._saved)
         if self._publisher.targets:
             self.stale = Stale(self._clock(), self._newest())
             log.warning(
-                "Kafka is away: serving %d flags as they were at %s, with every kill since; only kills are taken",
+                "Kafka is away: serving %d flags as they were at %s, with every kill since; only kills are accepted",
                 len(self._publisher.targets),
                 self.stale.newest,
             )
 
     async def _keep_asking(self) -> None:
-        while self._publisher.holds:
+        while self._publisher.serves_given:
             await asyncio.sleep(ASK_SECONDS)
             await self._ask()
             if self.stale is None:
-                self._publish_kept()
+                self._publish_saved()
 
     async def _ask(self) -> None:
         shared = await self._peers.flags()
-        if not self._publisher.holds:
+        if not self._publisher.serves_given:
             return
         known = self._publisher.ahead
         newer = newer_flags(self._documents(), known, shared)
@@ -102,8 +102,8 @@ class StartWithoutKafka:
         for flag in newer.flags.values():
             for event, offset in flag.events:
                 self._publisher.put_ahead(event, offset)
-        self._publisher.hold_newer({target: flag.document for target, flag in newer.flags.items()})
-        self._kept |= newer.flags
+        self._publisher.serve_newer({target: flag.document for target, flag in newer.flags.items()})
+        self._saved |= newer.flags
         changed = sorted({*newer.flags, *(kill.target for kill in kills)})
         if not changed:
             return
@@ -116,11 +116,11 @@ class StartWithoutKafka:
             await self._spool.keep(kill)
 
     def _documents(self) -> dict[str, Document]:
-        documents = {target: flag.document for target, flag in self._kept.items()}
+        documents = {target: flag.document for target, flag in self._saved.items()}
         for target in self._publisher.targets:
             if (good := self._publisher.good(target)) is not None:
                 documents[target] = good[0]
         return documents
 
     def _newest(self) -> str:
-        return max((flag.at for flag in self._kept.values()), default="")
+        return max((flag.at for flag in self._saved.values()), default="")

@@ -28,7 +28,7 @@ class Change(Draft[FlagState]):
 
     @property
     def exposure(self) -> float:
-        """Share that clients are served now: nothing where a kill or the archive stands above the ramp."""
+        """Share that clients are served now: nothing where a kill or the archive overrides the ramp."""
         return effective_exposure(self.state)
 
     @property
@@ -43,8 +43,8 @@ class Change(Draft[FlagState]):
         """Share that clients were served before."""
         return effective_exposure(self._before)
 
-    def settle(self, why: str) -> None:
-        """Give the flag a new version if anything of it is another than before, and arm its timers."""
+    def apply_version(self, why: str) -> None:
+        """Give the flag a new version if anything of it has changed, and arm its timers."""
         served = flag_document(self.target, self.state)
         at = self.at.isoformat()
         if self.state.version == 0 or self._is_another(served):
@@ -69,7 +69,7 @@ class Change(Draft[FlagState]):
         """Add an event and return it; it belongs to the input's rollout, or to the one that has the flag."""
         return super().add(kind, rollout=self.cause.rollout or self.state.reach.rollout or None, **fields)
 
-    def say_version(self, kind: type[E], **fields: Any) -> None:
+    def report_version(self, kind: type[E], **fields: Any) -> None:
         """Add an event about the flag at its present version."""
         state = self.state
         self.add(kind, version=state.version, revision=state.revision, release=state.release or None, **fields)
@@ -79,7 +79,7 @@ class Change(Draft[FlagState]):
         self.add(EditRefused, request=request.type, reason=reason, detail=detail)
 
     def diff(self) -> tuple[FlagDiff, ...]:
-        """Return what clients are served otherwise, path by path, and what else is defined otherwise."""
+        """Return the changes of what clients are served, path by path, then the other changes of the definition."""
         served = _differences("", *(flag_document(self.target, state) for state in (self._before, self.state)))
         defined = _differences("", *(_unseen(state) for state in (self._before, self.state)))
         return tuple([*served, *defined][:_MOST_PATHS])
@@ -93,7 +93,7 @@ class Change(Draft[FlagState]):
 
 
 def definition_of(state: FlagState) -> FlagDefinition:
-    """Return what the events say of a flag's definition."""
+    """Return the definition as events report it."""
     definition, lifecycle = state.definition, state.definition.lifecycle
     return FlagDefinition(
         variants=definition.variants,
@@ -120,7 +120,7 @@ def effective_exposure(state: FlagState) -> float:
 
 
 def _standing(state: FlagState) -> Document:
-    """Return what stands apart from the exposure, which is the rollout's."""
+    """Return the parts of the state that do not depend on the rollout."""
     standing = {name: getattr(state, name) for name in ("definition", "opted_out", "kills", "archived")}
     document: Document = msgspec.to_builtins(standing)
     return document

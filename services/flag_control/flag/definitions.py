@@ -1,4 +1,4 @@
-"""A flag's definition as a person writes it, checked whole before it is taken."""
+"""A flag's definition as a person writes it, checked completely before it is accepted."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def _nulls(definition: Definition) -> list[Problem]:
         place, value = rest.pop()
         for name, inner in value.items():
             if inner is None:
-                found.append(Problem(f"{place}.{name}", "null cannot be told from a removal; leave it out"))
+                found.append(Problem(f"{place}.{name}", "null would mean a removal; leave it out"))
             elif isinstance(inner, dict):
                 rest.append((f"{place}.{name}", inner))
     return found

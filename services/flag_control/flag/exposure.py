@@ -82,7 +82,7 @@ def _exposed(target: str, definition: Definition, reach: Reach) -> Rule:
         rule = {"if": [_inside(definition.slice.salt, definition.slice.start, definition.slice.end), rule, off]}
     if isinstance(rule, str):
         return rule
-    # Without a key everyone would fall into the same bucket: whoever cannot be told apart is not exposed.
+    # Without a key all users would fall into the same bucket, so they are not exposed.
     return {"if": [{"var": "targetingKey"}, rule, off]}
 
 
@@ -113,7 +113,7 @@ def _any(rules: list[Rule]) -> Rule:
 
 
 def _condition(condition: Document) -> Rule:
-    """Return one condition of the plan's form; several of its words must all hold."""
+    """Return one condition of the plan's form; where it has several words, all must match."""
     attribute = {"var": condition["attribute"]}
     rules: list[Rule] = []
     if condition.get("any_of"):

@@ -1,4 +1,4 @@
-"""When a flag has outlived its purpose, by which rule, and when that is to be said again."""
+"""Tells when a flag is stale, by which rule, and when that is reported again."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -63,13 +63,13 @@ def stale_at(state: FlagState, now: datetime) -> tuple[datetime, Rule] | None:
     return found[0] if found and found[0][0] <= now else None
 
 
-def armed(state: FlagState, now: datetime, said: bool = False) -> FlagState:
-    """Return the state with its timer: when it turns stale, or, where it is, `now` or a week after it was said."""
+def armed(state: FlagState, now: datetime, reported: bool = False) -> FlagState:
+    """Return the state with its timer: when it turns stale; if it is stale, `now` or a week after the report."""
     found = stale_since(state)
     if not found:
         timers = {name: due for name, due in state.timers.items() if name != STALE}
     else:
-        due = now + _AGAIN if said else _due(found[0][0], now, moment(state.timers.get(STALE, "")))
+        due = now + _AGAIN if reported else _due(found[0][0], now, moment(state.timers.get(STALE, "")))
         timers = {**state.timers, STALE: due.isoformat()}
     return msgspec.structs.replace(state, timers=timers)
 
@@ -77,5 +77,5 @@ def armed(state: FlagState, now: datetime, said: bool = False) -> FlagState:
 def _due(stale: datetime, now: datetime, known: datetime | None) -> datetime:
     if stale > now:
         return stale
-    # Never in the past, for each week since then would be said at once; nor anew with every edit.
+    # Never in the past: each week since then would be reported at once. An edit does not report it again either.
     return known if known is not None and now < known <= now + _AGAIN else now

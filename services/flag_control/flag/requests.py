@@ -1,4 +1,4 @@
-"""What people ask of a flag, granted once or refused with a reason."""
+"""Grants or refuses the requests of people, each once and with a reason."""
 
 import msgspec
 
@@ -46,8 +46,8 @@ def _grant(change: Change, request: FlagRequest) -> None:
         case KillRequested():
             kill = Kill(request.id, request.actor or "", request.reason, request.time.isoformat())
             change.put(kills=(*change.state.kills, kill))
-            change.settle(request.type)
-            change.say_version(FlagKilled, kill=request.id, reason=request.reason, exposure=change.exposure_before)
+            change.apply_version(request.type)
+            change.report_version(FlagKilled, kill=request.id, reason=request.reason, exposure=change.exposure_before)
         case UndoRequested(kill=str(kill), version=None):
             _lift(change, request, kill)
         case UndoRequested(kill=None, version=int(version)):
@@ -70,8 +70,8 @@ def _lift(change: Change, request: UndoRequested, kill: str) -> None:
         return
     change.state = change.state.with_closed_kill(kill, change.at.isoformat())
     change.put(kills=left)
-    change.settle(request.type)
-    change.say_version(KillLifted, kill=kill, reason=request.reason, exposure=change.exposure)
+    change.apply_version(request.type)
+    change.report_version(KillLifted, kill=kill, reason=request.reason, exposure=change.exposure)
 
 
 def _go_back(change: Change, request: UndoRequested, version: int) -> None:
@@ -123,13 +123,13 @@ def _archive(change: Change, request: ArchiveRequested) -> None:
         change.refuse(request, "not_allowed", why)
     else:
         change.put(archived=request.variant, archived_under=change.state.reach.rollout)
-        change.settle(request.type)
+        change.apply_version(request.type)
         after = definition_of(change.state)
-        change.say_version(FlagArchived, variant=request.variant, reason=request.reason, definition=after)
+        change.report_version(FlagArchived, variant=request.variant, reason=request.reason, definition=after)
 
 
 def _edited(change: Change, request: FlagRequest, what: str) -> None:
     diff = change.diff()
-    change.settle(request.type)
+    change.apply_version(request.type)
     after = definition_of(change.state)
-    change.say_version(FlagEdited, what=what, reason=request.reason, diff=diff, definition=after)
+    change.report_version(FlagEdited, what=what, reason=request.reason, diff=diff, definition=after)

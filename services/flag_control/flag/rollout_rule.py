@@ -1,4 +1,4 @@
-"""What a rollout, and a rollback until the next one, forbid everybody else: to change who is served which variant."""
+"""Changes that are refused during a rollout, and after a rollback until the next one: who is served which variant."""
 
 from penstock.chain.document import canonical
 from services.flag_control.flag.state import Definition, FlagState
@@ -38,7 +38,7 @@ def forbids_announcement(state: FlagState, after: Definition) -> str | None:
     if state.rolled_back and not same_baseline(state.definition, after):
         return (
             f"{_rolled_back(state)}, and the plan's baseline {after.off!r} is not what everyone is served since, "
-            f"{state.definition.off!r}: nobody would have approved that change"
+            f"{state.definition.off!r}: no stage would have approved that change"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""What an earlier version could not read and passed, and what must still come of it: a release that is exposed yet."""
+"""Events that an earlier version could not read and skipped: a rollback among them must still take effect."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from services.flag_control.flag.state import load
 
 
 def still_due(document: Document, late: Sequence[Event]) -> Iterator[Event]:
-    """Yield what takes the release back that clients are served now; nothing that would raise its exposure."""
+    """Yield the event that rolls back the release that clients are served; nothing that would raise its exposure."""
     reach = load(document).reach
     for event in late:
         if isinstance(event, RollbackStarted | RolloutSuperseded) and event.rollout == reach.rollout and reach.exposure:

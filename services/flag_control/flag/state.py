@@ -1,4 +1,4 @@
-"""What flag control remembers of a flag between two inputs; what clients are served is a function of it."""
+"""The state of a flag between two inputs; what clients are served is a function of it."""
 
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ class Lifecycle(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Definition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A flag as its team defines it; what a rollout, opt-outs and kills make of it comes on top.
+    """A flag as its team defines it; rollouts, opt-outs and kills are applied on top.
 
     Attributes:
         variants: value by name; off: the variant of the baseline; on: of the release.
@@ -46,7 +46,7 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
         salt: of the ramp; empty for the flag's own. Flags that share one expose the same users first.
         slice: only these users are in the flag's reach at all.
         segments: lists of conditions in the plan's form, by name.
-        pins: variant by segment: whoever meets all its conditions gets that variant, whatever the exposure.
+        pins: variant by segment: users who meet all its conditions get that variant at any exposure.
         targeting: what an imported flag is served by until a rollout first takes it over; state: likewise.
         metadata: scalars served with it; lenient: rules may fail evaluations, as foreign sets' do.
         lifecycle: owner, type, expiry and the like.
@@ -71,9 +71,9 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whom the rollout exposes.
 
     Attributes:
-        exposure: share of the audience, 0 to 1; audience: the plan's conditions, all of which must hold.
+        exposure: share of the audience, 0 to 1; audience: the plan's conditions, all of which must match.
         entry: id of the decision behind it; rollout: its rollout.
-        released: the rollout is through: everyone has it.
+        released: the rollout is complete: everyone has the release.
     """
 
     exposure: float = 0.0
@@ -84,7 +84,7 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Kill(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A latch above everything; only the request that names its id lifts it."""
+    """Overrides everything else; only the request that names its id lifts it."""
 
     id: str
     actor: str
@@ -146,7 +146,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def rolled_back(self) -> bool:
-        """Whether the last rollout's release was taken from everyone, and no newer rollout has the flag."""
+        """Whether the last rollout was rolled back or superseded, and no newer rollout has the flag."""
         reach = self.reach
         withdrawn = bool(reach.entry) and not (self.live or reach.released) and reach.exposure <= 0
         # A rollout that came after the archive never had the flag.

@@ -14,7 +14,7 @@ _FOLLOW_SECONDS = 1.0
 
 
 class Access:
-    """Checks evaluation requests against the tokens file; tickets hold across instances that share the file."""
+    """Checks evaluation requests against the tokens file; tickets are valid on all instances that share the file."""
 
     def __init__(self, tokens: KnownTokens) -> None:
         self._tokens = tokens
@@ -63,7 +63,7 @@ class Access:
         return True
 
     def ticket(self, selector: str) -> str:
-        """Return what lets an EventSource, which cannot send headers, hear that this selector's set changed."""
+        """Return what lets an EventSource, which cannot send headers, receive the changes of this selector's set."""
         return hmac.new(self._secret, selector.encode(), hashlib.sha256).hexdigest()[:32]
 
     def admits_ticket(self, selector: str, ticket: str) -> bool:

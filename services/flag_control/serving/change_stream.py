@@ -26,7 +26,7 @@ async def stream_changes(mailbox: Mailbox, seen: str, receive: Receive, send: Se
     leaving.add_done_callback(lambda _: mailbox.close())
     try:
         while not mailbox.closed:
-            flag_set = await mailbox.take(HEARTBEAT_SECONDS)
+            flag_set = await mailbox.next_set(HEARTBEAT_SECONDS)
             if flag_set is None:
                 await send(_chunk(b": still here\n\n"))
             elif flag_set.revision != seen:

@@ -1,4 +1,4 @@
-"""Which bucketing a connected in-process client hashes by, told from its gRPC library: mixed fleets disagree."""
+"""Which bucketing a connected in-process client hashes by, derived from its gRPC library: mixed fleets disagree."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ def family_of(user_agent: str) -> str:
 
 
 def disagreement(flag_set: FlagSet, family: str) -> str | None:
-    """Return what to say where this client splits users otherwise than this server does over OFREP."""
+    """Return a warning if this client splits users differently from this server over OFREP."""
     hashes_v3 = family == _PYTHON
     if family == "unknown":
         return None
@@ -35,7 +35,7 @@ def disagreement(flag_set: FlagSet, family: str) -> str | None:
 
 
 def parse_bucketings(text: str) -> Mapping[str, Bucketing]:
-    """Return bucketing by set of `v3` or `v2, production/checkout=v3`; the default stands under the empty name.
+    """Return bucketing by set of `v3` or `v2, production/checkout=v3`; the default has the empty name.
 
     Raises:
         ValueError: a word is neither v2 nor v3.

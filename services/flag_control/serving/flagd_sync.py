@@ -76,7 +76,7 @@ class SyncServer:
         """Listen.
 
         Raises:
-            UnavailableError: the address is taken or not ours.
+            UnavailableError: the address is in use or not ours.
         """
         self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_STREAMS)
         handlers = {
@@ -120,7 +120,7 @@ class SyncServer:
     async def _sync(self, request: sync_pb2.SyncFlagsRequest, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         metadata = _metadata_of(context)
         stream = Stream(_selector(request.selector, metadata), family_of(metadata.get("user-agent", "")))
-        # A client that is told there is nothing would drop its flags; one that is refused keeps them and comes again.
+        # A client that receives an empty set drops its flags; one that is refused keeps them and reconnects.
         if self._store.get(stream.selector) is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, _no_set(stream.selector))
         self.streams.connected.add(stream)
@@ -135,7 +135,7 @@ class SyncServer:
 
     async def _send_changes(self, stream: Stream, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         with self._store.subscribed(stream.selector) as mailbox:
-            while stream.closed_at is None and (flag_set := await mailbox.take()) is not None:
+            while stream.closed_at is None and (flag_set := await mailbox.next_set()) is not None:
                 if stream.sent is None or stream.sent.revision != flag_set.revision:
                     stream.writing_since = time.monotonic()
                     await context.write(self._message(flag_set))
@@ -157,10 +157,12 @@ class SyncServer:
     def _warn(self, stream: Stream, flag_set: FlagSet) -> None:
         # Once a family and a set: to look at every stream of a push would cost as much as to send to it.
         flag_set.families.add(stream.family)
-        said = disagreement(flag_set, stream.family) if (stream.selector, stream.family) not in self._warned else None
-        if said is not None:
+        warning = (
+            disagreement(flag_set, stream.family) if (stream.selector, stream.family) not in self._warned else None
+        )
+        if warning is not None:
             self._warned.add((stream.selector, stream.family))
-            log.warning("%s: %s", stream.selector or "all flags", said)
+            log.warning("%s: %s", stream.selector or "all flags", warning)
 
     def _message(self, flag_set: FlagSet) -> bytes:
         """Return the message of this set; the last one made is kept, so a change is serialised once."""

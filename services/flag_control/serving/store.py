@@ -79,12 +79,12 @@ class Mailbox:
         self._wake()
 
     def close(self) -> None:
-        """Give nothing more to whoever waits."""
+        """Close the mailbox: its reader receives None."""
         self.closed = True
         self._wake()
 
-    async def take(self, seconds: float | None = None) -> FlagSet | None:
-        """Wait for a set that was not taken before and return the newest; None once closed, or after `seconds`."""
+    async def next_set(self, seconds: float | None = None) -> FlagSet | None:
+        """Wait for a set that was not returned before and return the newest; None once closed, or after `seconds`."""
         if self._newest is None and not self.closed:
             await self._filled(seconds)
         newest, self._newest = self._newest, None
@@ -120,7 +120,7 @@ class FlagStore:
         return self._sources
 
     def publish(self, source: Source) -> None:
-        """Replace the source of that name, in its place, and tell every reader whose set changed."""
+        """Replace the source of that name, in its place, and notify every reader whose set changed."""
         before = self._sources.get(source.name)
         self._sources[source.name] = source
         touched = source.set_ids | (before.set_ids if before else frozenset())
@@ -182,7 +182,7 @@ class FlagStore:
             if after is None:
                 continue
             if before is not None and before.revision == after.revision:
-                # Its metadata may say something new, such as that it is no longer stale; its readers need not know.
+                # Only its metadata changed, such as `stale`; its readers need no new set.
                 self._sets[selector] = before if before.answers == after.answers else after
                 continue
             for mailbox in readers or ():

@@ -26,19 +26,19 @@ class Files:
         self,
         paths: Sequence[Path],
         store: FlagStore,
-        say: Callable[[str], None],
+        print_line: Callable[[str], None],
         *,
         lenient: bool = False,
         bucketing: Bucketing = Bucketing.V3,
     ) -> None:
-        """Take the files in order: later ones win where they hold the same flag."""
+        """Take the files in order: later ones win where they have the same flag."""
         self._paths = tuple(dict.fromkeys(paths))
         self._store = store
-        self._say = say
+        self._print_line = print_line
         self._lenient = lenient
         self._bucketing = bucketing
         self._stamps: dict[Path, Stamp] = {}
-        self._settling: dict[Path, int] = {}
+        self._changing: dict[Path, int] = {}
         self._seen: dict[Path, bytes] = {}
         self._wrong: dict[Path, InvalidError] = {}
         self._bad: dict[Path, None] = {}
@@ -46,11 +46,11 @@ class Files:
     @property
     def missing(self) -> tuple[Path, ...]:
         """Files that are gone; one that is replaced by rename is not."""
-        return tuple(path for path, stamp in self._stamps.items() if stamp is None and path not in self._settling)
+        return tuple(path for path, stamp in self._stamps.items() if stamp is None and path not in self._changing)
 
     @property
     def refused(self) -> tuple[Path, ...]:
-        """Files whose last good flags are served because what they hold now is bad."""
+        """Files whose last good flags are served because their present content is invalid."""
         return tuple(path for path in self._bad if path not in self.missing)
 
     def load(self) -> None:
@@ -77,7 +77,7 @@ class Files:
         """Publish changes until cancelled."""
         while True:
             # A file that was just written is often not whole yet, and will be in a moment.
-            await asyncio.sleep(_SETTLE_SECONDS if self._settling else POLL_SECONDS)
+            await asyncio.sleep(_SETTLE_SECONDS if self._changing else POLL_SECONDS)
             for path in self._paths:
                 await self._look(path)
 
@@ -86,10 +86,10 @@ class Files:
         if stamp != self._stamps[path]:
             self._stamps[path] = stamp
             # File times are coarse: a second write within their grain shows only in the content.
-            self._settling[path] = _SETTLE_TICKS
-        elif path not in self._settling:
+            self._changing[path] = _SETTLE_TICKS
+        elif path not in self._changing:
             return
-        self._settling[path] -= 1
+        self._changing[path] -= 1
         # A large file takes its time, and is read beside the serving; a small one would wait longer for a thread.
         large = stamp is not None and stamp[3] > _LARGE_BYTES
         checked = await asyncio.to_thread(self._newer, path) if large else self._newer(path)
@@ -100,12 +100,12 @@ class Files:
             # Compared as JSON: to Python, 1 == 1.0 == True.
             if before is None or canonical(before.flags) != canonical(checked.source.flags):
                 self._publish(path, checked)
-        if self._settling[path] <= 0:
-            del self._settling[path]
+        if self._changing[path] <= 0:
+            del self._changing[path]
             # A file that is being written is bad for a moment only.
             if (error := self._wrong.pop(path, None)) is not None:
                 self._bad[path] = None
-                self._say(f"{error}\n{path}: the last good flags stay in force")
+                self._print_line(f"{error}\n{path}: the last good flags stay in force")
 
     def _newer(self, path: Path) -> Checked | None:
         """Return what the file holds, None where it is as it was at the last look, or bad: that is noted."""
@@ -119,9 +119,9 @@ class Files:
 
     def _publish(self, path: Path, checked: Checked) -> None:
         for warning in checked.warnings:
-            self._say(f"warning: {path}: {warning}")
+            self._print_line(f"warning: {path}: {warning}")
         self._store.publish(checked.source)
-        self._say(f"{path}: {len(checked.source.flags)} flags in force")
+        self._print_line(f"{path}: {len(checked.source.flags)} flags in force")
 
     def _checked(self, path: Path, content: bytes) -> Checked:
         try:

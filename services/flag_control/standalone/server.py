@@ -64,16 +64,16 @@ def bucketing_of(name: str) -> Bucketing:
 
 
 @asynccontextmanager
-async def serving(options: Options, say: Callable[[str], None]) -> AsyncIterator[Served]:
+async def serving(options: Options, print_line: Callable[[str], None]) -> AsyncIterator[Served]:
     """Serve the files until the block is left.
 
     Raises:
-        InvalidError: a file does not load; UnavailableError: a port is taken.
+        InvalidError: a file does not load; UnavailableError: a port is in use.
     """
     # The core logs every context that a rule cannot use: a client must not be able to fill our disk.
     logging.getLogger("openfeature.contrib").setLevel(logging.CRITICAL)
     store = FlagStore()
-    files = Files(options.paths, store, say, lenient=options.lenient, bucketing=options.bucketing)
+    files = Files(options.paths, store, print_line, lenient=options.lenient, bucketing=options.bucketing)
     files.load()
     usage = Usage(time.time)  # noqa: TID251 - a shell reads the clock
     beside = health_app(lambda: not files.missing, lambda: True, more=lambda: _trouble(files))
@@ -103,23 +103,23 @@ def _trouble(files: Files) -> dict[str, Any]:
     return {name: [str(path) for path in paths] for name, paths in found.items() if paths}
 
 
-def serve(options: Options, say: Callable[[str], None]) -> None:
+def serve(options: Options, print_line: Callable[[str], None]) -> None:
     """Serve the files until SIGINT or SIGTERM."""
     raise_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_stopped(options, say))
+        runner.run(_until_stopped(options, print_line))
 
 
-async def _until_stopped(options: Options, say: Callable[[str], None]) -> None:
+async def _until_stopped(options: Options, print_line: Callable[[str], None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with serving(options, say) as served:
+    async with serving(options, print_line) as served:
         host = f"[{options.host}]" if ":" in options.host else options.host
-        say(f"OFREP        http://{host}:{served.http.port}")
-        say(f"flagd sync   {host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
-        say("Ctrl-C stops")
+        print_line(f"OFREP        http://{host}:{served.http.port}")
+        print_line(f"flagd sync   {host}:{served.sync.port}  (FLAGD_RESOLVER=in-process FLAGD_SYNC_PORT=...)")
+        print_line("Ctrl-C stops")
         asked = begin(stopped.wait())
         await asyncio.wait({asked, served.following}, return_when=asyncio.FIRST_COMPLETED)
         if served.following.done():

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from penstock.access.denials import Authenticator, Denials, Report, to_log
 from penstock.errors import InvalidError, OversizeError, TooManyAttemptsError, UnauthorizedError, UnavailableError
 from penstock.tokens import KnownTokens, Role
-from services.metric_ingestion.doors.otlp_messages import answer, parse_what_can_be
+from services.metric_ingestion.doors.otlp_messages import answer, parse_partly
 from services.metric_ingestion.selection.select import Selection, Selector
 from services.metric_ingestion.windows.frames import Frame
 from services.runtime.http.bodies import Budget, GoneError, TooLargeError, inflate, read_body
@@ -47,7 +47,7 @@ class _Refusal(Exception):
         self.status, self.code, self.text, self.retry_after = status, code, text, retry_after
 
 
-class Door:
+class OtlpEndpoint:
     """An ASGI application that answers `POST /v1/metrics`; `fallback` answers everything else.
 
     Args:
@@ -80,7 +80,7 @@ class Door:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         json = headers.get("content-type", "").partition(";")[0].strip() == _JSON
         try:
-            selection = await self._take(headers, json, receive, (scope.get("client") or ("",))[0])
+            selection = await self._select_body(headers, json, receive, (scope.get("client") or ("",))[0])
             await self._publish(selection.frames)
         except _Refusal as refusal:
             status = Status(code=refusal.code, message=refusal.text)
@@ -94,7 +94,7 @@ class Door:
         else:
             await _respond(send, 200, answer(selection.rejected, "; ".join(selection.problems)), json)
 
-    async def _take(self, headers: Mapping[str, str], json: bool, receive: Receive, address: str) -> Selection:
+    async def _select_body(self, headers: Mapping[str, str], json: bool, receive: Receive, address: str) -> Selection:
         self._authorize(headers, address)
         if not json and headers.get("content-type", "").partition(";")[0].strip() != _PROTOBUF:
             raise _Refusal(415, _INVALID, f"send {_PROTOBUF} or {_JSON}")
@@ -135,7 +135,7 @@ class Door:
 
 def _select(selector: Selector, raw: bytes, zipped: bool, json: bool, received: int, trace: str) -> Selection:
     body = inflate(raw, LARGEST_JSON if json else LARGEST_BODY) if zipped else raw
-    request, lost = parse_what_can_be(body, json)
+    request, lost = parse_partly(body, json)
     return selector.select(request, received, trace, lost)
 
 

@@ -14,7 +14,7 @@ from penstock.chain.failures import fault_of
 from penstock.errors import InvalidError, OversizeError, UnavailableError
 from services.metric_ingestion.doors.frame_publisher import FramePublisher
 from services.metric_ingestion.doors.otlp_http import Frames
-from services.metric_ingestion.doors.otlp_messages import parse_what_can_be
+from services.metric_ingestion.doors.otlp_messages import parse_partly
 from services.metric_ingestion.selection.select import Selector
 from services.metric_ingestion.windows.frames import Explicits, Exponentials, Frame, Numbers
 from services.runtime.kafka.appender import Appender
@@ -61,13 +61,13 @@ class Intake:
         """Return whether there are records that have not become frames yet."""
         return self._busy or bool(self._unread())
 
-    async def take(self, records: Sequence[ConsumerRecord]) -> None:
+    async def receive(self, records: Sequence[ConsumerRecord]) -> None:
         """Publish the records of one poll, oldest first; return when none of them can be lost any more."""
         self._busy = True
         try:
             ordered = sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))
             for record, following in pairwise([*ordered, None]):
-                await self._take_or_bury(record, following)
+                await self._process_or_dead_letter(record, following)
             if not self._unread():
                 await self._release_targets()
         finally:
@@ -78,20 +78,20 @@ class Intake:
             # The records come again, and their points are recognised as repeats.
             log.warning("otlp_metrics: not committed: %s", type(error).__name__)
 
-    async def _take_or_bury(self, record: ConsumerRecord, following: ConsumerRecord | None) -> None:
+    async def _process_or_dead_letter(self, record: ConsumerRecord, following: ConsumerRecord | None) -> None:
         try:
-            await self._take_record(record, following)
+            await self._process_record(record, following)
         except UnavailableError:
             raise  # Its dead letter cannot be kept: nothing behind it may be committed.
         except Exception as error:
             log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
             await dead_letter(self._letters, "metric_ingestion", record, fault_of(error, penstock.__version__))
 
-    async def _take_record(self, record: ConsumerRecord, following: ConsumerRecord | None) -> None:
+    async def _process_record(self, record: ConsumerRecord, following: ConsumerRecord | None) -> None:
         now, written = self._now(), record.timestamp * 1_000_000
         self._read[record.partition] = written
         try:
-            request, lost = parse_what_can_be(record.value or b"", json=_is_json(record.value))
+            request, lost = parse_partly(record.value or b"", json=_is_json(record.value))
         except InvalidError as error:
             await dead_letter(self._letters, "metric_ingestion", record, str(error))
             return
@@ -116,7 +116,7 @@ class Intake:
 
     async def _release_targets(self) -> None:
         if self._waiting:
-            await self._publish([(target, _released(frame)) for target, frame in self._waiting.items()])
+            await self._publish([(target, _release_of(frame)) for target, frame in self._waiting.items()])
             self._waiting = {}
 
     async def _publish(self, frames: Frames, record: ConsumerRecord | None = None) -> None:
@@ -138,7 +138,7 @@ def _is_json(value: bytes | None) -> bool:
     return (value or b"").lstrip()[:1] == b"{"
 
 
-def _released(frame: Frame) -> Frame:
+def _release_of(frame: Frame) -> Frame:
     """Return an empty frame of the same door, which has read everything."""
     return msgspec.structs.replace(
         frame,

@@ -22,7 +22,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from penstock.errors import InvalidError, Problem
-from services.metric_ingestion.doors.salvage import salvaged_json, salvaged_protobuf
+from services.metric_ingestion.doors.salvage import salvage_json, salvage_protobuf
 from services.metric_ingestion.windows.values import Explicit, Exponential, Number
 
 NO_RECORDED_VALUE = 1
@@ -52,10 +52,10 @@ def parse(body: bytes, json: bool) -> ExportMetricsServiceRequest:
     Raises:
         InvalidError: the body is no such request.
     """
-    return parse_what_can_be(body, json)[0]
+    return parse_partly(body, json)[0]
 
 
-def parse_what_can_be(body: bytes, json: bool) -> tuple[ExportMetricsServiceRequest, list[str]]:
+def parse_partly(body: bytes, json: bool) -> tuple[ExportMetricsServiceRequest, list[str]]:
     """Return the request of a body, and what of it could not be read and is left out.
 
     Raises:
@@ -73,7 +73,7 @@ def _parse_protobuf(body: bytes) -> tuple[ExportMetricsServiceRequest, list[str]
     try:
         request.ParseFromString(body)
     except DecodeError:
-        return salvaged_protobuf(body)
+        return salvage_protobuf(body)
     return request, []
 
 
@@ -92,7 +92,7 @@ def _parse_json(body: bytes) -> tuple[ExportMetricsServiceRequest, list[str]]:
     try:
         ParseDict(document, request, ignore_unknown_fields=True)
     except (ParseError, ValueError, TypeError, AttributeError):
-        request, lost = salvaged_json(document)
+        request, lost = salvage_json(document)
         losses += lost
     return request, losses
 
@@ -156,7 +156,7 @@ def number_of(point: NumberDataPoint) -> Number | None:
         case "as_int":
             return int(point.as_int) if abs(point.as_int) <= _MOST_EVENTS else float(point.as_int)
         case "as_double":
-            return _checked(point.as_double, "a value")
+            return _check_finite(point.as_double, "a value")
         case _:
             raise MalformedPointError("a point has no value")
 
@@ -211,10 +211,10 @@ def exponential_of(point: ExponentialHistogramDataPoint) -> Exponential | None:
 def _sum_of(point: HistogramDataPoint | ExponentialHistogramDataPoint) -> float:
     if not point.HasField("sum"):
         return 0.0
-    return _checked(point.sum, "a histogram's sum")
+    return _check_finite(point.sum, "a histogram's sum")
 
 
-def _checked(value: float, what: str) -> float:
+def _check_finite(value: float, what: str) -> float:
     # Written so that NaN fails it, too.
     if not abs(value) <= _LARGEST:
         raise MalformedPointError(f"{what} is not a number that can be added up")

@@ -23,7 +23,7 @@ class _BrokenError(ValueError):
     """Bytes that are no message of their kind."""
 
 
-def salvaged_protobuf(body: bytes) -> tuple[Request, list[str]]:
+def salvage_protobuf(body: bytes) -> tuple[Request, list[str]]:
     """Return the parts of a body that can be read, and what was lost.
 
     Raises:
@@ -32,7 +32,7 @@ def salvaged_protobuf(body: bytes) -> tuple[Request, list[str]]:
     losses: list[str] = []
     request = Request()
     try:
-        request.ParseFromString(_mended(body, Request.DESCRIPTOR, losses))
+        request.ParseFromString(_repair(body, Request.DESCRIPTOR, losses))
     except DecodeError as error:
         raise _BrokenError(str(error)) from None
     if not request.resource_metrics:
@@ -40,7 +40,7 @@ def salvaged_protobuf(body: bytes) -> tuple[Request, list[str]]:
     return request, losses
 
 
-def _mended(data: bytes, kind: Descriptor, losses: list[str]) -> bytes:
+def _repair(data: bytes, kind: Descriptor, losses: list[str]) -> bytes:
     out: list[bytes] = []
     for head, field, content in _fields(data, kind):
         if content is None:
@@ -59,7 +59,7 @@ def _mended(data: bytes, kind: Descriptor, losses: list[str]) -> bytes:
 
 def _part(content: bytes, field: FieldDescriptor, losses: list[str]) -> bytes | None:
     try:
-        mended = _mended(content, field.message_type, losses)
+        mended = _repair(content, field.message_type, losses)
         GetMessageClass(field.message_type).FromString(mended)
     except (DecodeError, _BrokenError) as error:
         if field.name not in _MAY_BE_LOST:
@@ -126,7 +126,7 @@ def _varint_of(value: int) -> bytes:
     return bytes(out)
 
 
-def salvaged_json(document: Any) -> tuple[Request, list[str]]:
+def salvage_json(document: Any) -> tuple[Request, list[str]]:
     """Return the parts of a JSON document that can be read, and what was lost.
 
     Raises:

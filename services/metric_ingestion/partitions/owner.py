@@ -26,7 +26,7 @@ from penstock.chain.replica import OBSERVATION, TICK
 from penstock.errors import AppendError
 from penstock.events import Closing, WindowClosed, to_json
 from services.metric_ingestion.selection.watch import Watched
-from services.metric_ingestion.windows.closing import Step, adopted, overdue, settled, steps
+from services.metric_ingestion.windows.closing import Step, apply_document, document_for_plan, overdue, steps
 from services.metric_ingestion.windows.frames import decode
 from services.metric_ingestion.windows.target import TargetState
 
@@ -76,7 +76,7 @@ class Owner:
                 self.fold.documents.pop(target, None)
         self.position = min(self._skip.values(), default=_position_of(self.fold.cursor))
 
-    def recorded(self, offset: int, value: bytes) -> Accepted | None:
+    def fold_record(self, offset: int, value: bytes) -> Accepted | None:
         """Take one record of the log while restoring; return it if it counts."""
         accepted, _ = self._writer.accept(offset, value)
         if accepted is not None:
@@ -84,12 +84,12 @@ class Owner:
             self._writer.resync()
         return accepted
 
-    def begin(self, earliest: int) -> None:
+    def start_at(self, earliest: int) -> None:
         """Begin at the first frame that there still is; recorded windows before it are taken as they stand."""
         self.position = max(self.position, earliest)
         self._apply_recorded()
 
-    def take(self, offset: int, value: bytes, target: str) -> None:
+    def receive(self, offset: int, value: bytes, target: str) -> None:
         """Take the next frame.
 
         Raises:
@@ -99,19 +99,19 @@ class Owner:
         try:
             if offset >= self._skip.get(target, 0):
                 frame = decode(value)
-                self.states.setdefault(target, TargetState()).take(frame)
+                self.states.setdefault(target, TargetState()).add_frame(frame)
                 self._touched.add(target)
         finally:
             self._apply_recorded()
 
-    def adopt(self, watched: Watched, now: int) -> list[Append]:
+    def apply_plan(self, watched: Watched, now: int) -> list[Append]:
         """Put a plan in force where it is not yet."""
         state = self.states.setdefault(watched.target, TargetState())
         if self.replaying or state.document.get("plan") == watched.plan_hash:
             return []
         before = state.document
-        document = adopted(state, watched.plan, watched.plan_hash, now)
-        settled(state, document, ())
+        document = document_for_plan(state, watched.plan, watched.plan_hash, now)
+        apply_document(state, document, ())
         cause = Input(OBSERVATION, -1, (to_json(watched.cause),))
         return [self._record(watched.target, before, Step(document), cause)]
 
@@ -196,13 +196,13 @@ class Owner:
         return Input(TICK, -1, ()) if clock else Input(FRAMES, self.position - 1, ())
 
     def _apply_recorded(self) -> None:
-        while self._recorded and _reached(self._recorded[0]) <= self.position:
+        while self._recorded and _position_after(self._recorded[0]) <= self.position:
             accepted = self._recorded.popleft()
             record = accepted.record
             if record is not None and record.target:
                 state = self.states.setdefault(record.target, TargetState())
                 types = tuple(event["type"] for event in record.events)
-                settled(state, merge(state.document, record.patch), types)
+                apply_document(state, merge(state.document, record.patch), types)
 
 
 _state = msgspec.msgpack.Decoder(TargetState)
@@ -217,7 +217,7 @@ def _unpack(text: str) -> TargetState:
     return _state.decode(zlib.decompress(b64decode(text)))
 
 
-def _reached(accepted: Accepted) -> int:
+def _position_after(accepted: Accepted) -> int:
     return 0 if accepted.record is None else _position_of(accepted.record.cursor)
 
 

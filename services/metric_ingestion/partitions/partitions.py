@@ -17,7 +17,7 @@ from penstock.settings import Settings
 from penstock.topics import log_of
 from services.metric_ingestion.partitions.owner import FRAMES, Append, Owner
 from services.metric_ingestion.partitions.poller import GroupPoller
-from services.metric_ingestion.partitions.restore import NAME, restored
+from services.metric_ingestion.partitions.restore import NAME, restore_owners
 from services.metric_ingestion.selection.watch import Watched
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, named
@@ -115,7 +115,7 @@ class Partitions:
         self._drop(set(partitions))
         self._restoring -= set(partitions)
 
-    async def take(self, records: Sequence[ConsumerRecord]) -> None:
+    async def receive(self, records: Sequence[ConsumerRecord]) -> None:
         """Take a poll of frames, then close what they have made due."""
         touched: dict[int, Owner] = {}
         for number, record in enumerate(records, 1):
@@ -130,7 +130,7 @@ class Partitions:
                 continue
             touched[record.partition] = owner
             try:
-                owner.take(record.offset, record.value or b"", (record.key or b"").decode(errors="replace"))
+                owner.receive(record.offset, record.value or b"", (record.key or b"").decode(errors="replace"))
             except InvalidError as error:
                 # Kept before the position moves on in the log: a kill between the two must not lose it.
                 await dead_letter(self._appender, NAME, record, str(error))
@@ -145,7 +145,7 @@ class Partitions:
         due: dict[int, Owner] = {}
         for partition, owner in list(self._owners.items()):
             for plan in watched(partition):
-                self._propose(partition, owner, owner.adopt(plan, now))
+                self._propose(partition, owner, owner.apply_plan(plan, now))
             if owner.overdue(self._lateness, now):
                 due[partition] = owner
             if self._snapshot_is_due(partition, owner):
@@ -231,8 +231,8 @@ class Partitions:
     async def _restore(self, partitions: set[int]) -> None:
         while partitions:
             try:
-                owners, numbers = await restored(
-                    self._settings, self._cluster, partitions, self._republisher.offer, self._bury_foreign
+                owners, numbers = await restore_owners(
+                    self._settings, self._cluster, partitions, self._republisher.offer, self._dead_letter_foreign
                 )
             except (KafkaError, UnavailableError, OSError) as error:
                 log.warning("restoring waits: %s", type(error).__name__)
@@ -246,7 +246,7 @@ class Partitions:
             self._restoring -= partitions
             return
 
-    async def _bury_foreign(self, record: ConsumerRecord) -> None:
+    async def _dead_letter_foreign(self, record: ConsumerRecord) -> None:
         await dead_letter(self._appender, NAME, record, foreign(record))
 
     async def _seek_back(self, partition: int, owner: Owner) -> None:
@@ -255,7 +255,7 @@ class Partitions:
         firsts, _ = await first_and_end_offsets(connection(self._settings), [place])
         if firsts[place] > owner.position:
             log.error("%s: frames %d to %d are gone unread", place, owner.position, firsts[place])
-            owner.begin(firsts[place])
+            owner.start_at(firsts[place])
         if self.poller is not None:
             self.poller.resume(partition, owner.position)
 

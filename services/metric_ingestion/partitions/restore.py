@@ -19,7 +19,7 @@ NAME = "metric_ingestion"
 Offer = Callable[[int, Accepted, Mapping[str, bytes]], None]
 
 
-async def restored(
+async def restore_owners(
     settings: Settings,
     cluster: str,
     partitions: Iterable[int],
@@ -48,7 +48,7 @@ async def restored(
     async def fold_one(record: ConsumerRecord) -> None:
         owner = owners[record.partition]
         value = record.value or b"" if seals.problem(record, chained=True) is None else b""
-        accepted = owner.recorded(record.offset, value)
+        accepted = owner.fold_record(record.offset, value)
         if accepted is not None:
             offer(record.partition, accepted, dict(record.headers))
         elif record.offset in owner.fold.foreign:
@@ -59,6 +59,6 @@ async def restored(
     places = [TopicPartition(frames, partition) for partition in owners]
     firsts, _ = await first_and_end_offsets(connection(settings), places)
     for partition, owner in owners.items():
-        owner.begin(firsts[TopicPartition(frames, partition)])
+        owner.start_at(firsts[TopicPartition(frames, partition)])
     numbers = {p: generations[p].number if p in generations else 0 for p in owners}
     return owners, numbers

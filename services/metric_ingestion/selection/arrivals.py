@@ -68,14 +68,14 @@ class Arrivals:
 def _hint(metric: str, known: dict[str, tuple[str, tuple[str, ...]]], environments: tuple[str, ...]) -> Hint:
     if metric in known:
         unit, attributes = known[metric]
-        return Hint(metric, (_named(metric, unit),), attributes, environments)
+        return Hint(metric, (_with_unit(metric, unit),), attributes, environments)
     # The same name is written with dots, with underscores, and with its unit or `total` at the end.
     plain = {name.replace("_", ".").lower(): name for name in known}
     near = get_close_matches(metric.replace("_", ".").lower(), plain, n=_SHOWN, cutoff=0.55)
     names = [plain[name] for name in near] or sorted(known)[:_SHOWN]
     attributes = known[names[0]][1] if near else ()
-    return Hint(metric, tuple(_named(name, known[name][0]) for name in names), attributes, environments)
+    return Hint(metric, tuple(_with_unit(name, known[name][0]) for name in names), attributes, environments)
 
 
-def _named(name: str, unit: str) -> str:
+def _with_unit(name: str, unit: str) -> str:
     return f"{name} [{unit}]" if unit else name

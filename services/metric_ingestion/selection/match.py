@@ -212,7 +212,7 @@ def _doubt_of_distribution(gate: Gate, metric: str, traits: Traits) -> str:
 
 
 def _doubt_of_unit(gate: Gate, metric: str, traits: Traits) -> str:
-    wanted = _wanted(gate)
+    wanted = _unit_wanted_by(gate)
     if not wanted:
         return ""
     times = factor(_unit_of(gate, metric, traits), wanted)
@@ -223,11 +223,11 @@ def _doubt_of_unit(gate: Gate, metric: str, traits: Traits) -> str:
 
 def _conversion(gate: Gate, metric: str, traits: Traits) -> tuple[float, str]:
     """Return the factor to the gate's unit and no unit, or 1 and the metric's unit where the gate states none."""
-    wanted, unit = _wanted(gate), _unit_of(gate, metric, traits)
+    wanted, unit = _unit_wanted_by(gate), _unit_of(gate, metric, traits)
     return (factor(unit, wanted) or 1.0, "") if wanted else (1.0, unit)
 
 
-def _wanted(gate: Gate) -> str:
+def _unit_wanted_by(gate: Gate) -> str:
     unit = getattr(gate, "unit", "")
     return normal(unit) if unit else ""
 

@@ -21,11 +21,11 @@ _TEMPORALITIES = {
     AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE: Temporality.CUMULATIVE,
 }
 
-Told = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def points_of(
-    metric: Metric, reject: Told, warn: Told
+    metric: Metric, reject: Report, warn: Report
 ) -> Iterator[tuple[Traits, Any, Number | Explicit | Exponential]]:
     """Yield the points of a metric.
 

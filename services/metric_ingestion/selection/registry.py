@@ -30,7 +30,7 @@ class Registry:
 
     def __init__(self, settings: Settings, refused: Callable[[ConsumerRecord, str], None] | None = None) -> None:
         """Follow the topics of these settings; `refused` is called with a record that it cannot use, and the reason."""
-        self._reader = PublicReader(settings, ("plans", "rollouts"), self._hear, on_refused=refused)
+        self._reader = PublicReader(settings, ("plans", "rollouts"), self._on_event, on_refused=refused)
         self._watch = Watch()
         self._read = False
         self._arrivals = Arrivals()
@@ -64,20 +64,20 @@ class Registry:
         """Whether the reader moves."""
         return self._reader.alive()
 
-    def watched(self, partition: int) -> tuple[Watched, ...]:
+    def watched_in(self, partition: int) -> tuple[Watched, ...]:
         """Return the watched targets of a partition; empty until all was read."""
         return self._by_partition.get(partition, ())
 
-    def selected(self) -> Selector:
+    def current_selector(self) -> Selector:
         """Return the selector; for those who begin after `start`."""
         assert self.selector is not None
         return self.selector
 
-    def _hear(self, heard: Heard) -> None:
-        if self._watch.hear(heard.event) and self._read:
-            self._put(heard.event.target)
+    def _on_event(self, heard: Heard) -> None:
+        if self._watch.fold(heard.event) and self._read:
+            self._compile_target(heard.event.target)
 
-    def _put(self, target: str) -> None:
+    def _compile_target(self, target: str) -> None:
         """Compile one target again: with thousands of them, all at once would hold up the loop for seconds."""
         watched, partition = self._watch.of(target), partition_of(target)
         plans = self._plans.setdefault(partition, {})
@@ -86,7 +86,7 @@ class Registry:
         else:
             plans[target] = watched
         self._by_partition[partition] = tuple(plans.values())
-        self.selected().put(target, None if watched is None else Matcher(watched))
+        self.current_selector().put(target, None if watched is None else Matcher(watched))
 
     def _compile(self) -> None:
         everything = self._watch.all()

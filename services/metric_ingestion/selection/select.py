@@ -245,7 +245,7 @@ class Selector:
                 # The oldest half: without it every point of a service beyond the limit would be classified again.
                 for old in list(islice(known, len(known) // 2)):
                     known.pop(old, None)
-            found = known[key] = tuple(_classified(key, matchers, point, resource))
+            found = known[key] = tuple(_classify(key, matchers, point, resource))
             for matcher, series in found:
                 for part in series.parts:
                     self._arrivals.match(matcher.target, part.gate, matcher.watched.plan_hash)
@@ -276,7 +276,7 @@ def _span(nanoseconds: int) -> str:
     return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
 
 
-def _classified(
+def _classify(
     key: tuple[Any, ...], matchers: list[Matcher], point: Attributes, resource: Attributes
 ) -> Iterator[tuple[Matcher, Series]]:
     identity, scope, metric, traits, _ = key

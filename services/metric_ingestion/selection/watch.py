@@ -63,7 +63,7 @@ class Watch:
         """Plans that this version cannot load: target and name -> why."""
         return dict(self._unloadable)
 
-    def hear(self, event: Event) -> bool:
+    def fold(self, event: Event) -> bool:
         """Take one event; return whether what is watched may have changed."""
         match event:
             case PlanRegistered():

@@ -52,7 +52,7 @@ def nanoseconds(instant: datetime) -> int:
     return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
-def adopted(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Document:
+def document_for_plan(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Document:
     """Return the document of a target that is watched by this plan from `now` on; windows that are open stay so."""
     length = round(plan.windows.length * 1e9)
     kinds = {name: _kind_of(gate) for name, gate in plan.gates.items()}
@@ -101,7 +101,7 @@ def _kind_of(gate: Gate) -> str:
 _READ_AS = {Reads.SHARE: "ratio", Reads.HISTOGRAM: "quantile", Reads.LEVEL: "gauge", Reads.AMOUNT: "count"}
 
 
-def reviewed(state: TargetState, target: str) -> Step | None:
+def review_length(state: TargetState, target: str) -> Step | None:
     """Return the change of the windows' length that the measured export interval asks for, None for none."""
     document = state.document
     interval = slowest_interval(state.sources.values(), state.event_time, state.length)
@@ -155,17 +155,17 @@ def due(state: TargetState, lateness: int, now: int | None) -> tuple[int, Closin
     present = state.event_time if now is None else max(now, state.event_time)
     wait = wait_for(sources, end, present, state.length, lateness)
     if (reached := state.horizon(state.event_time)) >= end + wait:
-        return _stretched(state, end, reached - wait), Closing.EVENT_TIME
+        return _extend_over_silence(state, end, reached - wait), Closing.EVENT_TIME
     if now is not None and (reached := state.horizon(now)) >= end + wait:
-        return _stretched(state, end, reached - wait), Closing.CLOCK
+        return _extend_over_silence(state, end, reached - wait), Closing.CLOCK
     return None
 
 
-def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
+def close_window(state: TargetState, target: str, end: int, by: Closing) -> Step:
     """Return the window that ends at `end`, with the document after it; the state itself is left as it is."""
     document = state.document
     start, kinds = document["next"], document["gates"]
-    slot = _merged(state, end)
+    slot = _merge_slots(state, end)
     usable = len(slot.halves) == 1 and {"a", "b"} <= slot.cells.keys()
     if not usable:
         slot.cells = {cohort: gates for cohort, gates in slot.cells.items() if cohort not in {"a", "b"}}
@@ -215,7 +215,7 @@ def closed(state: TargetState, target: str, end: int, by: Closing) -> Step:
     return Step({**document, "next": end}, (event,), slot.trace)
 
 
-def settled(state: TargetState, document: Document, events: tuple[str, ...]) -> None:
+def apply_document(state: TargetState, document: Document, events: tuple[str, ...]) -> None:
     """Move the state to this document: drop what its windows have told. `events` are the types of what was said."""
     if state.document.get("plan") != document["plan"]:
         metrics = document.get("metrics", {})
@@ -240,14 +240,14 @@ def _end_of(document: Document) -> int:
     return -(-(start + window) // window) * window
 
 
-def _stretched(state: TargetState, end: int, horizon: int) -> int:
+def _extend_over_silence(state: TargetState, end: int, horizon: int) -> int:
     window = int(state.document["window"])
     silent_until = min([horizon, *(start for start in state.slots if start >= state.document["next"])])
     silent_until = silent_until // window * window
     return silent_until if silent_until - end > MOST_EMPTY_WINDOWS * window else end
 
 
-def _merged(state: TargetState, end: int) -> Slot:
+def _merge_slots(state: TargetState, end: int) -> Slot:
     merged = Slot(0)
     for start, slot in sorted(state.slots.items()):
         if state.document["next"] <= start < end:
@@ -276,11 +276,11 @@ def _missing(document: Document, state: TargetState) -> dict[str, Missing]:
 
 def steps(state: TargetState, target: str, lateness: int, now: int | None) -> Iterator[Step]:
     """Yield every decision that is due, each with the state moved past it."""
-    review = reviewed(state, target)
+    review = review_length(state, target)
     if review is not None:
-        settled(state, review.document, tuple(event.type for event in review.events))
+        apply_document(state, review.document, tuple(event.type for event in review.events))
         yield review
     while (found := due(state, lateness, now)) is not None:
-        step = closed(state, target, *found)
-        settled(state, step.document, tuple(event.type for event in step.events))
+        step = close_window(state, target, *found)
+        apply_document(state, step.document, tuple(event.type for event in step.events))
         yield step

@@ -10,7 +10,7 @@ from services.metric_ingestion.windows.frames import Frame, Hint, Part, Role, Se
 from services.metric_ingestion.windows.series import Outcome, SeriesState, advance, is_covered
 from services.metric_ingestion.windows.slots import MOST_VALUES, Slot
 from services.metric_ingestion.windows.sources import Source, assigned_half, half_of
-from services.metric_ingestion.windows.values import Value, scaled
+from services.metric_ingestion.windows.values import Value, convert_unit
 
 MOST_SERIES = 20_000
 """Series kept of one target; further ones are not measured, and their gates say so."""
@@ -53,7 +53,7 @@ class TargetState(msgspec.Struct):
     hints: dict[str, Hint] = {}
     seen_gates: dict[str, str] = {}
 
-    def take(self, frame: Frame) -> None:
+    def add_frame(self, frame: Frame) -> None:
         """Add the points of a frame."""
         if not self.document:
             self.reslot(frame.length)
@@ -65,7 +65,7 @@ class TargetState(msgspec.Struct):
             self.dropped[reason] = self.dropped.get(reason, 0) + count
         instances = self._baseline_instances()
         for series, start, time, value in _rows(frame):
-            self._take_point(frame, series, start, time, value, instances)
+            self._add_point(frame, series, start, time, value, instances)
 
     def horizon(self, newest: int) -> int:
         """Return up to when everything has arrived if `newest` is the present: doors with a backlog are waited for."""
@@ -100,7 +100,7 @@ class TargetState(msgspec.Struct):
         self.series = {key: state for key, state in self.series.items() if state.last > limit}
         self.sources = {key: source for key, source in self.sources.items() if source.last > limit}
 
-    def _take_point(self, frame: Frame, series: Series, start: int, time: int, value: Value, instances: int) -> None:
+    def _add_point(self, frame: Frame, series: Series, start: int, time: int, value: Value, instances: int) -> None:
         source = self.sources.get(series.source)
         if source is None:
             source = self.sources[series.source] = Source(0, name=series.instance, reports=0)
@@ -195,7 +195,7 @@ class TargetState(msgspec.Struct):
                 self.bad_seen = [*self.bad_seen, part.gate]
             if part.unit:
                 slot.note_unit(part.gate, part.unit)
-            value = added if part.factor == 1.0 else scaled(added, part.factor)
+            value = added if part.factor == 1.0 else convert_unit(added, part.factor)
             slot.cell(series.cohort, part.gate).add(part.role, value, series.key, time)
             # Turns of one instance's exports cannot halve a gauge: its level is one and the same.
             if half and not (part.role is Role.LEVEL and how is Halves.TURNS):

@@ -34,11 +34,11 @@ Number = int | float
 Value = Number | Explicit | Exponential
 
 
-def scaled(value: Value, factor: float) -> Value:
+def convert_unit(value: Value, factor: float) -> Value:
     """Return a number or explicit histogram in another unit; exponential edges cannot be moved, and stay."""
     match value:
         case Explicit():
-            return Explicit(value.count, value.sum * factor, _scaled_bounds(value.bounds, factor), value.counts)
+            return Explicit(value.count, value.sum * factor, _convert_bounds(value.bounds, factor), value.counts)
         case Exponential():
             return value
         case _:
@@ -46,7 +46,7 @@ def scaled(value: Value, factor: float) -> Value:
 
 
 @lru_cache(maxsize=1024)
-def _scaled_bounds(bounds: tuple[float, ...], factor: float) -> tuple[float, ...]:
+def _convert_bounds(bounds: tuple[float, ...], factor: float) -> tuple[float, ...]:
     # 7 ms must be the same edge as 0.007 s of another instance, whatever the multiplication leaves behind.
     return tuple(float(f"{bound * factor:.12g}") for bound in bounds)
 
@@ -104,7 +104,7 @@ def coarsen(value: Exponential, scale: int) -> Exponential:
 def add_exponential(left: Exponential, right: Exponential) -> Exponential:
     """Return the sum, at the coarser scale of the two, or coarser still where it would hold too many buckets."""
     scale = min(left.scale, right.scale)
-    left, right = _trimmed(coarsen(left, scale)), _trimmed(coarsen(right, scale))
+    left, right = _trim(coarsen(left, scale)), _trim(coarsen(right, scale))
     if not left.counts or not right.counts:
         filled = left if left.counts else right
         first, counts = filled.offset, filled.counts
@@ -113,16 +113,16 @@ def add_exponential(left: Exponential, right: Exponential) -> Exponential:
         last = max(left.offset + len(left.counts), right.offset + len(right.counts))
         if last - first > MOST_BUCKETS:
             return add_exponential(coarsen(left, scale - 1), coarsen(right, scale - 1))
-        counts = tuple(map(add, _padded(left, first, last), _padded(right, first, last)))
+        counts = tuple(map(add, _pad(left, first, last), _pad(right, first, last)))
     return Exponential(left.count + right.count, left.sum + right.sum, scale, left.zero + right.zero, first, counts)
 
 
-def _padded(value: Exponential, first: int, last: int) -> tuple[int, ...]:
+def _pad(value: Exponential, first: int, last: int) -> tuple[int, ...]:
     before, after = value.offset - first, last - value.offset - len(value.counts)
     return (0,) * before + value.counts + (0,) * after if before or after else value.counts
 
 
-def _trimmed(value: Exponential) -> Exponential:
+def _trim(value: Exponential) -> Exponential:
     # Differences of cumulative histograms keep the empty buckets of the whole; they would cost resolution in a merge.
     counts = value.counts
     if not counts or (counts[0] and counts[-1]):

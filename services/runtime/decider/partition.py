@@ -11,6 +11,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from penstock.chain import Accepted, Document, Fold, Item, Record, Replica, decode
+from penstock.chain.failures import UNSEALED
 from penstock.chain.replica import OBSERVATION, TICK, Write
 from penstock.errors import InvalidError
 from penstock.events import Event, from_json
@@ -93,7 +94,7 @@ class PartitionWorker:
                 self.hooks.foreign(record)
             return
         if problem is not None:
-            self._receive(Item(source, record.offset, "", (), error=f"not processed: {problem}", raw=value), record)
+            self._receive(Item(source, record.offset, "", (), error=UNSEALED + problem, raw=value), record)
             return
         try:
             event = from_kafka(value, record.headers)

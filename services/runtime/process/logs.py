@@ -12,7 +12,7 @@ HIDDEN = "***"
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*://)(?:[^\s/?#@\"'<>]*@)?([^\s/?#\"'<>]*)([/?#][^\s\"'<>]*)?", re.IGNORECASE)
 _CREDENTIAL = re.compile(
     r"(?:(?<=bearer )|(?<=bearer%20)|(?<=basic )|(?<=peer ))[^\s\"',]+"
-    r"|whsec_[A-Za-z0-9+/=]+|penstock_[A-Za-z0-9_-]{16,}|eyJ[\w-]+\.[\w-]+\.[\w-]*",
+    r"|whsec_[A-Za-z0-9+/=]+|(?-i:penstock_)[A-Za-z0-9_-]{16,}|eyJ[\w-]+\.[\w-]+\.[\w-]*",
     re.IGNORECASE,
 )
 _SHORTEST = 8

@@ -8,6 +8,9 @@ from penstock.errors import FaultyVersionError
 FAULT = "Penstock failed on this input: "
 """Begins the reason of an input on which the code raised what it should not; everything else is the input's fault."""
 
+UNSEALED = "not processed: "
+"""Begins the reason of a record whose seal shows that no Penstock wrote it: no version is at fault, however many."""
+
 MOST = 100
 _FRAMES = 3
 
@@ -37,12 +40,12 @@ class Failures:
         self._ours = ours
         self._held: dict[tuple[str, int, int], None] = {}
 
-    def succeeded(self) -> None:
+    def count_success(self) -> None:
         """Count an input that was decided."""
         if self._held:
             self._held.pop(next(iter(self._held)))
 
-    def failed(self, source: str, partition: int, offset: int, reason: str) -> None:
+    def count_failure(self, source: str, partition: int, offset: int, reason: str) -> None:
         """Count an input that failed; counting it again, after a resync, changes nothing.
 
         Raises:
@@ -57,25 +60,26 @@ class Failures:
             )
         self._held[key] = None
 
-    def unreadable(self, source: str, partition: int, offset: int, reason: str) -> None:
-        """Count a record that cannot be read, unless an outsider may have written it.
+    def count_unreadable(self, source: str, partition: int, offset: int, reason: str) -> None:
+        """Count a record that cannot be read, unless an outsider wrote it or may have.
 
         Raises:
-            FaultyVersionError: as `failed`.
+            FaultyVersionError: as `count_failure`.
         """
-        if source in self._ours:
-            self.failed(source, partition, offset, reason)
+        if source in self._ours and not reason.startswith(UNSEALED):
+            self.count_failure(source, partition, offset, reason)
 
     def restore(self, record: Record, partition: int) -> None:
         """Count a record of the own log that is read again: after a restart the same version goes on counting."""
         if record.code != self._code or not record.inputs:
             return
         one = record.inputs[0]
-        unreadable = one.source in self._ours and any("raw" in document for document in one.events)
+        ours = one.source in self._ours and not record.error.startswith(UNSEALED)
+        unreadable = ours and any("raw" in document for document in one.events)
         if record.error and (record.error.startswith(FAULT) or unreadable):
             self._held[(one.source, partition, one.offset)] = None
         elif not record.error:
-            self.succeeded()
+            self.count_success()
 
 
 def _module(path: str) -> str:

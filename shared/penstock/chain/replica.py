@@ -111,7 +111,7 @@ class Replica:
 
     def receive(self, item: Item) -> None:
         """Queue an input, unless the accepted log covers it already."""
-        if not _covered(item, self.fold.cursor):
+        if not _is_covered(item, self.fold.cursor):
             self._pending.append(item)
 
     def propose(self, limit: int = 64, mark: bool = False) -> list[Write]:
@@ -127,13 +127,13 @@ class Replica:
         proposals = []
         while self._pending and self.in_flight < limit:
             item = self._pending[0]
-            covered = _covered(item, self._cursor)
+            covered = _is_covered(item, self._cursor)
             proposal = self._propose(item) if not covered else None
             # Only now: where too many fail, nothing behind the input may overtake it.
             self._pending.popleft()
             if covered:
                 continue
-            self._cursor = _moved(self._cursor, item)
+            self._cursor = _cursor_after(self._cursor, item)
             if proposal is not None:
                 proposals.append(proposal)
                 self._taken.append(item)
@@ -177,17 +177,17 @@ class Replica:
             return None  # whoever can read the target finds the timer due in its state
         if parked or item.error:
             if item.error:
-                self._failures.unreadable(item.source, self._partition, item.offset, item.error)
+                self._failures.count_unreadable(item.source, self._partition, item.offset, item.error)
             return self._skip(item, before, item.error or _PARKED)
         try:
-            record, value, after = self._decided(item, before)
+            record, value, after = self._decide_item(item, before)
         except PermanentError as error:
             return self._fail(item, before, f"{type(error).__name__}: {error}")
         except Exception as error:
             reason = fault_of(error, self._code)
-            self._failures.failed(item.source, self._partition, item.offset, reason)
+            self._failures.count_failure(item.source, self._partition, item.offset, reason)
             return self._fail(item, before, reason)
-        self._failures.succeeded()
+        self._failures.count_success()
         if record is None:
             self._skipped += item.offset != _UNPOSITIONED
             return None
@@ -195,7 +195,7 @@ class Replica:
             return None  # a record that only says so would let the timer, still armed, fire again at once
         return self._launch(record, value, item, after)
 
-    def _decided(self, item: Item, before: Document) -> tuple[Record | None, bytes, Document]:
+    def _decide_item(self, item: Item, before: Document) -> tuple[Record | None, bytes, Document]:
         """Return the record of what `item` changes (None for nothing), its bytes, and the document afterwards."""
         after, plan, events = before, "", list[Event]()
         for event in item.events:
@@ -207,7 +207,7 @@ class Replica:
             return None, b"", before
         record = Record(
             prev=self._writer.head,
-            cursor=_moved(self._cursor, item),
+            cursor=_cursor_after(self._cursor, item),
             target=item.target,
             inputs=(_input(item),),
             events=tuple(to_json(event) for event in events),
@@ -232,7 +232,7 @@ class Replica:
         """Return the record that skips an input for a reason; the target keeps its state."""
         record = Record(
             prev=self._writer.head,
-            cursor=_moved(self._cursor, item),
+            cursor=_cursor_after(self._cursor, item),
             target=item.target,
             inputs=(_input(item),),
             # Of a parked target this version knows no state: the next one may hold another than stood here before.
@@ -243,7 +243,7 @@ class Replica:
         )
         return self._launch(record, encode(record), item, before)
 
-    def _left_out(self, record: Record, item: Item, size: int) -> Record:
+    def _oversize_record(self, record: Record, item: Item, size: int) -> Record:
         """Return the record that passes an input whose own would be too large; the input stands whole in its topic."""
         error = f"the record would be {size} bytes, and at most {self._largest} are taken"
         kept = {"left_out": size, "unreadable": bool(item.error)}
@@ -259,7 +259,7 @@ class Replica:
 
     def _launch(self, record: Record, value: bytes, item: Item | None = None, after: Document | None = None) -> Write:
         if item is not None and len(value) > self._largest:
-            value, after = encode(self._left_out(record, item, len(value))), None
+            value, after = encode(self._oversize_record(record, item, len(value))), None
         if item is not None and after is not None:
             self._ahead[item.target] = after
         self._skipped = 0
@@ -274,31 +274,31 @@ class Replica:
 
     def _drop_covered(self) -> None:
         cursor = self.fold.cursor
-        if any(_covered(item, cursor) for item in self._taken):
-            self._taken = deque(item for item in self._taken if not _covered(item, cursor))
+        if any(_is_covered(item, cursor) for item in self._taken):
+            self._taken = deque(item for item in self._taken if not _is_covered(item, cursor))
 
 
 def _input(item: Item) -> Input:
     if item.error:
         return Input(item.source, item.offset, ({"raw": base64.b64encode(item.raw).decode()},))
-    return Input(item.source, item.offset, tuple(to_json(event) for event in item.events), _received(item))
+    return Input(item.source, item.offset, tuple(to_json(event) for event in item.events), _received_at(item))
 
 
 def _time_of(item: Item) -> str:
     return rfc3339(item.events[-1].at) if item.events else ""
 
 
-def _received(item: Item) -> str:
+def _received_at(item: Item) -> str:
     received = item.events[-1].received if item.events else None
     return rfc3339(received) if received is not None else ""
 
 
-def _covered(item: Item, cursor: Cursor) -> bool:
+def _is_covered(item: Item, cursor: Cursor) -> bool:
     position = cursor.get(item.source)
     return item.offset != _UNPOSITIONED and position is not None and item.offset < position.next
 
 
-def _moved(cursor: Cursor, item: Item) -> Cursor:
+def _cursor_after(cursor: Cursor, item: Item) -> Cursor:
     if item.offset == _UNPOSITIONED:
         return cursor
     return {**cursor, item.source: Position(item.offset + 1, item.head)}

@@ -27,7 +27,7 @@ from services.flag_control.serving.http_server import http_server
 from services.flag_control.serving.ofrep import Ofrep
 from services.flag_control.serving.store import FlagStore
 from services.flag_control.serving.usage import Usage
-from services.metric_ingestion.doors.otlp_http import LIMITS, Door
+from services.metric_ingestion.doors.otlp_http import LIMITS, OtlpEndpoint
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
 from services.runtime.http.server import HttpServer, health_app, health_routes
@@ -69,7 +69,7 @@ def otlp() -> HttpServer:
         await asyncio.sleep(0)
 
     fallback = health_app(lambda: True, lambda: True)
-    return HttpServer(Door(TOKENS, lambda: selector, publish, time.time_ns, fallback), "127.0.0.1", 0, LIMITS)
+    return HttpServer(OtlpEndpoint(TOKENS, lambda: selector, publish, time.time_ns, fallback), "127.0.0.1", 0, LIMITS)
 
 
 def flags() -> tuple[HttpServer, SyncServer]:

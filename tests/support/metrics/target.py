@@ -7,7 +7,7 @@ import msgspec
 from penstock.events import Cohort, WindowClosed, WindowsRefused
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
-from services.metric_ingestion.windows.closing import adopted, settled, steps
+from services.metric_ingestion.windows.closing import apply_document, document_for_plan, steps
 from services.metric_ingestion.windows.target import TargetState
 from tests.support.metrics.ingestion import watched
 from tests.support.metrics.otlp import RESOURCE, SECOND, Export, request, variant
@@ -41,7 +41,7 @@ class Target:
         self.lateness = lateness
         plan = watched(text)
         self.selector = Selector([Matcher(plan)])
-        settled(self.state, adopted(self.state, plan.plan, plan.plan_hash, self.at(0)), ())
+        apply_document(self.state, document_for_plan(self.state, plan.plan, plan.plan_hash, self.at(0)), ())
         self.told: list[WindowClosed | WindowsRefused] = []
 
     def watch(self, text: str, version: str) -> None:
@@ -55,14 +55,14 @@ class Target:
         """Put another plan in force."""
         plan = watched(text)
         self.selector = Selector([Matcher(plan)])
-        settled(self.state, adopted(self.state, plan.plan, plan_hash, self.at(seconds)), ())
+        apply_document(self.state, document_for_plan(self.state, plan.plan, plan_hash, self.at(seconds)), ())
 
     def export(self, seconds: float, *exports: Export, late: float = 0.0, door: str = "", low: int = 0) -> None:
         """Receive exports that arrive at `seconds` (plus `late`) by a door that has read up to `low`."""
         selection = self.selector.select(request(*exports), self.at(seconds + late))
         for target, frame in selection.frames:
             assert target == TARGET
-            self.state.take(msgspec.structs.replace(frame, door=door, low=low))
+            self.state.add_frame(msgspec.structs.replace(frame, door=door, low=low))
         self._tell(None)
 
     def traffic(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.chain import Decision, Document, Fold, Item, Record, Replica, decode, digest_of
-from penstock.chain.failures import FAULT, Failures
+from penstock.chain.failures import FAULT, UNSEALED, Failures
 from penstock.chain.replica import OBSERVATION, TICK
 from penstock.errors import FaultyVersionError, RefusedError
 from penstock.events import Event
@@ -146,9 +146,9 @@ def test_failures_that_successes_outweigh_stop_nobody_and_half_of_all_inputs_doe
         try:
             for offset in range(600):
                 if offset % every == 0:
-                    failures.failed("a", 0, offset, "because")
+                    failures.count_failure("a", 0, offset, "because")
                 else:
-                    failures.succeeded()
+                    failures.count_success()
         except FaultyVersionError:
             assert stops
         else:
@@ -158,14 +158,31 @@ def test_failures_that_successes_outweigh_stop_nobody_and_half_of_all_inputs_doe
 def test_an_input_that_is_decided_again_after_a_resync_is_counted_once() -> None:
     failures = Failures("1", most=2)
     for _ in range(50):
-        failures.failed("a", 0, 7, "because")
+        failures.count_failure("a", 0, 7, "because")
 
 
 def test_rubbish_of_outsiders_counts_for_nothing_and_what_only_we_write_does() -> None:
     failures = Failures("1", most=2, ours=frozenset({"commands"}))
     for offset in range(50):
-        failures.unreadable("deploy-intake", 0, offset, "it is not JSON")
+        failures.count_unreadable("deploy-intake", 0, offset, "it is not JSON")
     for offset in range(2):
-        failures.unreadable("commands", 0, offset, "it is not JSON")
+        failures.count_unreadable("commands", 0, offset, "it is not JSON")
     with pytest.raises(FaultyVersionError):
-        failures.unreadable("commands", 0, 2, "it is not JSON")
+        failures.count_unreadable("commands", 0, 2, "it is not JSON")
+
+
+def test_records_whose_seal_shows_another_writer_stop_no_version_neither_at_once_nor_after_a_restart() -> None:
+    ours = frozenset({"commands"})
+    replica = Replica(Fold(START), decide, "1", failures=Failures("1", most=2, ours=ours))
+    for offset in range(50):
+        replica.receive(Item("commands", offset, "", (), error=f"{UNSEALED}it carries no seal", raw=b"{}"))
+    replica.receive(item(50))
+    log = settled(replica)
+    assert [bool(record.error) for record in log] == [True] * 50 + [False], (
+        "each is a dead letter, and what follows is decided"
+    )
+    again = Failures("1", most=2, ours=ours)
+    for record in log[:-1]:
+        again.restore(record, 0)
+    for offset in range(2):
+        again.count_failure("commands", 0, offset, "because")

@@ -18,12 +18,12 @@ OFF = {"flags": {"a": boolean(targeting=None, defaultVariant="off")}}
 
 @asynccontextmanager
 async def followed(*paths: Path) -> AsyncIterator[tuple[FlagStore, list[str]]]:
-    store, said = FlagStore(), []
-    files = Files(paths, store, said.append)
+    store, reported = FlagStore(), []
+    files = Files(paths, store, reported.append)
     files.load()
-    said.clear()
+    reported.clear()
     task = asyncio.create_task(files.follow())
-    yield store, said
+    yield store, reported
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -40,16 +40,16 @@ async def settled() -> None:
 
 async def test_a_file_that_is_gone_for_a_moment_and_comes_back_as_it_was_is_no_news(tmp_path: Path) -> None:
     path = written(tmp_path / "f.json", OFF)
-    async with followed(path) as (store, said):
+    async with followed(path) as (store, reported):
         path.unlink()
         await asyncio.sleep(0.03)
         written(path, OFF)
         await settled()
-        assert said == []
+        assert reported == []
         path.unlink()
         await settled()
-        assert len(said) == 1
-        assert "the last good flags stay" in said[0]
+        assert len(reported) == 1
+        assert "the last good flags stay" in reported[0]
         await serves(store, "off")
 
 
@@ -58,14 +58,14 @@ async def test_a_file_that_is_written_in_pieces_is_in_force_when_it_is_whole_and
 ) -> None:
     path = written(tmp_path / "f.json", OFF)
     text = json.dumps(ON)
-    async with followed(path) as (store, said):
+    async with followed(path) as (store, reported):
         for end in (1, len(text) // 2, len(text)):
             path.write_text(text[:end])
             await asyncio.sleep(0.03)
         await serves(store, "on")
         await settled()
-        assert len(said) == 1
-        assert "1 flags in force" in said[0]
+        assert len(reported) == 1
+        assert "1 flags in force" in reported[0]
 
 
 async def test_a_link_that_is_pointed_elsewhere_is_a_change(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ async def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
 
 async def test_a_file_that_is_named_twice_is_one_source(tmp_path: Path) -> None:
     path = written(tmp_path / "f.json", OFF)
-    async with followed(path, path) as (store, said):
+    async with followed(path, path) as (store, reported):
         written(path, ON)
         await serves(store, "on")
         await settled()
-        assert len(said) == 1
+        assert len(reported) == 1

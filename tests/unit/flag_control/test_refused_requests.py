@@ -53,7 +53,7 @@ class DecidingLog:
     def decide(self, event: Event) -> None:
         decision = decide(TARGET, self.document, event)
         self.document = decision.document
-        self.publisher.settle(TARGET, frozenset({event.id}))
+        self.publisher.apply_accepted(TARGET, frozenset({event.id}))
         self.operations.answer((event.id,), [to_json(fact) for fact in decision.events])
 
 

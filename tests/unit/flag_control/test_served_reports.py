@@ -36,9 +36,9 @@ class World:
         self.on_disk: Callable[[str], bool] = lambda _: True
         self.clients = [Stream("flagSetId=production/shop", sent=one) for one in sent]
         self.streams.connected.update(self.clients)
-        self.said: list[FlagServed] = []
+        self.reported: list[FlagServed] = []
         self.reports = ServedReports(
-            "one", self.streams, lambda target: self.on_disk(target), self.moved, self.said.append, system_clock
+            "one", self.streams, lambda target: self.on_disk(target), self.moved, self.reported.append, system_clock
         )
 
     def send(self, client: int, flag_set: FlagSet) -> None:
@@ -47,7 +47,7 @@ class World:
 
     async def counts(self) -> list[tuple[int, int, int]]:
         await asyncio.sleep(0.02)
-        return [(one.version, one.served, one.streams) for one in self.said]
+        return [(one.version, one.served, one.streams) for one in self.reported]
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ async def test_without_streams_it_is_said_at_once() -> None:
     world = World()
     world.reports.changed(TARGET, at(2)[0], "cause", time.monotonic())
     assert await world.counts() == [(2, 0, 0)]
-    assert world.said[0].cause == "cause"
+    assert world.reported[0].cause == "cause"
 
 
 async def test_it_is_said_once_every_stream_was_sent_it_and_not_before() -> None:
@@ -70,7 +70,7 @@ async def test_it_is_said_once_every_stream_was_sent_it_and_not_before() -> None
     assert await world.counts() == []
     world.send(1, new)
     assert await world.counts() == [(2, 2, 2)]
-    assert (world.said[0].elapsed_ms or 0) > 0
+    assert (world.reported[0].elapsed_ms or 0) > 0
 
 
 async def test_nothing_is_said_of_a_version_that_a_crash_could_still_forget_and_all_of_it_once_it_is_on_disk() -> None:
@@ -93,7 +93,7 @@ async def test_a_stream_that_lags_is_told_of_after_a_while_and_again_when_it_has
     assert await world.counts() == [(2, 1, 2)]
     world.send(0, new)
     assert await world.counts() == [(2, 1, 2), (2, 2, 2)]
-    assert len({one.id for one in world.said}) == 2
+    assert len({one.id for one in world.reported}) == 2
 
 
 async def test_a_stream_that_leaves_is_no_longer_waited_for() -> None:
@@ -148,7 +148,7 @@ async def test_after_a_restart_what_changed_lately_is_said_again_once_clients_ha
     world.streams.connected.update(world.clients)
     await asyncio.sleep(0.15)
     assert await world.counts() == [(2, 1, 1)]
-    assert (world.said[0].target, world.said[0].elapsed_ms) == (TARGET, None)
+    assert (world.reported[0].target, world.reported[0].elapsed_ms) == (TARGET, None)
 
 
 async def test_after_a_restart_a_stream_without_the_version_does_not_count_and_is_told_of_when_it_has_it(
@@ -187,8 +187,8 @@ async def test_a_stream_that_reads_nothing_is_closed_and_reported_apart_so_that_
     assert await world.counts() == []
     assert world.streams.close_stuck(time.monotonic(), 3.0) == 1
     assert await world.counts() == [(2, 1, 1)]
-    assert world.said[0].closed == 1
+    assert world.reported[0].closed == 1
     world.reports.changed(TARGET, at(3)[0], "cause", time.monotonic())
     world.send(0, at(3)[1])
     await world.counts()
-    assert world.said[-1].closed is None, "it was closed before this change"
+    assert world.reported[-1].closed is None, "it was closed before this change"

@@ -62,8 +62,8 @@ class World:
         if generation is not None:
             owner.restore()
         for offset, value in enumerate(self.log):
-            owner.recorded(offset, value)
-        owner.begin(0)
+            owner.fold_record(offset, value)
+        owner.start_at(0)
         return Copy(self, owner)
 
     def windows(self) -> list[WindowClosed]:
@@ -85,8 +85,8 @@ class Copy:
     def read(self, most: int) -> None:
         frames = self.world.frames
         for offset in range(self.owner.position, min(len(frames), self.owner.position + most)):
-            self.owner.take(offset, frames[offset], TARGET)
-        self.outbox += self.owner.adopt(PLAN, BEGAN)
+            self.owner.receive(offset, frames[offset], TARGET)
+        self.outbox += self.owner.apply_plan(PLAN, BEGAN)
         self.outbox += self.owner.decide(LATENESS, None)
 
     def tick(self, ahead: int) -> None:
@@ -194,7 +194,7 @@ def test_nothing_is_decided_before_the_frames_of_recorded_windows_are_read_again
     again = world.owner()
     assert again.owner.replaying
     assert again.owner.decide(LATENESS, world.now + 60 * SECOND) == []
-    assert again.owner.adopt(watched(SHORT.replace("errors", "failures")), world.now) == []
+    assert again.owner.apply_plan(watched(SHORT.replace("errors", "failures")), world.now) == []
     assert again.owner.snapshot() is None
 
 
@@ -202,7 +202,7 @@ def test_a_copy_that_was_overtaken_gives_up() -> None:
     world = World(4)
     zombie, owner = world.owner(), world.owner()
     for copy in (zombie, owner):
-        copy.outbox += copy.owner.adopt(PLAN, BEGAN)
+        copy.outbox += copy.owner.apply_plan(PLAN, BEGAN)
     owner.travel()
     zombie.travel()
     assert not owner.lost
@@ -213,11 +213,11 @@ def test_an_unreadable_frame_is_passed_over() -> None:
     world = World(6)
     owner = world.owner().owner
     with pytest.raises(InvalidError):
-        owner.take(0, b"not a frame", TARGET)
+        owner.receive(0, b"not a frame", TARGET)
     assert owner.position == 1
 
 
 def test_a_plan_is_put_in_force_once() -> None:
     copy = World(7).owner()
-    assert len(copy.owner.adopt(PLAN, BEGAN)) == 1
-    assert copy.owner.adopt(PLAN, BEGAN) == []
+    assert len(copy.owner.apply_plan(PLAN, BEGAN)) == 1
+    assert copy.owner.apply_plan(PLAN, BEGAN) == []

@@ -79,7 +79,7 @@ async def test_an_error_that_nobody_foresaw_while_a_partition_is_restored_makes_
     async def of_another_shape(*_: Any) -> None:
         msgspec.json.decode(b"[]", type=dict)
 
-    monkeypatch.setattr(partitions_module, "restored", of_another_shape)
+    monkeypatch.setattr(partitions_module, "restore_owners", of_another_shape)
     partitions = partitions_of(tmp_path)
     partitions.assign({3})
     assert partitions.alive()

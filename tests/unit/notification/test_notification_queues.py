@@ -199,7 +199,7 @@ class Worker:
         return self._following(job)
 
 
-async def settle() -> None:
+async def run_pending() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -210,11 +210,11 @@ async def test_a_lane_works_off_what_is_due_and_leaves_the_rest() -> None:
     lane.start()
     lane.offer(job(number=2, due=moment(60)))
     lane.offer(job(number=1))
-    await settle()
+    await run_pending()
     assert [one.key[1] for one in worker.done] == ["event-1"]
     clock.now += timedelta(seconds=61)
     lane.offer(job(number=3))
-    await settle()
+    await run_pending()
     assert sorted(one.key[1] for one in worker.done) == ["event-1", "event-2", "event-3"]
     await lane.stop()
 
@@ -224,11 +224,11 @@ async def test_a_failed_attempt_comes_back_when_its_pause_is_over() -> None:
     lane = SubscriberQueue(clock, worker)
     lane.start()
     lane.offer(job())
-    await settle()
+    await run_pending()
     assert [one.attempt for one in worker.done] == [1]
     clock.now = moment(6)
     lane.offer(job(number=9))
-    await settle()
+    await run_pending()
     assert sorted(one.attempt for one in worker.done) == [1, 1, 2]
     await lane.stop()
 
@@ -243,13 +243,13 @@ async def test_a_hanging_subscriber_holds_a_few_workers_of_its_own_lane_only() -
         slow.offer(job(number=number))
         await asyncio.sleep(0)
     quick.offer(job())
-    await settle()
+    await run_pending()
     assert hanging.begun == WORKERS
     assert len(other.done) == 1
     assert slow.is_full()
     assert not quick.is_full()
     hanging.open.set()
-    await settle()
+    await run_pending()
     assert not slow.is_full()
     await slow.stop()
     await quick.stop()

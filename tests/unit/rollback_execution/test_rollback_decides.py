@@ -12,6 +12,7 @@ from penstock.events import (
     RollbackCompleted,
     RollbackEscalated,
     RollbackExecuted,
+    RollbackStarted,
     RolloutCompleted,
     Saw,
     StepCompleted,
@@ -553,3 +554,23 @@ def test_any_shuffle_of_late_inputs_ends_in_one_execution() -> None:
                 and event.index == index
             ]
             assert len(ends) == 1
+
+
+def never_exposed() -> Story:
+    """A rollback that was decided before the first stage: nobody had the release."""
+    story = Story()
+    first = an(RollbackStarted, id=STARTED, target=TARGET, rollout=ROLLOUT, time=moment(0), version="2", stage=None)
+    story.hears(*before(SHORT), first.model_copy(update={"exposure": 0.0}))
+    return story
+
+
+def test_a_rollback_before_the_first_stage_has_no_recovery_to_wait_for_and_calls_nobody() -> None:
+    story = never_exposed()
+    story.claims(1)
+    story.hears(zeroed(), served(elapsed_ms=12.0))
+    assert types(story.said) == ["step.started", "step.completed", "exposure.contained", "rollback.executed"]
+    executed = story.said[-1]
+    assert isinstance(executed, RollbackExecuted)
+    assert executed.recovered
+    assert story.state.running is None
+    assert story.state.timers == {}

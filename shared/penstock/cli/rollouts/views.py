@@ -184,6 +184,8 @@ def _ladder(view: View) -> RenderableType:
 def _rollback(rollback: View) -> RenderableType:
     contained = rollback.get("contained_seconds")
     recovered = {True: "verified", False: "not verified", None: "not yet known"}[rollback.get("recovered")]
+    if rollback.get("recovered") and not rollback.get("recovered_at"):
+        recovered = "not needed: nobody had the release"
     rows = [
         ("rollback started", clock(rollback.get("started_at"))),
         ("contained after", f"{contained:.3f} s" if contained is not None else "not yet"),

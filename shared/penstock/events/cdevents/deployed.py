@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from penstock.errors import InvalidError, Problem
 from penstock.events import DeployAnnounced, Release
-from penstock.events.base import Moment
+from penstock.events.base import Label, Moment
 from penstock.targets import Name, Target, parse_target
 from penstock.wording.problems import problems_of
 
@@ -32,8 +32,8 @@ class Context(_Theirs):
 
     specversion: str | None = None
     version: str | None = None
-    id: str = Field(min_length=1, max_length=200)
-    source: str = Field(min_length=1, max_length=500)
+    id: Label = Field(min_length=1, max_length=200)
+    source: Label = Field(min_length=1, max_length=500)
     type: str
     timestamp: Moment
     chain_id: str | None = None
@@ -131,6 +131,15 @@ def from_deployed(document: Any, flags: Flags, actor: str | None = None) -> Depl
     target = _target(content.environment.id, event.subject.id, custom.flag, flags, problems)
     if problems or version is None or target is None:
         raise InvalidError("service.deployed", problems)
+    try:
+        return _announced(event, target, version, actor)
+    except ValidationError as error:
+        # What is derived, such as a version that only the artifact's URL carries, has bounds as well.
+        raise InvalidError("service.deployed", problems_of(error)) from None
+
+
+def _announced(event: ServiceDeployed, target: str, version: str, actor: str | None) -> DeployAnnounced:
+    custom = event.custom_data.penstock
     return DeployAnnounced(
         id=event.context.id,
         source=event.context.source,

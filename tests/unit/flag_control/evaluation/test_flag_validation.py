@@ -44,9 +44,9 @@ STRUCTURE = {
 }
 
 
-@pytest.mark.parametrize("said", STRUCTURE)
-def test_a_set_that_clients_would_trip_over_is_refused(said: str):
-    assert any(said in problem for problem in problems(STRUCTURE[said])), problems(STRUCTURE[said])
+@pytest.mark.parametrize("reported", STRUCTURE)
+def test_a_set_that_clients_would_trip_over_is_refused(reported: str):
+    assert any(reported in problem for problem in problems(STRUCTURE[reported])), problems(STRUCTURE[reported])
 
 
 RULES = {
@@ -71,9 +71,9 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("said", RULES)
-def test_a_rule_that_could_not_be_evaluated_is_refused(said: str):
-    assert any(said in problem for problem in rule(RULES[said])), rule(RULES[said])
+@pytest.mark.parametrize("reported", RULES)
+def test_a_rule_that_could_not_be_evaluated_is_refused(reported: str):
+    assert any(reported in problem for problem in rule(RULES[reported])), rule(RULES[reported])
 
 
 LENIENT = [
@@ -99,9 +99,11 @@ def test_leniently_what_a_client_would_reject_the_set_for_is_left_out():
     assert len(checked.warnings) == 3
 
 
-@pytest.mark.parametrize("said", ["ENABLED or DISABLED", "at least one variant", "must be an object of flags by key"])
-def test_leniently_what_breaks_the_whole_set_is_still_refused(said: str):
-    assert any(said in problem for problem in problems(STRUCTURE[said], lenient=True))
+@pytest.mark.parametrize(
+    "reported", ["ENABLED or DISABLED", "at least one variant", "must be an object of flags by key"]
+)
+def test_leniently_what_breaks_the_whole_set_is_still_refused(reported: str):
+    assert any(reported in problem for problem in problems(STRUCTURE[reported], lenient=True))
 
 
 def test_every_problem_is_listed_not_only_the_first():
@@ -169,7 +171,7 @@ def test_a_set_nested_so_deep_that_reading_it_would_run_out_of_stack_is_refused(
 def test_references_that_multiply_are_refused_before_they_fill_the_memory():
     evaluators = {f"e{level}": {"or": [{"$ref": f"e{level + 1}"}] * 10} for level in range(12)}
     flag = boolean(targeting={"if": [{"$ref": "e0"}, "on", "off"]})
-    assert any("grows beyond" in said for said in problems({"flags": {"f": flag}, "$evaluators": evaluators}))
+    assert any("grows beyond" in reported for reported in problems({"flags": {"f": flag}, "$evaluators": evaluators}))
 
 
 def test_a_definition_nested_too_deep_is_no_event_at_all_so_that_no_service_meets_it():

@@ -31,8 +31,8 @@ def test_flags_as_a_list_are_those_by_key() -> None:
 def test_fields_that_flagd_does_not_know_are_left_out_and_named() -> None:
     checked = check("set", {"flags": {"f": boolean(defaultVarient="on", owner="me")}, "extra": 1})
     assert checked.source.flags == {"f": boolean()}
-    said = [str(warning) for warning in checked.warnings]
-    assert [text.partition(":")[0] for text in said] == ["extra", "flags.f.defaultVarient", "flags.f.owner"]
+    reported = [str(warning) for warning in checked.warnings]
+    assert [text.partition(":")[0] for text in reported] == ["extra", "flags.f.defaultVarient", "flags.f.owner"]
 
 
 RULES = [

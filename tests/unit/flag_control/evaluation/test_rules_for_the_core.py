@@ -31,7 +31,7 @@ RULES = {
 }
 
 
-def said(resolve) -> object:
+def reported(resolve) -> object:
     try:
         found = resolve()
     except OpenFeatureError as error:
@@ -47,8 +47,8 @@ def test_a_split_evaluates_as_the_core_evaluates_the_served_flag_itself(name: st
     core.set_flags({"flags": {"f": copy.deepcopy(flag)}})
     for user in range(200):
         context = EvaluationContext(f"user-{user}", {"weight": user, "beta": user % 2 == 0})
-        theirs = said(partial(core.resolve_boolean_value, "f", False, context))
-        assert said(partial(ours.resolve, "f", context)) == theirs
+        theirs = reported(partial(core.resolve_boolean_value, "f", False, context))
+        assert reported(partial(ours.resolve, "f", context)) == theirs
 
 
 @pytest.mark.parametrize("bucketing", Bucketing)

@@ -10,7 +10,7 @@ from penstock.events import Event, FlagSubmitted, KillRequested, OptOutRequested
 from services.flag_control.decide import decide
 from services.flag_control.fallback import kill_spool as module
 from services.flag_control.fallback.kill_spool import KillSpool
-from services.flag_control.fallback.last_good import kept_of
+from services.flag_control.fallback.last_good import saved_flag
 from services.flag_control.operations import FlagOperations
 from services.flag_control.publisher import Publisher
 from services.flag_control.serving.store import FlagStore
@@ -44,7 +44,7 @@ def world(folder: Path) -> tuple[SlowLog, KillSpool, FlagOperations, KillRequest
     publisher = Publisher(FlagStore(), lambda target: log.documents.get(target, {}))
     operations = operations_on(log, spool, FlagStore(), publisher, Usage(lambda: 1.0))
     log.record(submitted)
-    publisher.settle(submitted.target, frozenset({submitted.id}))
+    publisher.apply_accepted(submitted.target, frozenset({submitted.id}))
     return log, spool, operations, kill
 
 
@@ -54,10 +54,10 @@ async def test_the_state_before_the_kill_leaves_it_on_disk_and_the_state_with_it
     log, spool, operations, kill = world(tmp_path)
     answer = await operations.kill(kill, "", False)
     assert (answer["in_force"], answer["recorded"]) == (True, False)
-    spool.forget_recorded((kept_of(kill.target, log.documents[kill.target], (), ""),))
+    spool.forget_recorded((saved_flag(kill.target, log.documents[kill.target], (), ""),))
     assert spool.load() == (kill,)
     log.record(kill)
-    spool.forget_recorded((kept_of(kill.target, log.documents[kill.target], (), ""),))
+    spool.forget_recorded((saved_flag(kill.target, log.documents[kill.target], (), ""),))
     assert KillSpool(tmp_path / "kills").load() == ()
 
 
@@ -80,7 +80,7 @@ async def test_a_kill_that_the_log_decided_long_ago_leaves_the_disk_and_is_not_i
     # A copy that was down while the kill was lifted starts with it on disk, and reads the log.
     store = FlagStore()
     publisher = Publisher(store, lambda target: log.documents.get(target, {}))
-    publisher.hold({})
+    publisher.serve_from({})
     for known in KillSpool(tmp_path / "kills").load():
         publisher.put_ahead(known)
     assert publisher.ahead == {kill.id}
@@ -88,7 +88,7 @@ async def test_a_kill_that_the_log_decided_long_ago_leaves_the_disk_and_is_not_i
     assert publisher.ahead == frozenset()
     assert publisher.state(kill.target).kills == ()
     assert kill.id in publisher.recorded(kill.target), "so it is not published again"
-    spool.forget_recorded((kept_of(kill.target, document, (), ""),))
+    spool.forget_recorded((saved_flag(kill.target, document, (), ""),))
     assert KillSpool(tmp_path / "kills").load() == ()
 
 

@@ -13,7 +13,7 @@ from penstock.tokens import Identity, Tokens, digest_of
 from services.flag_control.decide import decide
 from services.flag_control.fallback import start_without_kafka as module
 from services.flag_control.fallback.kill_spool import KillSpool
-from services.flag_control.fallback.last_good import Kept, LastGood, kept_of
+from services.flag_control.fallback.last_good import LastGood, SavedFlag, saved_flag
 from services.flag_control.fallback.last_good_writer import LastGoodWriter
 from services.flag_control.fallback.peer_flags import PeerFlags, decoded, encoded, newer_flags
 from services.flag_control.fallback.peers import FLAGS_PATH, Peers, peer_key
@@ -43,11 +43,11 @@ EXPOSED = decided(SUBMITTED, ENTERED)
 SAFE = decided(SUBMITTED, ENTERED, ROLLED_BACK)
 
 
-def kept(document: Document, *ahead: tuple[Event, int], at: str = "") -> Kept:
-    return kept_of(TARGET, document, ahead, at)
+def kept(document: Document, *ahead: tuple[Event, int], at: str = "") -> SavedFlag:
+    return saved_flag(TARGET, document, ahead, at)
 
 
-def told(*flags: Kept, kills: tuple[KillRequested, ...] = ()) -> PeerFlags:
+def told(*flags: SavedFlag, kills: tuple[KillRequested, ...] = ()) -> PeerFlags:
     return decoded(encoded(flags, kills))
 
 
@@ -80,16 +80,16 @@ class World:
         self.disk = LastGood(folder / "last")
         self.spool = KillSpool(folder / "kills")
         self.publisher = Publisher(FlagStore(), lambda _: {})
-        self.publisher.hold({})
+        self.publisher.serve_from({})
         self.peers = Peers("http://peer", "the-key")
         self.peers._client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
         self.writer = LastGoodWriter(self.disk, self._kept, lambda _: None, Signal())
         self.writer.start()
         self.fallback = StartWithoutKafka(self.publisher, self.peers, self.writer, self.spool, system_clock)
 
-    def _kept(self, target: str) -> Kept | None:
+    def _kept(self, target: str) -> SavedFlag | None:
         good = self.publisher.good(target)
-        return kept_of(target, *good, "now") if good else None
+        return saved_flag(target, *good, "now") if good else None
 
     def exposure(self) -> float:
         return effective_exposure(self.publisher.state(TARGET))

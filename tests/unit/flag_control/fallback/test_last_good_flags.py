@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from penstock.chain import Document
 from penstock.events import Event, FlagSubmitted, KillRequested, RollbackStarted, StageEntered
 from services.flag_control.decide import decide
-from services.flag_control.fallback.last_good import Kept, LastGood, kept_of
+from services.flag_control.fallback.last_good import LastGood, SavedFlag, saved_flag
 from services.flag_control.fallback.last_good_writer import LastGoodWriter
 from services.flag_control.flag.change import effective_exposure
 from services.flag_control.flag.exposure import key_of, set_of
@@ -55,7 +55,7 @@ class World:
 
 def test_what_is_written_is_read_back_without_the_history(tmp_path: Path) -> None:
     folder = LastGood(tmp_path)
-    folder.write([kept_of(TARGET, EXPOSED, [(ROLLED_BACK, 7)], "2026-03-02T14:00:00Z")])
+    folder.write([saved_flag(TARGET, EXPOSED, [(ROLLED_BACK, 7)], "2026-03-02T14:00:00Z")])
     found = LastGood(tmp_path).load()[TARGET]
     assert load(found.document) == replace(load(EXPOSED), history={})
     assert found.events == ((ROLLED_BACK, 7),)
@@ -74,9 +74,9 @@ def test_what_is_written_is_read_back_without_the_history(tmp_path: Path) -> Non
 def test_a_damaged_file_is_named_and_costs_its_own_flag_only(
     tmp_path: Path, damage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    LastGood(tmp_path).write([kept_of(TARGET, EXPOSED, (), "")])
+    LastGood(tmp_path).write([saved_flag(TARGET, EXPOSED, (), "")])
     (path,) = tmp_path.iterdir()
-    LastGood(tmp_path).write([kept_of(OTHER, EXPOSED, (), "")])
+    LastGood(tmp_path).write([saved_flag(OTHER, EXPOSED, (), "")])
     path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert set(LastGood(tmp_path).load()) == {OTHER}
@@ -88,11 +88,11 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_an_unchanged_flag_is_not_written_again_not_even_after_a_restart(tmp_path: Path) -> None:
-    kept = kept_of(TARGET, EXPOSED, (), "first")
+    kept = saved_flag(TARGET, EXPOSED, (), "first")
     LastGood(tmp_path).write([kept])
     again = LastGood(tmp_path)
     again.load()
-    again.write([kept_of(TARGET, EXPOSED, (), "second")])
+    again.write([saved_flag(TARGET, EXPOSED, (), "second")])
     assert LastGood(tmp_path).load()[TARGET].at == "first"
 
 
@@ -102,9 +102,9 @@ async def test_a_disk_that_refuses_is_tried_again_and_the_newest_is_written(
     monkeypatch.setattr("services.flag_control.fallback.last_good_writer._AGAIN_SECONDS", 0.01)
     (tmp_path / "last").write_text("a file where a folder should be")
     state = [EXPOSED]
-    saved: list[Kept] = []
+    saved: list[SavedFlag] = []
     writer = LastGoodWriter(
-        LastGood(tmp_path / "last"), lambda target: kept_of(target, state[0], (), ""), saved.extend, Signal()
+        LastGood(tmp_path / "last"), lambda target: saved_flag(target, state[0], (), ""), saved.extend, Signal()
     )
     writer.start()
     writer.changed(TARGET)
@@ -127,7 +127,7 @@ class SlowDisk(LastGood):
         super().__init__(folder)
         self.begun, self.free = threading.Event(), threading.Event()
 
-    def write(self, flags: Iterable[Kept]) -> None:
+    def write(self, flags: Iterable[SavedFlag]) -> None:
         if not self.begun.is_set():
             self.begun.set()
             self.free.wait()
@@ -136,7 +136,7 @@ class SlowDisk(LastGood):
 
 async def test_a_flag_is_not_on_disk_until_the_write_that_has_it_ends_or_the_disk_refuses(tmp_path: Path) -> None:
     disk, heard, moved = SlowDisk(tmp_path), asyncio.Event(), Signal()
-    writer = LastGoodWriter(disk, lambda target: kept_of(target, EXPOSED, (), ""), lambda flags: None, moved)
+    writer = LastGoodWriter(disk, lambda target: saved_flag(target, EXPOSED, (), ""), lambda flags: None, moved)
     moved.subscribe(heard.set)
     writer.start()
     writer.changed(TARGET)
@@ -154,7 +154,7 @@ async def test_a_disk_that_has_refused_holds_no_report_back_and_is_tried_once_mo
     (tmp_path / "last").write_text("a file where a folder should be")
     heard, moved = asyncio.Event(), Signal()
     writer = LastGoodWriter(
-        LastGood(tmp_path / "last"), lambda target: kept_of(target, EXPOSED, (), ""), lambda flags: None, moved
+        LastGood(tmp_path / "last"), lambda target: saved_flag(target, EXPOSED, (), ""), lambda flags: None, moved
     )
     moved.subscribe(heard.set)
     writer.start()
@@ -168,7 +168,7 @@ async def test_a_disk_that_has_refused_holds_no_report_back_and_is_tried_once_mo
 
 async def test_a_slow_write_that_a_stop_meets_does_not_bring_an_older_exposure_back(tmp_path: Path) -> None:
     state, disk = [EXPOSED], SlowDisk(tmp_path)
-    writer = LastGoodWriter(disk, lambda target: kept_of(target, state[0], (), ""), lambda flags: None, Signal())
+    writer = LastGoodWriter(disk, lambda target: saved_flag(target, state[0], (), ""), lambda flags: None, Signal())
     writer.start()
     writer.changed(TARGET)
     await asyncio.to_thread(disk.begun.wait)
@@ -184,7 +184,7 @@ async def test_a_slow_write_that_a_stop_meets_does_not_bring_an_older_exposure_b
 
 def test_until_the_log_is_whole_what_is_held_is_served_and_nothing_that_is_half_read() -> None:
     world = World()
-    world.publisher.hold({TARGET: EXPOSED})
+    world.publisher.serve_from({TARGET: EXPOSED})
     world.documents[TARGET] = decided(SUBMITTED)
     world.publisher.publish(TARGET)
     assert world.exposure() == 0.5
@@ -200,7 +200,7 @@ def test_until_the_log_is_whole_what_is_held_is_served_and_nothing_that_is_half_
 
 def test_the_same_flags_from_the_log_are_no_longer_called_stale_and_no_client_is_bothered() -> None:
     world = World()
-    world.publisher.hold({TARGET: EXPOSED})
+    world.publisher.serve_from({TARGET: EXPOSED})
     world.publisher.publish(TARGET)
     before = world.store.get()
     with world.store.subscribed("") as mailbox:
@@ -216,7 +216,7 @@ def test_the_same_flags_from_the_log_are_no_longer_called_stale_and_no_client_is
 
 def test_a_kill_goes_above_what_is_held_and_stays_when_the_log_takes_its_place() -> None:
     world, kill = World(), an(KillRequested, target=TARGET)
-    world.publisher.hold({TARGET: EXPOSED})
+    world.publisher.serve_from({TARGET: EXPOSED})
     world.publisher.publish(TARGET)
     world.publisher.lower(kill)
     assert world.exposure() == 0
@@ -224,7 +224,7 @@ def test_a_kill_goes_above_what_is_held_and_stays_when_the_log_takes_its_place()
     world.publisher.release(world.documents, lambda target, offset: False)
     assert world.exposure() == 0
     world.documents[TARGET] = decided(SUBMITTED, ENTERED, kill)
-    world.publisher.settle(TARGET, frozenset({kill.id}))
+    world.publisher.apply_accepted(TARGET, frozenset({kill.id}))
     assert world.publisher.waiting(TARGET) == ()
 
 
@@ -233,7 +233,7 @@ def test_a_rollback_ahead_of_the_log_holds_after_a_restart_until_the_log_has_dec
     covered: bool, exposure: float
 ) -> None:
     world = World()
-    world.publisher.hold({})
+    world.publisher.serve_from({})
     world.publisher.put_ahead(ROLLED_BACK, 7)
     world.documents[TARGET] = EXPOSED
     asked: list[int] = []
@@ -247,7 +247,7 @@ def test_a_rollback_ahead_of_the_log_holds_after_a_restart_until_the_log_has_dec
 
 def test_flags_that_the_log_does_not_know_are_served_no_more_and_no_set_turns_empty() -> None:
     world = World()
-    world.publisher.hold({TARGET: EXPOSED, OTHER: EXPOSED})
+    world.publisher.serve_from({TARGET: EXPOSED, OTHER: EXPOSED})
     world.publisher.publish(TARGET, OTHER)
     with world.store.subscribed(set_of(OTHER)) as mailbox:
         mailbox._newest = None
@@ -267,7 +267,7 @@ def test_what_was_read_is_served_on_and_can_be_killed_when_the_log_goes_away_aga
     world = World()
     world.documents[TARGET] = EXPOSED
     world.publisher.release(world.documents, lambda target, offset: False)
-    world.publisher.hold_served()
+    world.publisher.serve_on()
     world.documents.clear()
     world.publisher.publish(TARGET)
     assert world.exposure() == 0.5

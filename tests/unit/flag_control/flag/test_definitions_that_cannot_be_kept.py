@@ -26,9 +26,9 @@ def submitted(definition: Document, at: datetime | None = None) -> Event:
 
 
 def refusal(definition: Document) -> str:
-    (said,) = decide(TARGET, {}, submitted(definition)).events
-    assert isinstance(said, EditRefused), said
-    return said.detail
+    (reported,) = decide(TARGET, {}, submitted(definition)).events
+    assert isinstance(reported, EditRefused), reported
+    return reported.detail
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ class Flag:
     def __init__(self) -> None:
         self.document: Document = {}
 
-    def hear(self, event: Event) -> list[Event]:
+    def apply(self, event: Event) -> list[Event]:
         decision = decide(TARGET, self.document, event)
         self.document = decision.document
         return list(decision.events)
@@ -94,11 +94,11 @@ def test_a_flag_that_expired_years_ago_is_said_to_be_stale_once_and_then_weekly_
     now = datetime(2026, 3, 2, tzinfo=UTC)
     old: dict[str, Any] = {**VARIANTS, "lifecycle": {"created": "2019-01-01"}}
     flag = Flag()
-    flag.hear(submitted(old, now))
+    flag.apply(submitted(old, now))
     assert flag.due().due == now, "not once for each week since 2019"
-    (said,) = flag.hear(flag.due())
-    assert isinstance(said, FlagStale)
+    (reported,) = flag.apply(flag.due())
+    assert isinstance(reported, FlagStale)
     assert flag.due().due == now + timedelta(days=7)
     edited = submitted({**old, "metadata": {"x": 1}}, now + timedelta(days=3))
-    flag.hear(edited.model_copy(update={"id": "again"}))
+    flag.apply(edited.model_copy(update={"id": "again"}))
     assert flag.due().due == now + timedelta(days=7)

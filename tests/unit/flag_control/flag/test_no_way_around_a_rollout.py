@@ -118,12 +118,13 @@ def announce(flag: Flag, choose: random.Random) -> None:
     cohorts = f"cohorts: {{canary: '{canary}', baseline: '{baseline}'}}\n"
     before = flag.served() if flag.phase == "released" else []
     flag.rollout += 1
-    said = flag.decide(RolloutAnnounced, plan_text=ANNOUNCED.plan_text + cohorts, release=ANNOUNCED.release)
-    if any(isinstance(one, EditRefused) for one in said):
+    reported = flag.decide(RolloutAnnounced, plan_text=ANNOUNCED.plan_text + cohorts, release=ANNOUNCED.release)
+    if any(isinstance(one, EditRefused) for one in reported):
         flag.rollout -= 1  # the flag stays with the former one
         return
-    flag.phase, flag.allowed, flag.before = "live", 0.0, before
-    flag.baseline = canonical(flag.state.definition.variants[flag.state.definition.off])
+    baseline = canonical(flag.state.definition.variants[flag.state.definition.off])
+    assert flag.phase != "back" or baseline == flag.baseline, "everyone would be moved to another value unapproved"
+    flag.phase, flag.allowed, flag.before, flag.baseline = "live", 0.0, before, baseline
 
 
 def rollout_step(flag: Flag, choose: random.Random) -> None:
@@ -152,8 +153,12 @@ def request(flag: Flag, choose: random.Random) -> None:
         case "undo":
             flag.decide(UndoRequested, kill=None, version=choose.randint(1, max(1, flag.state.version)))
         case "archive" if choose.random() < 0.3:
-            said = flag.decide(ArchiveRequested, variant=choose.choice(NAMES))
-            flag.archived |= not any(isinstance(one, EditRefused) for one in said)
+            variant, variants = choose.choice(NAMES), flag.state.definition.variants
+            reported = flag.decide(ArchiveRequested, variant=variant)
+            granted = not any(isinstance(one, EditRefused) for one in reported)
+            if granted and flag.phase == "back":
+                assert canonical(variants[variant]) == flag.baseline, "the archive would bring the release back"
+            flag.archived |= granted
         case "kill":
             flag.decide(KillRequested)
         case "lift":

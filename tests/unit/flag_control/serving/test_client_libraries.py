@@ -36,7 +36,7 @@ def flag_set(bucketing: Bucketing, split: bool) -> FlagSet:
 
 
 @pytest.mark.parametrize(
-    ("bucketing", "family", "said"),
+    ("bucketing", "family", "warns"),
     [
         ("v3", "python", False),
         ("v3", "node", True),
@@ -45,8 +45,10 @@ def flag_set(bucketing: Bucketing, split: bool) -> FlagSet:
         ("v2", "unknown", False),
     ],
 )
-def test_a_client_that_hashes_otherwise_is_named_where_users_are_split(bucketing: str, family: str, said: bool) -> None:
-    assert (disagreement(flag_set(Bucketing(bucketing), True), family) is not None) is said
+def test_a_client_that_hashes_otherwise_is_named_where_users_are_split(
+    bucketing: str, family: str, warns: bool
+) -> None:
+    assert (disagreement(flag_set(Bucketing(bucketing), True), family) is not None) is warns
     assert disagreement(flag_set(Bucketing(bucketing), False), family) is None
 
 

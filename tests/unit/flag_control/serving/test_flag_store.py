@@ -69,13 +69,13 @@ async def test_a_slow_reader_finds_the_newest_set_and_no_queue():
     store = FlagStore()
     store.publish(source("one"))
     with store.subscribed("") as mailbox:
-        first = await mailbox.take()
+        first = await mailbox.next_set()
         for number in range(10):
             store.publish(source("one", a=boolean(metadata={"n": number})))
-        newest = await mailbox.take()
+        newest = await mailbox.next_set()
         assert newest.flags["a"]["metadata"] == {"n": 9}
         assert first.revision != newest.revision
-        waiting = asyncio.ensure_future(mailbox.take())
+        waiting = asyncio.ensure_future(mailbox.next_set())
         await asyncio.sleep(0)
         assert not waiting.done()
         waiting.cancel()
@@ -87,11 +87,11 @@ async def test_only_readers_of_a_changed_set_are_told_and_all_get_the_same_objec
     store.publish(source("two", "y", b=boolean()))
     with store.subscribed("flagSetId=x") as x, store.subscribed("flagSetId=y") as y, store.subscribed("") as everything:
         for mailbox in (x, y, everything):
-            await mailbox.take()
+            await mailbox.next_set()
         store.publish(source("one", "x", a=boolean(defaultVariant="on")))
-        assert (await x.take()) is store.get("flagSetId=x"), "serialised once"
-        assert (await everything.take()).flags["a"]["defaultVariant"] == "on"
-        waiting = asyncio.ensure_future(y.take())
+        assert (await x.next_set()) is store.get("flagSetId=x"), "serialised once"
+        assert (await everything.next_set()).flags["a"]["defaultVariant"] == "on"
+        waiting = asyncio.ensure_future(y.next_set())
         await asyncio.sleep(0)
         assert not waiting.done()
         waiting.cancel()
@@ -101,9 +101,9 @@ async def test_the_same_content_again_tells_nobody():
     store = FlagStore()
     store.publish(source("one"))
     with store.subscribed("") as mailbox:
-        await mailbox.take()
+        await mailbox.next_set()
         store.publish(source("one"))
-        waiting = asyncio.ensure_future(mailbox.take())
+        waiting = asyncio.ensure_future(mailbox.next_set())
         await asyncio.sleep(0)
         assert not waiting.done()
         waiting.cancel()
@@ -112,7 +112,7 @@ async def test_the_same_content_again_tells_nobody():
 async def test_a_reader_that_came_before_its_set_gets_it():
     store = FlagStore()
     with store.subscribed("flagSetId=x") as mailbox:
-        waiting = asyncio.ensure_future(mailbox.take())
+        waiting = asyncio.ensure_future(mailbox.next_set())
         await asyncio.sleep(0)
         store.publish(source("one", "x"))
         assert set((await waiting).flags) == {"a"}

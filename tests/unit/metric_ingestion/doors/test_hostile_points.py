@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from penstock.events import from_json, to_json
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selector
-from services.metric_ingestion.windows.closing import adopted, settled, steps
+from services.metric_ingestion.windows.closing import apply_document, document_for_plan, steps
 from services.metric_ingestion.windows.target import TargetState
 from tests.support.metrics.ingestion import watched
 from tests.support.metrics.otlp import DURATION, SECOND, Export, Text, request, variant
@@ -56,13 +56,13 @@ def whole(data: st.DataObject, at: int) -> Export:
 def test_any_points_are_refused_or_told(data: st.DataObject) -> None:
     plan = watched(PLAN)
     selector, state = Selector([Matcher(plan)]), TargetState()
-    settled(state, adopted(state, plan.plan, plan.plan_hash, AT), ())
+    apply_document(state, document_for_plan(state, plan.plan, plan.plan_hash, AT), ())
     told = []
     for second in range(1, 4):
         at = AT + second * SECOND
         exports = [whole(data, at + data.draw(st.sampled_from([0, -SECOND, 500 * SECOND]))) for _ in range(2)]
         for _, frame in selector.select(request(*exports), at).frames:
-            state.take(frame)
+            state.add_frame(frame)
         told += [event for step in steps(state, TARGET, SECOND, at) for event in step.events]
     for event in told:
         assert from_json(msgspec.json.decode(msgspec.json.encode(to_json(event)))) == event

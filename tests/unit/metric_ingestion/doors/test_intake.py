@@ -34,7 +34,7 @@ class Publisher(FramePublisher):
 
     async def publish(self, frames: Frames) -> None:
         for _, frame in frames:
-            self.target.state.take(frame)
+            self.target.state.add_frame(frame)
             self.target.decide()
 
 
@@ -58,12 +58,12 @@ async def test_a_backlog_of_several_partitions_loses_nothing_however_it_is_polle
     records = [backlog(target, partition, range(32)) for partition in range(3)]
     if unread:
         # The first poll brings partition 2 whole, and only a little of the others.
-        await intake.take([*records[0][:3], *records[1][:3], *records[2]])
+        await intake.receive([*records[0][:3], *records[1][:3], *records[2]])
         assert intake.waits()
         left.clear()
-        await intake.take([*records[1][3:], *records[0][3:]])
+        await intake.receive([*records[1][3:], *records[0][3:]])
     else:
-        await intake.take([record for partition in records for record in partition])
+        await intake.receive([record for partition in records for record in partition])
     assert not intake.waits()
     target.clock(36)
     assert totals(target.windows[:32], Cohort.CANARY) == [3] * 32

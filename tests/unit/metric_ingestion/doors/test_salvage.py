@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from penstock.errors import InvalidError
-from services.metric_ingestion.doors.otlp_messages import parse_what_can_be
+from services.metric_ingestion.doors.otlp_messages import parse_partly
 from services.metric_ingestion.selection.match import Matcher
 from services.metric_ingestion.selection.select import Selection, Selector
 from tests.support.metrics.ingestion import watched
@@ -28,7 +28,7 @@ def batch() -> Export:
 
 
 def selected(body: bytes, as_json: bool = False) -> Selection:
-    parsed, lost = parse_what_can_be(body, as_json)
+    parsed, lost = parse_partly(body, as_json)
     return Selector([Matcher(watched(SHORT))]).select(parsed, AT, lost=lost)
 
 
@@ -70,7 +70,7 @@ def test_a_foreign_metric_in_no_known_form_loses_itself_alone() -> None:
 @pytest.mark.parametrize("body", [b"\xff no OTLP", b"\x0a\xff\xff\xff\xff\x0f", b"hello world", b"\x0a\x02\xff\xff"])
 def test_what_is_no_request_at_all_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidError, match="is not OTLP protobuf"):
-        parse_what_can_be(body, json=False)
+        parse_partly(body, json=False)
 
 
 def test_any_cut_or_changed_byte_is_refused_or_read_in_part() -> None:

@@ -52,7 +52,7 @@ def ended(kind: type[Event], rollout: str = "ro-1", **more: object) -> Event:
 def watch(*events: Event) -> Watch:
     found = Watch()
     for event in events:
-        found.hear(event)
+        found.fold(event)
     return found
 
 
@@ -73,7 +73,7 @@ def test_the_newest_registered_plan_holds_in_whatever_order_it_is_read() -> None
 
 def test_the_same_plan_again_changes_nothing() -> None:
     found = watch(registered())
-    assert not found.hear(registered(minutes=1))
+    assert not found.fold(registered(minutes=1))
 
 
 def test_a_rollout_under_way_keeps_its_plan_and_names_the_canary() -> None:

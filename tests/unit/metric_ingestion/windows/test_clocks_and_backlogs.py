@@ -52,7 +52,7 @@ def test_times_far_off_get_an_answer_and_are_counted_in_the_window(at: float, re
     assert selection.rejected == 1
     assert "clock of its source" in selection.problems[0]
     for _, frame in selection.frames:
-        target.state.take(frame)
+        target.state.add_frame(frame)
     target.clock(4)
     assert target.windows[0].dropped == {reason: 1}
 

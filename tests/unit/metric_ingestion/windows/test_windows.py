@@ -17,7 +17,7 @@ from penstock.events import (
     WindowsRefused,
 )
 from penstock.plan import load_plan
-from services.metric_ingestion.windows.closing import adopted, settled
+from services.metric_ingestion.windows.closing import apply_document, document_for_plan
 from services.metric_ingestion.windows.target import TargetState
 from tests.support.metrics.otlp import CUMULATIVE, SECOND, Export, variant
 from tests.support.metrics.target import LATENESS, PLAN, Target, totals
@@ -99,7 +99,7 @@ def test_points_that_came_before_their_plan_was_put_in_force_are_in_its_windows(
     target = Target()
     document, target.state.document = target.state.document, {}
     target.traffic(0.5, canary=3)
-    settled(target.state, document, ())
+    apply_document(target.state, document, ())
     target.traffic(1.5)
     target.clock(3)
     assert totals(target.windows, Cohort.CANARY) == [3]
@@ -330,7 +330,7 @@ def test_a_new_plan_keeps_the_open_windows_and_asks_for_its_own_gates() -> None:
     target = Target()
     target.traffic(0.5, canary=3)
     plan = load_plan(PLAN.replace("  errors:", "  failures:"))
-    settled(target.state, adopted(target.state, plan, "other", target.at(0.6)), ())
+    apply_document(target.state, document_for_plan(target.state, plan, "other", target.at(0.6)), ())
     target.traffic(1.5)
     target.clock(3)
     assert target.windows[0].measures[Cohort.CANARY].keys() == {"p99"}
