@@ -54,7 +54,7 @@ class KillSpool:
             self._write()
 
     async def keep(self, kill: KillRequested) -> bool:
-        """Put a kill on disk; return False where the disk refuses it or is too slow: it is in force all the same."""
+        """Put a kill on disk; return False where the disk refuses it or is too slow: it is in force anyway."""
         writing = begin(asyncio.to_thread(self.add, kill))
         try:
             await asyncio.wait_for(asyncio.shield(writing), _DISK_SECONDS)

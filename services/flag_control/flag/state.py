@@ -120,7 +120,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
         archived: the variant served for good; empty while the flag lives. archived_under: the rollout that had it then.
         live: a rollout is under way; release: the version that the last one brought.
         requests: ids of the latest requests, granted or refused.
-        closed_kills: when each kill that is in force no more was lifted or refused, RFC 3339, by id.
+        closed_kills: when each kill that is no longer in force was lifted or refused, RFC 3339, by id.
         history: the latest versions by number, and of the older ones those that changed the definition or opt-outs.
         settled: since when everyone gets one variant without a rollout under way; empty otherwise.
         timers: due times, RFC 3339, by name.
@@ -185,7 +185,7 @@ class FlagState(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, version=revision.version, revision=revision.revision, history=history)
 
     def as_of(self, version: int) -> Revision | None:
-        """Return the revision that says how the flag was defined at a version, None where that is forgotten."""
+        """Return the revision that defined the flag at a version, None where that is forgotten."""
         known = [number for number in map(int, self.history) if number <= version]
         return self.history[str(max(known))] if known else None
 

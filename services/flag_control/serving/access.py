@@ -52,12 +52,12 @@ class Access:
         return self._knows(key or b"") and self._admit(1, key or b"")
 
     def _knows(self, token: bytes) -> bool:
-        # Looked up by digest, so the time it takes says nothing about a stored token.
+        # Looked up by digest, so the time it takes reveals nothing about a stored token.
         given = token.strip()
         return bool(given) and digest_of(given.decode("latin-1")) in self._known
 
     def _admit(self, by: int, header: bytes) -> bool:
-        # A header that was right once is known as it came; its hash is keyed, so the time for a wrong one says nothing.
+        # A valid header is remembered as it came; its hash is keyed, so the time for a wrong one reveals nothing.
         if len(self._admitted[by]) < _MOST_ADMITTED:
             self._admitted[by].add(header)
         return True

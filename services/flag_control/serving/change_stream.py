@@ -1,4 +1,4 @@
-"""The OFREP event stream: says that answers may have changed, never what they are."""
+"""The OFREP event stream: announces that answers may have changed, never what they are."""
 
 import msgspec
 

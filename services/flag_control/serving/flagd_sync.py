@@ -18,7 +18,7 @@ from services.runtime.process.tasks import Tasks
 
 SERVICE = "flagd.sync.v1.FlagSyncService"
 _MOST_STREAMS = 20_000
-"""Streams and calls at once; beyond them clients get RESOURCE_EXHAUSTED, keep their flags and come again."""
+"""Streams and calls at once; beyond them clients get RESOURCE_EXHAUSTED, keep their flags and reconnect."""
 
 _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

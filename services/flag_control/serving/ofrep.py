@@ -1,4 +1,4 @@
-"""OFREP as a bare ASGI application: one flag, all flags, and the stream that says when to ask again."""
+"""OFREP as a bare ASGI application: one flag, all flags, and the stream that announces changes."""
 
 import asyncio
 import hashlib

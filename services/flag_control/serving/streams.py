@@ -33,7 +33,7 @@ class Stream:
         selector: what it reads; family: language of its library.
         sent: the set that it was last sent; at: when, by the monotonic clock.
         writing_since: when the write that is under way started, None between writes.
-        closed_at: when it was closed because it took nothing for too long, None while it is open.
+        closed_at: when it was closed because it read nothing for too long, None while it is open.
     """
 
     selector: str
@@ -49,7 +49,7 @@ class Streams:
     """Every connected client; `moved` is sent when one was sent a set, or left.
 
     Attributes:
-        closed: those that were closed lately because they took nothing, oldest first.
+        closed: those that were closed lately because they read nothing, oldest first.
     """
 
     moved: Signal = field(default_factory=Signal)

@@ -102,7 +102,7 @@ class Judge:
     def new_stage(
         self, min_bake: int | None = None, max_bake: int | None = None, must_pass: tuple[str, ...] | None = None
     ) -> None:
-        """Begin a stage: P and the split restart, F goes on, and the bake is counted anew.
+        """Begin a stage: P and the split restart, F goes on, and the bake is counted again.
 
         Args:
             must_pass: gates without which it does not pass; None: all of them. The others only guard.

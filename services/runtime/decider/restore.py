@@ -32,7 +32,7 @@ async def restore_workers(
     """
     name = named(settings, log.name)
     generations = await newest_generations(settings, log)
-    # Asked behind the snapshots: another copy goes on meanwhile.
+    # Asked behind the snapshots: another copy goes on at the same time.
     spans = await spans_of(settings, log.name)
     workers, starts = [], {}
     for partition in range(PARTITIONS):

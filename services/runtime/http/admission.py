@@ -78,7 +78,7 @@ class Admission:
 
 
 def _network(address: str) -> str:
-    # Whoever has one IPv6 address has 2^64 of them.
+    # Who has one IPv6 address has 2^64 of them.
     if ":" not in address or address.startswith("::ffff:"):
         return address
     try:

@@ -122,7 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(self._refusal or refusals.MALFORMED)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        # A stream has begun to answer: there, whoever closes has left. Over TLS there is no half to keep open.
+        # A stream has begun to answer: there, a client that closes has left. Over TLS there is no half to keep open.
         asking = self._running is not None and not self._running.response_started
         self._asked_all = self.scheme == "http" and (asking or bool(self.pipeline))
         if self.scheme == "http" and self._begun and self._waiting_since is not None and not self._ignores_input:

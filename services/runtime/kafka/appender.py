@@ -62,7 +62,7 @@ class Appender:
             await self._producer.stop()
 
     def alive(self) -> bool:
-        """Whether the sender's task runs, or a new producer may still come; without one, appends fail for ever."""
+        """Whether the sender's task runs, or a new producer may still come; without one, appends fail from then on."""
         producer, renewing = self._producer, self._renewing
         if producer is None:
             return renewing is not None and not renewing.done() and monotonic() - self._reachable < _RENEWAL_S
@@ -171,7 +171,7 @@ def _oversize(topic: str, value: bytes) -> OversizeError:
 
 
 async def _give_up(producer: AIOKafkaProducer) -> None:
-    """End a producer within seconds; what it has not sent fails, so that whoever appended it decides again."""
+    """End a producer within seconds; what it has not sent fails, so that its caller decides again."""
     try:
         async with asyncio.timeout(_STOP_S):
             await producer.stop()

@@ -47,7 +47,7 @@ def beginning(place: TopicPartition, topic: Topic, wanted: int | None, span: tup
     if at > end:
         raise EvidenceExpiredError(
             f"{place.topic}-{place.partition} ends at offset {end}, but {log_name} has consumed it up to {at}: it was "
-            "cut or made anew, and going on would pass over what is written next. Restore it from a copy of the topic, "
+            "cut or created again, and going on would skip what is written next. Restore it from a copy of the topic, "
             "then start again"
         )
     if topic.kind is not Kind.LOG and topic.retention_ms != FOREVER_MS:

@@ -83,7 +83,7 @@ class PublicReader:
             await self._broker.stop()
 
     def caught_up(self) -> bool:
-        """Whether everything that stood in the topics at the start has been heard."""
+        """Whether everything in the topics at the start has been read."""
         return self._subscriber is not None and all(self._positions[p] >= end for p, end in self._ends.items())
 
     def alive(self) -> bool:

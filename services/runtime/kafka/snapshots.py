@@ -81,6 +81,6 @@ def _number_after(previous: int, fold: Fold) -> int:
     """Return the number of the next generation.
 
     It follows from the place in the log, so that two copies of a service never give one number to two states. Its
-    parity differs from that of `previous`: the keys alternate, and the previous generation stays whole meanwhile.
+    parity differs from that of `previous`: the keys alternate, and the previous generation stays whole until then.
     """
     return 2 * fold.next_offset + (1 - previous % 2)

@@ -52,7 +52,7 @@ def escaped(text: str) -> str:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Return the secrets that the settings lead to, so that no line holds one, whoever writes it."""
+    """Return the secrets that the settings lead to, so that no line holds one, no matter which library writes it."""
     found = [settings.token or ""]
     if settings.redis is not None and "@" in settings.redis:
         found += settings.redis.partition("//")[2].rpartition("@")[0].split(":")

@@ -131,7 +131,7 @@ def health_of(copies: Sequence[Copy]) -> Starlette:
 
 
 def load(names: tuple[str, ...]) -> None:
-    """Import the services, which takes a second: in a running loop no signal would be handled meanwhile."""
+    """Import the services, which takes a second: in a running loop no signal would be handled until it is done."""
     for name in names:
         importlib.import_module(f"services.{name}.app")
 

@@ -40,5 +40,5 @@ def test_reports_that_their_topic_keeps_for_days_only_are_passed_over(wanted: in
 
 @pytest.mark.parametrize("topic", ["rollout-log", "commands", "flag-served"])
 def test_a_partition_that_ends_before_what_was_consumed_stops(topic: str) -> None:
-    with pytest.raises(EvidenceExpiredError, match=r"ends at offset 2.*up to 5.*made anew"):
+    with pytest.raises(EvidenceExpiredError, match=r"ends at offset 2.*up to 5.*created again"):
         begin(topic, 5, 0, 2)
