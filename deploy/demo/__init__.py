@@ -1,1 +1,1 @@
-"""The demo: a small real shop under load, whose releases Penstock moves, judges and roll back."""
+"""The demo: a small real shop under load, whose releases Penstock moves, judges and rolls back."""

@@ -24,7 +24,7 @@ def seen_by_users(responses: Sequence[Response], flag: str, median: float) -> Se
     """Return what users saw of a flag's candidate; None if none of its answers was slow.
 
     Args:
-        median: of the baseline, seconds.
+        median: of control, seconds.
     """
     given = [response for response in responses if response.flag == flag and response.variant == CANDIDATE]
     slow = [response for response in given if response.seconds >= FACTOR * median]

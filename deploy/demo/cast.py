@@ -39,7 +39,7 @@ class Cast:
     Attributes:
         folder: of this run: logs, responses, plans and the postmortem; emptied at the next run.
         note: where the stack's parts are.
-        listener: hears the console's events, once it is told to.
+        listener: receives the console's events, once it is started.
     """
 
     note: Note
@@ -60,7 +60,7 @@ class Cast:
                 if old.name != "lock":
                     shutil.rmtree(old) if old.is_dir() else old.unlink()
             secret = f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
-            # First in, last out: it hears of its end when the console has gone.
+            # First in, last out: its stream ends when the console has stopped.
             self.listener = Listener()
             self._resources.callback(self.listener.close)
             self.receiver = Receiver((secret,))

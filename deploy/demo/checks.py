@@ -18,7 +18,7 @@ LEAST_REQUESTS = 300
 
 @dataclass(frozen=True)
 class Check:
-    """One promise: what it says, whether it held, and the numbers."""
+    """One promise: its text, whether it held, and the numbers."""
 
     promise: str
     held: bool
@@ -36,13 +36,13 @@ class Outside:
 
 
 def checks(good: Story, bad: Story, same: Story, unmeasured: Story, outside: Outside) -> list[Check]:
-    """Return every promise with what became of it."""
+    """Return every promise with its outcome."""
     return [
         *_promoted(good, stages=3),
         *_rolled_back(bad),
         *_left_alone(same),
         *_held(unmeasured),
-        *_told(bad, outside),
+        *_delivered(bad, outside),
         *_on_record(bad, outside),
     ]
 
@@ -128,12 +128,12 @@ def _held(story: Story) -> Iterator[Check]:
     )
 
 
-def _told(story: Story, outside: Outside) -> Iterator[Check]:
+def _delivered(story: Story, outside: Outside) -> Iterator[Check]:
     started = story.first(RollbackStarted)
-    told = [one for one in outside.received if started is not None and one.id == started.id]
+    sent = [one for one in outside.received if started is not None and one.id == started.id]
     yield Check(
         "a subscriber received the rollback as a signed webhook and verified it",
-        any(one.verified and one.path == "/events" for one in told),
+        any(one.verified and one.path == "/events" for one in sent),
         f"{len(outside.received)} deliveries, all verified: {all(one.verified for one in outside.received)}",
     )
     yield Check(

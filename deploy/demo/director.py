@@ -45,7 +45,7 @@ class Director:
     """Leads one performance.
 
     Attributes:
-        stories: by target, what the events have told so far.
+        stories: by target, as the events so far report it.
     """
 
     def __init__(self, cast: Cast, console: Console) -> None:
@@ -91,16 +91,16 @@ class Director:
         return live
 
     def _register(self) -> None:
-        self._say("letting the shop warm up")
+        self._report("letting the shop warm up")
         self.until(lambda: len(read_responses(self._cast.responses)) >= WARM_RESPONSES, 40.0)
-        self._say("registering the plans, one a flag")
+        self._report("registering the plans, one a flag")
         with self._console_client() as client:
             for feature in FEATURES:
                 client.register_plan(self._cast.plan(feature.plan).read_text(), "demo")
-        self._say(f"measuring what is normal: {BASELINE_WINDOWS} windows of a second")
+        self._report(f"measuring what is normal: {BASELINE_WINDOWS} windows of a second")
         self.until(lambda: all(story.baseline >= BASELINE_WINDOWS for story in self.stories.values()), 40.0)
         if not self._flows():
-            self._say("this machine is busy with other things: waiting until the traffic flows")
+            self._report("this machine is busy with other things: waiting until the traffic flows")
             self.until(self._flows, CALM_S, needed=False)
         if not self._flows():
             raise UnavailableError(too_busy(os.getloadavg()[0], os.cpu_count() or 1))
@@ -112,7 +112,7 @@ class Director:
         return len(recent) >= LEAST_RATE * _RATE_S * sum(feature.rate for feature in FEATURES)
 
     def _announce(self) -> None:
-        self._say("CI announces four releases, as `penstock events publish deploy` does")
+        self._report("CI announces four releases, as `penstock events publish deploy` does")
         now = datetime.now(UTC)  # noqa: TID251 - when CI announces them
         with self._console_client() as client:
             for feature in FEATURES:
@@ -125,7 +125,7 @@ class Director:
         return Command(arguments, self._cast.environment(), self._cast.folder / out)
 
     def _await_ends(self) -> None:
-        self._say("")
+        self._report("")
         good, bad, same, unmeasured = (self.stories[feature.target] for feature in (GOOD, BAD, SAME, UNMEASURED))
 
         def done() -> bool:
@@ -139,7 +139,7 @@ class Director:
 
         left = MOST_S - (time.monotonic() - self._began)
         self.until(done, left, needed=False)
-        # Deliveries trail the decision that they tell of.
+        # Deliveries arrive after the decision that they report.
         self.until(lambda: recovered(bad), 5.0, needed=False)
 
     def _sum_up(self) -> list[Check]:
@@ -166,8 +166,8 @@ class Director:
         )
         draft = self._command("postmortem.md", "postmortem", bad.rollout.id)
         self.until(lambda: replay.done() and draft.done(), 60.0, needed=False)
-        (replayed, said), (drafted, text) = replay.finish(), draft.finish()
-        return Outside(received, replayed, _sentence(said), text if drafted == 0 else "")
+        (replayed, answer), (drafted, text) = replay.finish(), draft.finish()
+        return Outside(received, replayed, _sentence(answer), text if drafted == 0 else "")
 
     def until(self, condition: Callable[[], bool], seconds: float, needed: bool = True) -> None:
         """Go on until the condition holds; if it is `needed`, raise UnavailableError when it does not in time."""
@@ -182,7 +182,7 @@ class Director:
             self._turn()
 
     def _turn(self) -> None:
-        """Keep the cast alive, take what was received, show it."""
+        """Keep the cast alive, fold the received events, show them."""
         self._cast.check()
         while True:
             try:
@@ -208,7 +208,7 @@ class Director:
             if self._live is None:
                 self._console.print(line, soft_wrap=True)
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         self._note = text
         if text and self._live is None:
             self._console.print(f"... {text}", soft_wrap=True)
@@ -243,11 +243,11 @@ def _deploy(feature: Feature) -> Deploy:
     )
 
 
-def _sentence(said: str) -> str:
+def _sentence(answer: str) -> str:
     try:
-        return str(json.loads(said).get("sentence", ""))
+        return str(json.loads(answer).get("sentence", ""))
     except (ValueError, AttributeError):
-        return said.strip().splitlines()[-1] if said.strip() else "it said nothing"
+        return answer.strip().splitlines()[-1] if answer.strip() else "no output"
 
 
 def run(settings: Settings, check: bool, quiet: bool = False) -> int:

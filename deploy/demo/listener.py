@@ -1,4 +1,4 @@
-"""Hears what the console tells of the demo's targets, in a thread of its own that ends when it is closed."""
+"""Receives the console's events of the demo's targets, in a thread that ends when it is closed."""
 
 import queue
 import threading
@@ -28,7 +28,7 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more. Close it after the console has ended: until then it may wait for the console's next word."""
+        """Listen no more. Close it after the console has ended: until then it may wait for the console's next event."""
         self._closed.set()
         if self._thread is not None:
             self._thread.join(_PATIENCE_S)
@@ -49,7 +49,7 @@ class Listener:
         except _ClosedError:
             return
         except Exception as error:
-            # Whatever it is, whoever waits for events must hear that none will come.
+            # Whatever the error is, the thread that waits for events has to learn that none will come.
             self.received.put(error)
 
     def _pause(self, seconds: float) -> None:

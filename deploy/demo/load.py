@@ -72,7 +72,7 @@ class Generator:
             number = self._chance.randrange(USERS)
             user, port = f"user-{number}", self._ports[number % len(self._ports)]
             if len(self._open) >= _MOST_OPEN:
-                self._say(feature, user, "", 0, 0.0)
+                self._record(feature, user, "", 0, 0.0)
                 continue
             task = group.create_task(self._visit(feature, user, port))
             self._open.add(task)
@@ -86,9 +86,9 @@ class Generator:
             )
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError, IndexError):
             status, variant = 0, ""
-        self._say(feature, user, variant, status, seconds)
+        self._record(feature, user, variant, status, seconds)
 
-    def _say(self, feature: Feature, user: str, variant: str, status: int, seconds: float) -> None:
+    def _record(self, feature: Feature, user: str, variant: str, status: int, seconds: float) -> None:
         now = time.time()  # noqa: TID251 - a shell reads the clock
         self._out.write(Response(now, feature.flag, user, variant, status, seconds).line() + "\n")
 

@@ -1,4 +1,4 @@
-"""A subscriber, as any team might run one: takes webhooks, checks their signature, keeps what it was told."""
+"""A subscriber, as any team might run one: receives webhooks, checks their signatures, keeps them."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""What the events tell of one rollout of the demo, and nothing else: every figure that is printed comes from here."""
+"""One rollout of the demo, from its events alone: every figure that is printed comes from here."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -193,7 +193,7 @@ def webhook_step_done(story: Story) -> bool:
 
 
 def deliveries(story: Story) -> int:
-    """Return the deliveries to subscribers that were taken."""
+    """Return the deliveries that subscribers accepted."""
     return len(story.all(DeliverySucceeded))
 
 

@@ -1,4 +1,4 @@
-"""The live view: a ladder and a verdict a rollout, what its gates have seen, and the last things that happened."""
+"""The live view: a ladder and a verdict a rollout, what its gates measured, and the last things that happened."""
 
 from collections.abc import Iterable, Sequence
 
@@ -49,7 +49,7 @@ _LAST = 7
 def screen(stories: Iterable[Story], lines: Sequence[str], elapsed: float, note: str) -> RenderableType:
     """Return the whole view."""
     table = Table(expand=True, show_edge=False, pad_edge=False, header_style="bold")
-    for heading, ratio in (("ROLLOUT", 3), ("STAGES", 4), ("VERDICT", 3), ("EVIDENCE: CANDIDATE AGAINST BASELINE", 5)):
+    for heading, ratio in (("ROLLOUT", 3), ("STAGES", 4), ("VERDICT", 3), ("EVIDENCE: CANARY AGAINST CONTROL", 5)):
         table.add_column(heading, ratio=ratio, overflow="fold")
     for story in stories:
         name = Text(story.feature.flag, style="bold")
@@ -69,7 +69,7 @@ def _marked(word: str) -> Text:
 def _ladder(story: Story) -> Text:
     rollout = story.rollout
     if rollout is None:
-        return Text(f"measuring the baseline, {len(story.windows)} windows", style="dim")
+        return Text(f"measuring control, {len(story.windows)} windows", style="dim")
     text = _marked(rollout.phase)
     for index, stage in enumerate(rollout.stages):
         icon, style = _step(rollout, index)
@@ -125,11 +125,11 @@ def _numbers(gate: GateVerdict) -> str:
 
 def line_of(event: Event, flag: str) -> str | None:
     """Return the line of an event that people want to see; None for the others."""
-    said = _said(event)
-    return None if said is None else f"{event.time:%H:%M:%S}  {flag:<14} {said}"
+    words = _words_of(event)
+    return None if words is None else f"{event.time:%H:%M:%S}  {flag:<14} {words}"
 
 
-def _said(event: Event) -> str | None:
+def _words_of(event: Event) -> str | None:
     match event:
         case WindowClosed():
             return None

@@ -1,4 +1,4 @@
-"""The console at work: hears everything public, serves API and dashboard, takes what CI and people send."""
+"""The console process: reads every public topic, serves API and dashboard, accepts deploys and requests of people."""
 
 import asyncio
 import logging
@@ -80,7 +80,7 @@ class Console:
         return self._server.port
 
     async def start(self) -> None:
-        """Connect, hear what there is, and serve; the intake opens once everything recorded is known."""
+        """Connect, read the topics, and serve; the intake opens once everything recorded has been read."""
         await ensure_topics(self._settings)
         await self._appender.start()
         self._reader = await self._new_reader()
@@ -90,7 +90,7 @@ class Console:
         self._tasks.spawn(self._open_intake())
 
     async def stop(self) -> None:
-        """Take nothing more, end the streams, disconnect."""
+        """Accept nothing more, end the streams, disconnect."""
         await self._tasks.stop()
         self._hub.close()
         await self._intake.stop()
@@ -105,11 +105,11 @@ class Console:
         self._telemetry.close()
 
     def ready(self) -> bool:
-        """Whether everything that was recorded at the start is known, and the intake is open."""
+        """Whether everything recorded before the start has been read, and the intake is open."""
         return self._open
 
     def alive(self) -> bool:
-        """Whether all loops move."""
+        """Whether all loops make progress."""
         letters = self._letter_reader is None or self._letter_reader.alive()
         reader = self._reader is None or self._reader.alive()
         return (
@@ -125,7 +125,7 @@ class Console:
         return self._reader is not None and self._reader.caught_up()
 
     async def _new_reader(self) -> PublicReader:
-        """Return a reader of everything decided, and of the newest windows and verdicts: older ones fill no page."""
+        """Return a reader of everything decided, and of the newest windows and verdicts: older ones are on no page."""
         names = {named(self._settings, topic): topic for topic in _EVIDENCE}
         places = [TopicPartition(name, p) for name, topic in names.items() for p in range(BY_NAME[topic].partitions)]
         _, ends = await first_and_end_offsets(connection(self._settings), places)
@@ -136,8 +136,8 @@ class Console:
         """Publish an event on its target's partition; returns once all in-sync replicas have it.
 
         Raises:
-            UnavailableError: Kafka does not take it; whether it arrived is unknown.
-            OversizeError: it takes none so large.
+            UnavailableError: Kafka did not acknowledge it; whether it arrived is unknown.
+            OversizeError: larger than Kafka accepts.
         """
         with self._telemetry.span(f"publish {topic}", None, attributes_of(event)) as carrier:
             key, value, headers = to_kafka(event, {name: text.encode() for name, text in carrier.items()})
@@ -145,7 +145,7 @@ class Console:
                 async with asyncio.timeout(_PUBLISH_S):
                     await self._appender.append_and_wait(topic, partition_of(event.target), key, value, headers)
             except (AppendError, TimeoutError):
-                raise UnavailableError("Kafka does not take it now") from None
+                raise UnavailableError("Kafka is not accepting events now") from None
 
     def _bury(self, record: ConsumerRecord, reason: str) -> None:
         self._tasks.spawn(self._refused.keep(record, reason))

@@ -1,4 +1,4 @@
-"""Requests of people: said on `commands`, answered with the record that they caused."""
+"""Requests of people: published on `commands`, answered with the event that they caused."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ R = TypeVar("R", bound=Request)
 
 @dataclass(frozen=True)
 class Verb:
-    """What may be asked of a rollout, and who may ask; empty roles: the plan says who, rollout control checks it."""
+    """A request on a rollout, and the roles that may make it; where empty, rollout control checks the plan's."""
 
     kind: type[Request]
     roles: tuple[str, ...]
@@ -61,7 +61,7 @@ class Body(BaseModel):
 
 
 class Expected(BaseModel):
-    """What the asker looked at."""
+    """The state that the person saw."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,7 +70,7 @@ class Expected(BaseModel):
 
 
 class VerbBody(Body):
-    """Body of a verb on a rollout; `override` only means something to `promote`."""
+    """Body of a verb on a rollout; `override` applies to `promote` only."""
 
     override: bool = False
     expected: Expected = Expected()
@@ -84,7 +84,7 @@ class LiftBody(Body):
 
 
 class Commands:
-    """Says requests and waits for what they cause.
+    """Publishes requests and waits for the events that they cause.
 
     Args:
         publish: to Kafka.
@@ -123,7 +123,7 @@ class Commands:
         """Publish the request; return the first event on `rollouts` that it caused, None if that takes too long.
 
         Raises:
-            TransientError: Kafka did not take it; the same request with the same key may be sent again.
+            TransientError: Kafka did not accept it; the same request with the same key may be sent again.
         """
         known = self._projection.caused_by(request.id)
         if known is not None:

@@ -115,7 +115,11 @@ class RedisView:
                 self._away = False
 
     async def _write(self, target: str) -> None:
-        found = self._flag_of(target)
+        try:
+            found = self._flag_of(target)
+        except Exception:
+            log.exception("%s: the view keeps the flag that it has", target)
+            return
         if found is None:
             return
         version, flag = found

@@ -1,6 +1,7 @@
 """Which version of a flag this instance has sent to how many of its streams: what containment is measured by."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ REPORTED_AGAIN = timedelta(days=1)
 """Changes up to this age are reported again after a restart; a rollback that waited for an older one has escalated."""
 _LOOK_AFTER_SECONDS = 0.002
 _BETWEEN_BREATHS = 20
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -94,7 +97,15 @@ class ServedReports:
         if not flags:
             return
         oldest = self._clock() - REPORTED_AGAIN
-        recent = {target: at for target, state in flags.items() if (at := _changed_at(state)) and at >= oldest}
+        recent = {}
+        for target, state in flags.items():
+            try:
+                changed = _changed_at(state)
+            except Exception:
+                log.exception("%s: who has its flag is not reported again", target)
+                continue
+            if changed and changed >= oldest:
+                recent[target] = changed
         self._again = {
             target: flags[target] for target in sorted(recent, key=lambda target: recent[target], reverse=True)
         }

@@ -61,7 +61,7 @@ def test_the_overview_puts_what_needs_a_person_first(page):
 
 def test_a_rollout_says_what_it_does_and_why(page):
     page.goto(PAGES["rolled back"])
-    expect(page.locator(".verdict")).to_contain_text("Rolled back from half")
+    expect(page.locator(".verdict")).to_contain_text("Rolled back at 50 % (half)")
     expect(page.locator(".verdict")).to_contain_text("p99")
     expect(page.locator("#gates tbody tr").first).to_contain_text("Breach")
     expect(page.locator("#charts figure")).to_have_count(2)

@@ -39,7 +39,7 @@ def test_with_seven_tabs_open_the_eighth_loads_and_its_button_works(browser: Bro
     page.fill("#why-rollback", "customers see errors")
     began = time.monotonic()
     page.locator("#ask-rollback button").click()
-    expect(page.locator(".said")).to_contain_text("Asked", timeout=15_000)
+    expect(page.locator(".said")).to_contain_text("Requested", timeout=15_000)
     assert [topic for topic, _ in served.console.published] == ["commands"]
     assert time.monotonic() - began < 10
     event = an(RolloutHeld, target=baking().target, rollout=baking().rollout, sequence=3, stage="canary")

@@ -69,9 +69,9 @@ async def test_a_confirmed_kill_goes_on_with_the_persons_own_token_and_says_on_h
     assert asked.headers["authorization"] == "Bearer olga-token"
     assert asked.headers["idempotency-key"] == "k"
     assert json.loads(asked.content) == {"reason": "payments fail"}
-    assert "In force on 2 of 3 instances; 41 of 41 streams safe, OFREP at once." in page
+    assert "In force on 2 of 3 instances; 41 of 41 streaming clients safe." in page
     assert "Not reached: http://flags-2" in page
-    assert "Not recorded yet" in page
+    assert "The kill is not recorded yet" in page
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ async def test_the_page_shows_each_kill_in_force_until_it_is_lifted_and_who_was_
     await signed_in(http)
     page = (await http.get(PLACE)).text
     assert "Why lift kill <code>k1</code>?" in page
-    assert "41 of 41 streams have version 50 after 18 ms; ofrep at once" in page.lower()
+    assert "41 of 41 streaming clients have version 50 after 18 ms" in page.lower()
     console.hear("flag-changes", an(KillLifted, target=TARGET, kill="k1", version=51))
     page = (await http.get(PLACE)).text
     assert "Why lift kill" not in page
-    assert "unknown: no instance has said so" in page.lower()
+    assert "not known yet which clients have it" in page.lower()

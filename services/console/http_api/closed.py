@@ -19,9 +19,9 @@ _LOOPBACK = frozenset({"localhost", "localhost.localdomain"})
 
 
 class Hosts:
-    """Answers only requests that name this server: a page of another site cannot make its own name lead here.
+    """Answers only requests that name this server, so a page of another site cannot reach it under its own name.
 
-    Addresses are always taken: a name that was bound again is never one.
+    IP addresses are always accepted: DNS rebinding needs a name.
 
     Args:
         names: of this server, in lower case.

@@ -1,4 +1,4 @@
-"""Live streams over HTTP (server-sent events): whoever loses the connection goes on where it broke."""
+"""Live streams over HTTP (server-sent events): a client that reconnects continues where its connection broke."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -14,16 +14,16 @@ from services.console.read_models.projection import Projection
 _BEAT_S = 10.0
 _MOST_WAITING = 5_000
 _OVERLAP = timedelta(seconds=60)
-"""How far behind the last event heard a stream of another life of the console takes up; subscribers drop repeats."""
+"""How far before a client's last event a stream restarts after a restart of the console; subscribers drop repeats."""
 
 BEAT = ": beat\n\n"
 
 
 class Hub:
-    """Hands new entries to everybody who listens.
+    """Gives new entries to every open stream.
 
     Args:
-        life: differs between lives of the console, for sequence numbers count anew in each.
+        life: differs after each start of the console, because sequence numbers start again.
     """
 
     def __init__(self, projection: Projection, life: str) -> None:
@@ -34,14 +34,14 @@ class Hub:
         projection.listeners.append(self._hand_out)
 
     def close(self) -> None:
-        """End every stream, and those that come back before the server is gone."""
+        """End every stream, and those opened before the server stops."""
         self._closed = True
         for queue in self._queues:
             _end(queue)
 
     @contextmanager
     def listening(self) -> Iterator["asyncio.Queue[Entry | None]"]:
-        """Give a queue of what is heard from here on; None in it says that the stream must end."""
+        """Give a queue of the entries from now on; None in it ends the stream."""
         queue: asyncio.Queue[Entry | None] = asyncio.Queue(_MOST_WAITING)
         self._queues.add(queue)
         if self._closed:
@@ -52,11 +52,11 @@ class Hub:
             self._queues.discard(queue)
 
     async def events(self, wanted: Wanted, last: str | None) -> AsyncIterator[str]:
-        """Yield server-sent events: first what was missed, then what comes.
+        """Yield server-sent events: first the missed ones, then new ones.
 
         Args:
-            last: Last-Event-ID of the subscriber; without it `wanted.since` says how far back, and without both
-                only what comes.
+            last: Last-Event-ID of the subscriber; without it `wanted.since` sets how far back; without both, only
+                new events.
         """
         with self.listening() as queue:
             # No await between the two: what comes after this point is in the queue.
@@ -66,14 +66,14 @@ class Hub:
                 yield self._message(entry)
             while True:
                 try:
-                    heard = await asyncio.wait_for(queue.get(), _BEAT_S)
+                    received = await asyncio.wait_for(queue.get(), _BEAT_S)
                 except TimeoutError:
                     yield BEAT
                     continue
-                if heard is None:
+                if received is None:
                     return
-                if wanted.has(heard):
-                    yield self._message(heard)
+                if wanted.has(received):
+                    yield self._message(received)
 
     def _missed(self, wanted: Wanted, last: str | None) -> Iterator[Entry]:
         if last is None:

@@ -61,7 +61,7 @@ def _events() -> Document:
                 "summary": "Announce deploys: CDEvents service.deployed, bare or as CloudEvents in any mode.",
                 "security": _TOKEN,
                 "requestBody": {"required": True, "content": {kind: {"schema": {}} for kind in kinds}},
-                "responses": {"202": _said("Taken; `accepted` names each rollout."), **_refusals(413, 422)},
+                "responses": {"202": _said("Accepted; `accepted` names each rollout."), **_refusals(413, 422)},
             }
         },
         "/api/events": {
@@ -103,10 +103,10 @@ def _rollouts() -> Document:
             "get": _one("showRollout", "One rollout.", view),
         },
         "/api/rollouts/{rollout}/events": {
-            "get": _one("listRolloutEvents", "Its record, causes before effects.", _said("Events with their places.")),
+            "get": _one("listRolloutEvents", "Its events, causes before effects.", _said("Events with their places.")),
         },
         "/api/rollouts/{rollout}/cdevents": {
-            "get": _one("listRolloutCDEvents", "It in the words of CDEvents.", _said("Standard CDEvents.")),
+            "get": _one("listRolloutCDEvents", "The rollout as CDEvents.", _said("Standard CDEvents.")),
         },
     }
     for verb in VERBS:

@@ -9,11 +9,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from penstock.errors import InvalidError, NotFoundError, Problem
+from penstock.events import BY_TYPE
 from penstock.events.cdevents.outward import to_standard
 from penstock.rollout import Phase
 from services.console.http_api.event_stream import Hub
 from services.console.http_api.responses import Json
-from services.console.read_models.entries import Wanted, chronological
+from services.console.read_models.entries import Wanted, chronological, unknown_types
 from services.console.read_models.json_views import plan_document, view_of
 from services.console.read_models.projection import Projection
 from services.console.read_models.rollout import Book
@@ -76,12 +77,12 @@ class Reads:
 
     async def _events(self, request: Request) -> Response:
         limit = limit_of(request, 500, 20_000)
-        newest = deque(self._projection.entries(wanted_of(request, self._clock())), maxlen=limit)
+        newest = deque(self._projection.entries(checked(wanted_of(request, self._clock()))), maxlen=limit)
         return Json({"events": [entry.numbered() for entry in newest]})
 
     async def _stream(self, request: Request) -> Response:
         last = request.headers.get("last-event-id") or request.query_params.get("after")
-        events = self._hub.events(wanted_of(request, self._clock()), last)
+        events = self._hub.events(checked(wanted_of(request, self._clock())), last)
         return StreamingResponse(events, media_type="text/event-stream", headers=_STREAM_HEADERS)
 
     async def _plans(self, _: Request) -> Response:
@@ -126,6 +127,18 @@ def wanted_of(request: Request, now: datetime) -> Wanted:
     query = request.query_params
     types = tuple(part.strip() for part in query.get("types", "").split(",") if part.strip())
     return Wanted(types, query.get("rollout"), query.get("target"), since_of(query.get("since"), now))
+
+
+def checked(wanted: Wanted) -> Wanted:
+    """Return it if each of its patterns matches a type of event.
+
+    Raises:
+        InvalidError: a pattern matches none; the types are listed.
+    """
+    if unknown := unknown_types(wanted.types):
+        listed = f"matches no event type; there are: {', '.join(sorted(BY_TYPE))}"
+        raise InvalidError("query", [Problem("types", f"{one[:50]!r} {listed}") for one in unknown])
+    return wanted
 
 
 def since_of(text: str | None, now: datetime) -> datetime | None:

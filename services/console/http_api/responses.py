@@ -1,4 +1,4 @@
-"""JSON answers, and how each error of the tree is told over HTTP: what, why, the next step."""
+"""JSON answers, and the HTTP answer to each error: what, why, the next step."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -62,7 +62,7 @@ def problem(error: Exception) -> Json:
 
 
 def invalid(problems: tuple[Problem, ...], accepted: list[dict[str, Any]] | None = None) -> Json:
-    """Return 422 with every problem; `accepted` are the events beside them that were taken."""
+    """Return 422 with every problem; `accepted` are the events beside them that were accepted."""
     body: dict[str, Any] = {
         "error": "invalid",
         "problems": [{"where": p.where, "what": p.what, "line": p.line} for p in problems],

@@ -185,7 +185,8 @@ def permitted(who: Identity, *roles: str, target: str | None = None) -> Identity
     here = who.on(target) if target is not None else who
     if roles and not here.has(*roles):
         where = f" for {target}" if target is not None else ""
-        raise ForbiddenError(f"{who.identity} lacks the role{where}: it takes {' or '.join(roles)}")
+        own = ", ".join(sorted(here.roles)) or "no role"
+        raise ForbiddenError(f"You need the role {' or '.join(roles)}{where}. {who.identity} has: {own}.")
     return here
 
 

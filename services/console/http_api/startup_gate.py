@@ -1,4 +1,4 @@
-"""Until everything recorded is known, answers would be wrong: 503 and when to ask again, but for health and files."""
+"""Answers 503 until all events have been read, because answers would be incomplete; health and static files work."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ _WORDS = "Penstock is still starting (loading events)"
 _PAGE = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Starting · Penstock</title><link rel="stylesheet" href="/static/style.css"></head>
-<body><main><h1>{_WORDS}.</h1><p class="muted">This page loads itself again in two seconds.</p></main></body></html>
+<body><main><h1>{_WORDS}.</h1><p class="muted">This page reloads every two seconds.</p></main></body></html>
 """
 _ALWAYS = ("/health/", "/static/", "/openapi.json")
 

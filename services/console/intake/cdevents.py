@@ -1,4 +1,4 @@
-"""What CI sends becomes a deploy on its target, or a list of everything that is wrong with it; pure."""
+"""Turns an event of CI into a deploy on its target, or a list of all its problems; pure."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,7 +20,7 @@ def deploy_of(received: CloudEvent, known: Projection, who: Identity | None) -> 
     """Return the deploy that somebody's event announces, with a plan that exists for its target.
 
     Args:
-        who: the authenticated sender; None where the door authenticates nobody.
+        who: the authenticated sender; None where nobody is authenticated.
 
     Raises:
         InvalidError: with every problem found.
@@ -94,6 +94,11 @@ def _plan_problems(deploy: DeployAnnounced, known: Projection) -> Sequence[Probl
         what = f"no plan {deploy.plan_name!r}; {listed}. Register it: penstock plans register FILE"
         return [Problem("customData.penstock.plan", what)]
     if deploy.plan_name is None and len(registered) != 1:
-        what = f"is missing, and not exactly one plan is {listed}. Name one, embed one, or register one"
+        count = "no plan is" if not registered else "several plans are"
+        what = (
+            f"is missing: {count} registered for {deploy.target}"
+            + (f" ({', '.join(registered)}); name one" if registered else "; run `penstock plans register FILE`")
+            + " or embed one with `--plan FILE`"
+        )
         return [Problem("customData.penstock.plan", what)]
     return ()

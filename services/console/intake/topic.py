@@ -1,4 +1,4 @@
-"""The Kafka door for CI: any key, any partitioner; a record is done when its deploy, or its dead letter, is safe."""
+"""Deploys from CI through Kafka, with any key; a record is committed once its deploy or dead letter is acknowledged."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ class IntakeTopic:
         self.failure: BaseException | None = None
 
     async def start(self) -> None:
-        """Begin to follow; the projection must know the registered plans by then."""
+        """Begin to read; the projection must know the registered plans by then."""
         self._broker = make_broker(self._settings)
         self._subscriber = self._broker.subscriber(
             named(self._settings, TOPIC),
@@ -61,34 +61,34 @@ class IntakeTopic:
         await self._broker.start()
 
     def alive(self) -> bool:
-        """Whether no record was left without a deploy and without a dead letter."""
+        """Whether every record so far became a deploy or a dead letter."""
         return self.failure is None
 
     async def stop(self) -> None:
-        """Stop following; what is not committed is heard again by whoever follows next."""
+        """Stop reading; the next consumer receives again what is not committed."""
         if self._broker is not None:
             await self._broker.stop()
 
     async def announce(self, record: ConsumerRecord) -> None:
-        """Publish the deploy of a record, or bury the record; returns when either is acknowledged."""
+        """Publish the deploy of a record, or dead-letter the record; returns when either is acknowledged."""
         try:
             received = parse_kafka(record.value or b"", record.headers)
             if (text := plan_text_of(received.data)) is not None:
                 await asyncio.to_thread(read_plan, text)
             deploy = deploy_of(received, self._projection, None)
-            await self._publish_whatever_it_takes(deploy)
+            await self._publish_until_accepted(deploy)
         except InvalidError as error:
             await self._bury(record, str(error))
         except Exception as error:
             log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
             await self._bury(record, fault_of(error, penstock.__version__))
 
-    async def _publish_whatever_it_takes(self, deploy: DeployAnnounced) -> None:
+    async def _publish_until_accepted(self, deploy: DeployAnnounced) -> None:
         while True:
             try:
                 await self._publish("deploys", deploy)
             except (TransientError, KafkaError) as error:
-                log.warning("deploy %s waits: %s", deploy.id, type(error).__name__)
+                log.warning("deploy %s is not accepted yet: %s", deploy.id, type(error).__name__)
                 await asyncio.sleep(_AFTER_ERROR_S)
             else:
                 return
@@ -108,4 +108,4 @@ class IntakeTopic:
         try:
             await self._subscriber.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
         except KafkaError as error:
-            log.warning("commit of %s failed: %s; it will be heard again", record.offset, type(error).__name__)
+            log.warning("commit of %s failed: %s; it will be read again", record.offset, type(error).__name__)

@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from statistics import median
 from typing import Any
 
-from penstock.events import GateVerdict, Word
+from penstock.events import BY_TYPE, GateVerdict, Word
 from penstock.plan import Condition
 from penstock.rollout import Phase
 from services.console.pages.chart import charts_of
 from services.console.pages.site import Page
 from services.console.read_models.dead_letters import DeadLetters
-from services.console.read_models.entries import Entry, Wanted, chronological
+from services.console.read_models.entries import Entry, Wanted, chronological, unknown_types
 from services.console.read_models.json_views import plan_document, view_of, worst_first
 from services.console.read_models.projection import Projection
 from services.console.read_models.rollout import Book
@@ -75,9 +76,9 @@ def next_words(view: Document) -> Document:
         case "resume":
             return {"text": "resume, promote or roll back", "due": None}
         case "containment":
-            return {"text": "contained by", "due": following["at_latest"]}
+            return {"text": "flag clients updated by", "due": following["at_latest"]}
         case "steps":
-            return {"text": "the rollback's steps", "due": None}
+            return {"text": "steps of the rollback", "due": None}
         case "recovery":
             due = following["at_latest"]
             return {"text": "recovery, decided by" if due else "recovery", "due": due}
@@ -105,8 +106,8 @@ def _stats(known: Projection, books: Sequence[Book], now: datetime, attention: i
     missing = counted.count(None)
     return [
         {"name": "Need a person", "value": attention, "state": "attention" if attention else "healthy"},
-        {"name": "Running by themselves", "value": running, "state": "running" if running else "neutral"},
-        {"name": "Taken back", "value": len(recent), "note": "30 days", "state": "neutral"},
+        {"name": "Running", "value": running, "state": "running" if running else "neutral"},
+        {"name": "Rolled back", "value": len(recent), "note": "30 days", "state": "neutral"},
         {"name": "Time to detect", "seconds": median(detected) if detected else None, "note": "median, 30 days"},
         {"name": "Time to contain", "seconds": median(contained) if contained else None, "note": "median, 30 days"},
         {
@@ -183,7 +184,7 @@ def _record_line(entry: Entry) -> Document:
 
 
 def _numbers(document: Document) -> str:
-    """Return what an event says in numbers, empty where its names say enough."""
+    """Return the numbers of an event, empty where its names are enough."""
     match document["type"]:
         case "stage.judged":
             blamed = f", {', '.join(document['blamed'])}" if document.get("blamed") else ""
@@ -201,13 +202,13 @@ def _numbers(document: Document) -> str:
         case "exposure.changed":
             return f"{percent(document['previous'])} → {percent(document['exposure'])}"
         case "exposure.contained":
-            return f"{document['streams']} streams safe after {seconds(document['seconds'])}"
+            return f"{document['streams']} streaming clients safe after {seconds(document['seconds'])}"
         case "flag.served":
             return f"version {document['version']} to {document['served']} of {document['streams']} streams"
         case "recovery.verified":
-            return f"{len(document['windows'])} windows show it"
+            return f"{len(document['windows'])} good windows"
         case "rollback.completed" | "rollback.executed":
-            return "recovered" if document["recovered"] else "recovery not verified"
+            return "recovered" if document["recovered"] else "recovery not confirmed"
         case _:
             return ""
 
@@ -220,12 +221,13 @@ def events(known: Projection, wanted: Wanted, types: str) -> Page:
         "types": types,
         "rollout": wanted.rollout or "",
         "quiet": not wanted.types,
+        **_wrong_types(wanted),
     }
     return Page("events.html", "Events", {"record": "parts/record_table.html"}, context)
 
 
 def plans(known: Projection) -> Page:
-    """Which plan holds for which target?"""
+    """Which plan applies to which target?"""
     listed = [plan for target in known.targets() for plan in plan_document(target)]
     quarantined = [
         {"target": target.target, "version": version, "at": event.time, "rollout": event.rollout}
@@ -238,6 +240,22 @@ def plans(known: Projection) -> Page:
 
 
 def dead_letters(letters: DeadLetters) -> Page:
-    """What could not be taken, and why?"""
-    context = {"letters": list(reversed(letters.newest(200))), "received": letters.received}
+    """What was rejected, when and why?"""
+    shown = [_letter(letter) for letter in reversed(letters.newest(200))]
+    context = {"letters": shown, "received": letters.received}
     return Page("dead_letters.html", "Dead letters", {}, context)
+
+
+def _letter(letter: Document) -> Document:
+    """Add the time as a moment, and the reason in one line: the first problem, not their number."""
+    lines = [line.strip() for line in letter["reason"].splitlines() if line.strip()]
+    words = next((line for line in lines[1:]), lines[0] if lines else "no reason given")
+    at = datetime.fromtimestamp(letter["at"] / 1000, UTC) if letter["at"] else None
+    return {**letter, "reason_words": words.removeprefix("- ")[:200], "time": at}
+
+
+def _wrong_types(wanted: Wanted) -> Document:
+    """Return the patterns that match no type of event, what was probably meant, and all types."""
+    wrong = unknown_types(wanted.types)
+    meant = [close for one in wrong for close in get_close_matches(one, sorted(BY_TYPE), n=1, cutoff=0.6)]
+    return {"wrong": wrong, "meant": meant, "known_types": sorted(BY_TYPE)}

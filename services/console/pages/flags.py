@@ -14,14 +14,14 @@ from services.console.wording.words import percent, seconds
 Document = dict[str, Any]
 
 UNKNOWN = "unknown"
-_HEARD = Wanted(types=("exposure.changed", "flag.*", "kill.lifted", "edit.refused", "rollout.announced"))
+_SHOWN = Wanted(types=("exposure.changed", "flag.*", "kill.lifted", "edit.refused", "rollout.announced"))
 
 
 def flags(known: Projection) -> Page:
     """What is stale, who removes it?"""
     listed = [_line(target) for target in known.targets() if target.flag.known]
     lines = sorted(listed, key=lambda line: (not line["killed"], not line["stale"], line["target"]))
-    return Page("flags.html", "Flags", {"flags": "parts/flags.html"}, {"lines": lines}, wanted=_HEARD)
+    return Page("flags.html", "Flags", {"flags": "parts/flags.html"}, {"lines": lines}, wanted=_SHOWN)
 
 
 def flag(known: Projection, target: str) -> Page:
@@ -32,7 +32,7 @@ def flag(known: Projection, target: str) -> Page:
     """
     book = known.target_of(target)
     if not (book.flag.known or book.rollouts):
-        raise NotFoundError(f"there is no flag {target}; see the list of flags for those that there are")
+        raise NotFoundError(f"there is no flag {target}; the page Flags lists all")
     context = {
         "line": _line(book),
         "kills": sorted(book.flag.kills.values(), key=lambda kill: kill.time),
@@ -40,9 +40,9 @@ def flag(known: Projection, target: str) -> Page:
         "variants": book.flag.defined.variants if book.flag.defined else None,
         "segments": book.flag.defined.segments if book.flag.defined else (),
     }
-    heard = Wanted(types=_HEARD.types, target=target)
+    shown = Wanted(types=_SHOWN.types, target=target)
     parts = {f"flag_{name}": f"parts/flag/{name}.html" for name in ("state", "facts", "history")}
-    return Page("flag.html", parse_target(target).flag, parts, context, wanted=heard)
+    return Page("flag.html", parse_target(target).flag, parts, context, wanted=shown)
 
 
 def _line(target: TargetBook) -> Document:
@@ -84,16 +84,19 @@ def _state(book: FlagBook) -> Document:
 
 
 def served_words(book: FlagBook) -> str:
-    """Return how many streams were sent the newest version, as their instances said it."""
+    """Return how many streams were sent the newest version, as flag control's instances report it."""
     reports: list[FlagServed] = [one for one in book.served.values() if one.version >= book.version]
     if not reports:
-        return "unknown: no instance has said so"
+        return "Not known yet which clients have it"
     streams, sent = sum(one.streams for one in reports), sum(one.served for one in reports)
     slowest = max((one.elapsed_ms for one in reports if one.elapsed_ms is not None), default=None)
     after = f" after {seconds(slowest / 1000)}" if slowest is not None else ""
     behind = len(book.served) - len(reports)
-    silent = f"; {behind} instance{'s' if behind > 1 else ''} not heard of since" if behind else ""
-    return f"{sent} of {streams} streams have version {book.version}{after}; OFREP at once{silent}"
+    silent = f"; {behind} instance{'s' if behind > 1 else ''} with an older report" if behind else ""
+    if not streams:
+        return f"No streaming clients are connected. Polling clients get it with their next request{silent}"
+    clients = f"{sent} of {streams} streaming clients have version {book.version}{after}"
+    return f"{clients}. Polling clients get it with their next request{silent}"
 
 
 def _moved(event: Event) -> str:

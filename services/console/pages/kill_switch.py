@@ -1,4 +1,4 @@
-"""The kill switch: a reason, a page that says what users will see, then the person's own token. No single act kills."""
+"""The kill switch: a reason, a page that shows the consequences, then the person's own token. No single click kills."""
 
 import secrets
 from collections.abc import Callable
@@ -67,16 +67,16 @@ class KillSwitch:
     async def _step(self, request: Request, verb: str, target: str, form: dict[str, str], who: Identity) -> Response:
         reason = form.get("reason", "").strip()
         if not 1 <= len(reason) <= _MOST_REASON:
-            raise InvalidError("form", [Problem("reason", f"say why, in at most {_MOST_REASON} characters")])
+            raise InvalidError("form", [Problem("reason", f"give a reason of at most {_MOST_REASON} characters")])
         asked = {"target": target, "verb": verb, "reason": reason, "kill": form.get("kill", ""), "wrong": ""}
         if "key" not in form:
             return self._confirm(request, {**asked, "key": secrets.token_hex(16)}, 200)
         asked["key"] = form["key"][:64]
         try:
-            # Its session says who clicks; what goes on to flag control is the token that only this person has.
+            # The session identifies who clicks; flag control gets the token, which only this person has.
             given = self._door.holder(form.get("token", ""), address_of(request))
             if given.identity != who.identity:
-                raise ForbiddenError(f"this is not the token of {who.identity}, who is signed in")
+                raise ForbiddenError(f"this token does not belong to {who.identity}, who is signed in")
         except (UnauthorizedError, TooManyAttemptsError, ForbiddenError) as error:
             return self._confirm(request, {**asked, "wrong": str(error)}, 403)
         return await self._forward(request, asked, form["token"])
@@ -86,19 +86,19 @@ class KillSwitch:
 
     async def _forward(self, request: Request, asked: dict[str, str], token: str) -> Response:
         fields = {"reason": asked["reason"], **({"kill": asked["kill"]} if asked["verb"] == "undo" else {})}
-        said: dict[str, Any] = {"status": 503, "answer": {}}
+        reply: dict[str, Any] = {"status": 503, "answer": {}}
         trouble = ""
         try:
-            said = await self._flag_control.act(asked["target"], asked["verb"], token, asked["key"], fields)
-            if said["status"] >= 400:
-                trouble = str(said["answer"].get("error", f"flag control answered {said['status']}"))
+            reply = await self._flag_control.act(asked["target"], asked["verb"], token, asked["key"], fields)
+            if reply["status"] >= 400:
+                trouble = str(reply["answer"].get("error", f"flag control answered {reply['status']}"))
         except UnavailableError as error:
             trouble = str(error)
-        context = {**asked, "answer": said["answer"], "trouble": trouble, "server": self._flag_control.server}
+        context = {**asked, "answer": reply["answer"], "trouble": trouble, "server": self._flag_control.server}
         return self._site.page(
             Page("kill_done.html", "Not done" if trouble else "Done", {}, context),
             self._common(request),
-            said["status"] if trouble else 200,
+            reply["status"] if trouble else 200,
         )
 
 

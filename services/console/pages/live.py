@@ -1,4 +1,4 @@
-"""How pages stay current: one stream a browser says that something changed, and each page fetches its own parts."""
+"""How pages stay current: one stream a browser reports changes, and each page fetches its own parts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -50,7 +50,7 @@ class Live:
                 targets: set[str] = set()
                 try:
                     entry: Entry | None = await asyncio.wait_for(queue.get(), _BEAT_S)
-                    # What one cause leads to comes in one go: wait a moment, report it once.
+                    # Effects of one cause arrive together: wait briefly, report them once.
                     await asyncio.sleep(_QUIET_S)
                     while entry is not None:
                         targets.add(entry.event.target)
@@ -87,7 +87,7 @@ class Live:
         if page.template != "overview.html":
             return None
         found = [evidence for book in self._projection.books() if (evidence := evidence_of(book)) is not None]
-        # The overview shows many: the one that has been silent for longest is the one to know of.
+        # The overview shows many rollouts: report the one that has been silent for longest.
         return min(found, key=lambda evidence: str(evidence["at"]), default=None)
 
 

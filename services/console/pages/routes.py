@@ -1,4 +1,4 @@
-"""The routes of the dashboard: pages, their live streams, signing in, and forms that ask for something."""
+"""The routes of the dashboard: pages, their live streams, sign-in, and the forms of actions."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +31,7 @@ from services.runtime.http.errors import on_http_error, retry_headers, status_of
 from services.runtime.process.service import Clock
 
 _PATIENCE_S = 3.0
-"""A form is answered well within the five seconds after which its page would say that it was not."""
+"""A form is answered well before its page gives up after five seconds."""
 _NOISE = ("window.closed", "stage.judged", "flag.served")
 
 Make = Callable[[Request], Page]
@@ -108,12 +108,12 @@ class Pages:
         async def show(request: Request) -> Response:
             try:
                 if (at := request.query_params.get("at")) is not None:
-                    raise NotFoundError(f"there is no page as of event {at[:40]}: pages show the present only")
+                    raise NotFoundError(f"There is no page as of event {at[:40]}: pages show the present only")
                 return self._site.page(make(request), self._common(request))
             except (NotFoundError, InvalidError) as error:
                 status = 404 if isinstance(error, NotFoundError) else 422
                 return self._site.page(
-                    Page("problem.html", "Not here", {}, {"trouble": str(error)}), self._common(request), status
+                    Page("problem.html", "Not found", {}, {"trouble": str(error)}), self._common(request), status
                 )
 
         return show
@@ -142,16 +142,16 @@ class Pages:
         }
 
     def _said(self, request: Request) -> dict[str, str] | None:
-        """Return what became of the form that led here."""
+        """Return the outcome of the form that led to this page."""
         asked = request.query_params.get("asked")
         if not asked:
             return None
         caused = self._projection.caused_by(asked)
         if caused is None:
-            return {"state": "attention", "text": "Asked. The record has not answered yet; it will show here."}
+            return {"state": "attention", "text": "Requested. Not confirmed yet; the result will appear here."}
         if isinstance(caused.event, CommandRefused):
             return {"state": "failed", "text": f"Refused: {caused.event.detail}"}
-        return {"state": "healthy", "text": f"Done: {caused.event.type} is on the record."}
+        return {"state": "healthy", "text": f"Done: {caused.event.type} is recorded."}
 
     async def _login(self, request: Request) -> Response:
         then = local_path(request.query_params.get("then", "/"))
@@ -166,7 +166,7 @@ class Pages:
             cookie = self._door.sign_in(form.get("token", ""), now.timestamp(), address_of(request))
         except (UnauthorizedError, TooManyAttemptsError) as error:
             status = status_of(error)
-            wrong = str(error) if status == 429 else "This token is not in the tokens file, or it has expired."
+            wrong = str(error) if status == 429 else "This token is unknown or has expired."
             page = Page("login.html", "Sign in", {}, {"then": then, "wrong": wrong})
             answer: Response = self._site.page(page, self._common(request), status)
             answer.headers.update(retry_headers(status, error))
@@ -185,7 +185,7 @@ class Pages:
         return answer
 
     async def _ask(self, request: Request) -> Response:
-        """A form asks for a verb; the answer is the page again, which says what became of it."""
+        """Handle the form of an action; the answer is the page again, with the outcome."""
         rollout = str(request.path_params["rollout"])
         form = await form_of(request)
         try:
@@ -193,7 +193,7 @@ class Pages:
             verb = form.get("verb", "")
             book = self._projection.book(rollout)
             if book is None or book.state is None or verb not in VERBS:
-                raise NotFoundError(f"no rollout {rollout[:100]}, or no such verb")
+                raise NotFoundError(f"no rollout {rollout[:100]}, or no such action")
             who = self._door.permitted(request, who, *VERBS[verb].roles, target=book.state.target)
             asked = self._commands.on_rollout(
                 verb, rollout, book.state.target, _body(form), who, form.get("key") or None
@@ -217,7 +217,7 @@ def _body(form: dict[str, str]) -> VerbBody:
 
 
 def local_path(path: str) -> str:
-    """Return the path if it is one of ours: an open redirect would lend our name to others."""
+    """Return the path if it is one of ours: an open redirect would help phishing."""
     return path if path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path else "/"
 
 

@@ -1,4 +1,4 @@
-"""Templates, filters and static files: what every page of the dashboard is made with."""
+"""Templates, filters and static files: shared by every page of the dashboard."""
 
 import hashlib
 import re
@@ -83,7 +83,7 @@ class Site:
         }
         self._environment.globals |= {"static": _static_url, "gate_words": gate_words}
         for name in self._environment.list_templates():
-            # A broken template is told at the start, and a tree that changes below us changes no page half.
+            # A broken template fails at the start, and all templates are loaded before any file can change.
             self._environment.get_template(name)
 
     def page(self, page: Page, common: Mapping[str, Any], status: int = 200) -> HTMLResponse:

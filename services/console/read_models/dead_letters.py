@@ -12,7 +12,6 @@ from aiokafka import ConsumerRecord
 
 MOST = 2_000
 _MOST_SHOWN = 20_000
-_MOST_REASONS = 10
 _COUNTED = re.compile(r".*: \d+ problems?")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _PLACE = frozenset({"origin-topic", "origin-partition", "origin-offset"})
@@ -21,14 +20,16 @@ Place = tuple[str, int, int]
 """Origin of a refused record: topic without prefix, partition, offset."""
 
 
+_Identity = tuple[Place, str, str, tuple[int, int] | None]
+
+
 @dataclass
 class Letter:
-    """One refused record, however often it was dead-lettered.
+    """One record that a service refused for one reason, however often it was dead-lettered.
 
     Attributes:
         kept: partition and offset of the newest copy on `dead-letters`.
         first, last: milliseconds; when its first and its newest copy were appended.
-        reasons: each different one, newest first.
         headers: of the refused record.
         redriven: who redrove it, why, when and to where; None until then.
     """
@@ -38,7 +39,7 @@ class Letter:
     kept: tuple[int, int]
     first: int
     last: int
-    reasons: list[str]
+    reason: str
     headers: dict[str, str]
     value: bytes
     size: int
@@ -54,9 +55,8 @@ class Letter:
         """Return it as JSON values, the reason first."""
         topic, partition, offset = self.place
         shown: dict[str, Any] = {
-            "reason": self.reasons[0],
-            "problem": first_problem(self.reasons[0]),
-            "other_reasons": self.reasons[1:],
+            "reason": self.reason,
+            "problem": first_problem(self.reason),
             "received": _moment(self.first),
             "last_received": _moment(self.last),
             "times": self.times,
@@ -76,7 +76,7 @@ class Letter:
 
 
 class DeadLetters:
-    """The newest dead letters. A record that a service refused again after a restart is one letter.
+    """The newest dead letters. A record refused again for the same reason, as after a restart, is one letter.
 
     Args:
         prefix: of the topic names; letters of former versions hold it.
@@ -88,7 +88,7 @@ class DeadLetters:
     def __init__(self, prefix: str = "") -> None:
         self.received = 0
         self._prefix = prefix
-        self._letters: OrderedDict[tuple[Place, str], Letter] = OrderedDict()
+        self._letters: OrderedDict[_Identity, Letter] = OrderedDict()
         self._redriven: OrderedDict[Place, dict[str, Any]] = OrderedDict()
 
     def receive(self, record: ConsumerRecord) -> None:
@@ -98,7 +98,9 @@ class DeadLetters:
         if "redriven-by" in headers:
             self.mark_redriven(place, redriven_of(headers, record.timestamp))
             return
-        name = (place, headers.get("service", "-"))
+        # One that names no origin is known by its own place: nothing tells which record it is about.
+        own = None if place[2] >= 0 else (record.partition, record.offset)
+        name = (place, headers.get("service", "-"), headers.get("reason", "-"), own)
         known = self._letters.get(name)
         if known is None:
             self.received += 1
@@ -106,8 +108,6 @@ class DeadLetters:
             while len(self._letters) > MOST:
                 self._letters.popitem(last=False)
             return
-        reason = headers.get("reason", "-")
-        known.reasons = [reason, *(other for other in known.reasons if other != reason)][:_MOST_REASONS]
         known.first, known.last = min(known.first, record.timestamp), max(known.last, record.timestamp)
         known.times, known.kept = known.times + 1, (record.partition, record.offset)
 
@@ -120,7 +120,7 @@ class DeadLetters:
             letter.redriven = letter.redriven or redriven
 
     def at(self, place: Place) -> list[Letter]:
-        """Return the letters of one record, one for each service that refused it."""
+        """Return the letters of one record, one for each service that refused it and each reason."""
         return [letter for letter in self._letters.values() if letter.place == place]
 
     def place_of(self, text: str) -> Place | None:
@@ -148,7 +148,7 @@ class DeadLetters:
             kept=(record.partition, record.offset),
             first=record.timestamp,
             last=record.timestamp,
-            reasons=[headers.get("reason", "-")],
+            reason=headers.get("reason", "-"),
             headers={n.removeprefix("origin-"): v for n, v in headers.items() if _is_own_header(n)},
             value=value[:_MOST_SHOWN],
             size=len(value),

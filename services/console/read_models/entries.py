@@ -1,4 +1,4 @@
-"""What the console has heard: each event with where it stood, numbered in the order of hearing."""
+"""The events that the console has received: each with its place in Kafka, numbered in the order of receipt."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from penstock.events import Event, to_json
+from penstock.events import BY_TYPE, Event, to_json
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One event heard: `seq` counts from 1 within one life of the console."""
+    """One event received: `seq` counts from 1 within one life of the console."""
 
     seq: int
     topic: str
@@ -75,11 +75,16 @@ class Wanted:
         )
 
 
+def unknown_types(patterns: Iterable[str]) -> list[str]:
+    """Return the patterns that match no type of event."""
+    return [pattern for pattern in patterns if not any(fnmatchcase(known, pattern) for known in BY_TYPE)]
+
+
 def chronological(entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries by time, causes before their effects.
 
-    Topics are heard side by side, so after a restart the order of hearing says nothing between topics; and what one
-    cause leads to all bears its time.
+    Topics are read side by side, so after a restart the order of receipt means nothing between topics. All effects of
+    one cause have the same time.
     """
     listed = list(entries)
     depths = _depths(listed)

@@ -1,4 +1,4 @@
-"""The read model of one flag: what was said of it, from events alone; what no event says stays unknown."""
+"""The read model of one flag, from events alone; a value that no event contains is unknown."""
 
 from penstock.events import (
     EditRefused,
@@ -18,14 +18,14 @@ MOST_HISTORY = 200
 
 
 class FlagBook:
-    """What has been heard of one flag.
+    """What the events report of one flag.
 
     Attributes:
-        version: newest that was said, 0 before the first.
-        exposure: share of the audience that is served the release, None before it was said.
+        version: newest reported, 0 before the first.
+        exposure: share of the audience that is served the release, None before the first report.
         kills: those in force, by id.
-        stale: as it was last said; None once what made it so has changed.
-        defined: as flag control last said it is defined, whoever asked for that.
+        stale: the last report; None once its cause has changed.
+        defined: the last definition that flag control published.
         served: the newest report of each instance.
         history: its changes and refusals, oldest first.
     """
@@ -42,7 +42,7 @@ class FlagBook:
 
     @property
     def known(self) -> bool:
-        """Whether flag control has said anything of it."""
+        """Whether flag control has published anything about it."""
         return bool(self.history)
 
     def fold(self, entry: Entry) -> None:

@@ -22,7 +22,7 @@ def view_of(book: Book, target: TargetBook) -> Document:
     assert state is not None
     assert book.announced is not None
     verdict, following = book.verdict, next_of(book, target)
-    told = words_of_rollback(following) if following is not None and state.phase is Phase.ROLLING_BACK else ""
+    waits = words_of_rollback(following) if following is not None and state.phase is Phase.ROLLING_BACK else ""
     return {
         "id": book.id,
         "target": state.target,
@@ -42,7 +42,7 @@ def view_of(book: Book, target: TargetBook) -> Document:
         "bake_max": state.bake_max,
         "gates": [_json(gate) for gate in worst_first(book.gates)],
         "word": verdict.word.value if verdict is not None else None,
-        "sentence": f"{sentence(book)} {told}".rstrip(),
+        "sentence": f"{sentence(book)} {waits}".rstrip(),
         "next": following,
         "awaited": state.awaited,
         "approvals_missing": state.missing,
@@ -67,7 +67,17 @@ def stages_of(book: Book) -> list[Document]:
     ]
     if book.plan is not None and book.plan.soak is not None:
         stages.append({"name": SOAK, "exposure": 1.0 - book.plan.soak.holdback, "approvers": []})
-    return [{**stage, "state": _stage_state(state, place)} for place, stage in enumerate(stages)]
+    return [
+        {**stage, "state": _stage_state(state, place), **_approvals(book, str(stage["name"]))}
+        for place, stage in enumerate(stages)
+    ]
+
+
+def _approvals(book: Book, stage: str) -> Document:
+    """Return who approved a stage, when and why, and whether that was enough."""
+    given = book.approvals.get(stage, [])
+    listed = [{"by": one.actor or "unknown", "at": text(one.time), "reason": one.ground.text} for one in given]
+    return {"approvals": listed, "approved": bool(given) and given[-1].missing == 0}
 
 
 def _stage_state(state: RolloutState, place: int) -> str:

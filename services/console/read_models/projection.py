@@ -1,4 +1,4 @@
-"""Everything the console knows, folded from public topics; it decides nothing, and a restart knows it all again."""
+"""Everything the console knows, folded from public topics. It decides nothing; a restart reads everything again."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +36,7 @@ MOST_ENDED = 5_000
 
 
 class TargetBook:
-    """What is known of a target: its flag, rollouts in order, plans by name, quarantined versions, last window."""
+    """The read model of a target: its flag, rollouts in order, plans by name, quarantined versions, last window."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -50,7 +50,7 @@ class TargetBook:
         self._since: datetime | None = None
 
     def measure(self, window: WindowClosed) -> None:
-        """Take one window."""
+        """Add one window."""
         self.window = window
         self._since = self._since or window.end
         requests = max((_requests(m) for m in window.measures.get(Cohort.CANARY, {}).values()), default=0.0)
@@ -60,7 +60,7 @@ class TargetBook:
     def exposed(self, book: Book) -> int | None:
         """Return how many requests of users the rollout's canary served, as the gates' metrics counted them.
 
-        None where windows of its time are no longer held: a part of the count would pass for the whole.
+        None where some of its windows are no longer in memory: a partial count would look complete.
         """
         began = book.entered[0].time if book.entered else None
         if began is None:
@@ -74,7 +74,7 @@ class TargetBook:
 
 
 class Projection:
-    """Hears events and answers questions.
+    """Receives events and answers queries.
 
     Attributes:
         seq: number of the last entry.
@@ -93,7 +93,7 @@ class Projection:
         self._caused: OrderedDict[str, Entry] = OrderedDict()
 
     def receive(self, topic: str, partition: int, offset: int, event: Event) -> Entry | None:
-        """Take one event; None where it has been heard before (publishing is at least once)."""
+        """Add one event; None where it was received before (publishing is at least once)."""
         if not self._is_new(topic, event):
             return None
         self.seq += 1
@@ -123,7 +123,7 @@ class Projection:
         return self._targets.setdefault(target, TargetBook(target))
 
     def target_of(self, target: str) -> TargetBook:
-        """Return what is known of a target, and nothing known of one that was not heard of; it is not remembered."""
+        """Return what is known of a target, empty for an unknown one; it is not stored."""
         return self._targets.get(target) or TargetBook(target)
 
     def targets(self) -> Iterable[TargetBook]:
@@ -146,8 +146,8 @@ class Projection:
                 yield entry
 
     def _is_new(self, topic: str, event: Event) -> bool:
-        # A plan is said on `rollouts` and on the compacted `plans`: one event, two places.
-        # Two sources may use one id: CloudEvents tell events apart by both.
+        # A plan is published on `rollouts` and on the compacted `plans`: one event, two topics.
+        # Two sources may use one id: CloudEvents are identified by both.
         key = (topic, f"{event.source} {event.id}")
         if key in self._ids:
             return False

@@ -1,4 +1,4 @@
-"""What a rollback that is under way waits for, until when, and whether there is anything to verify it by."""
+"""What a running rollback waits for, its deadline, and whether recovery can be measured at all."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,38 +13,39 @@ Document = dict[str, Any]
 def next_of_rollback(book: Book, target: TargetBook) -> Document:
     """Return `{"what", "at_latest"}` of containment, the steps, or recovery, in this order.
 
-    Recovery has `windows` as well, how many in a row must show the service as before, and `lacks`: why nothing can be
-    verified so far, None where windows are measured.
+    Recovery also has `windows`, how many in a row must be good; `lacks`, why nothing can be measured so far (None where
+    windows are measured); and `pages`, who is paged at the deadline.
     """
     started, plan = book.started, book.plan
     if started is None or plan is None:
-        return {"what": "recovery", "at_latest": None, "windows": None, "lacks": None}
+        return {"what": "recovery", "at_latest": None, "windows": None, "lacks": None, "pages": []}
     watched = book.contained_by
     if watched is None:
         return {"what": "containment", "at_latest": text(started.time + timedelta(seconds=plan.rollback.containment))}
-    if len(book.settled) < len(plan.rollback.steps):
+    if len(book.step_ends) < len(plan.rollback.steps):
         return {"what": "steps", "at_latest": None}
-    since = max(watched, *book.settled.values())
+    since = max(watched, *book.step_ends.values())
     recovery = plan.rollback.recovery
     return {
         "what": "recovery",
         "at_latest": text(since + timedelta(seconds=recovery.deadline)),
         "windows": recovery.windows,
         "lacks": _lacks(target.window, started.time),
+        "pages": list(plan.rollback.escalate_to),
     }
 
 
 def words_of_rollback(following: Document) -> str:
-    """Return the sentence about it, empty where the rollout's own says it already."""
+    """Return the sentence about it, empty where the rollout's own sentence covers it."""
     if following["what"] == "steps":
-        return "Waiting until the steps of the rollback are done."
+        return "The steps of the rollback are running."
     if following["what"] != "recovery" or following["at_latest"] is None:
         return ""
     count = following["windows"]
-    windows = f"{count} windows in a row that show" if count > 1 else "a window that shows"
-    until = following["at_latest"][11:19]
-    lacks = f" Recovery cannot be verified so far: {following['lacks']}." if following["lacks"] else ""
-    return f"Waiting for {windows} the service as before, until {until}Z; without, a person is called.{lacks}"
+    windows = f"{count} good windows in a row" if count > 1 else "one good window"
+    until, who = following["at_latest"][11:19], " and ".join(following["pages"]) or "a person"
+    lacks = f" Recovery cannot be measured so far: {following['lacks']}." if following["lacks"] else ""
+    return f"Waiting for metrics to recover ({windows}). Pages {who} at {until} UTC if they do not.{lacks}"
 
 
 def text(moment: datetime | None) -> str | None:

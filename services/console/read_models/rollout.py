@@ -1,4 +1,4 @@
-"""The read model of one rollout: all that its pages show, from events alone, in whatever order topics are heard."""
+"""The read model of one rollout: all that its pages show, from events alone, in any order of topics."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +16,7 @@ from penstock.events import (
     RollbackStarted,
     RolloutAnnounced,
     RolloutEvent,
+    StageApproved,
     StageEntered,
     StageJudged,
     StepCompleted,
@@ -49,17 +50,17 @@ class Point(NamedTuple):
 
 
 class Book:
-    """What has been heard of one rollout.
+    """What the events report of one rollout.
 
     Attributes:
-        state: None until it is announced, for verdicts may be heard before.
+        state: None until it is announced, for verdicts may arrive before.
         entries: its events but for verdicts that changed nothing.
         verdicts: the last verdict of each stage entry, by the entry's id.
         points: thinned verdicts in the order of their windows.
-        entered: each stage entry.
+        entered: each stage entry; approvals: by the name of the stage.
         steps: how far each step of the rollback is: name -> (running, done or failed; words).
-        settled: when each step of the rollback was done or given up.
-        contained_by: when containment was reached or a person was called for it: recovery is watched from then on.
+        step_ends: when each step of the rollback ended, done or failed.
+        contained_by: when containment was reached or a person was paged for it: recovery is watched from then on.
         damage: why its events can no longer be followed; the state stays where it was.
     """
 
@@ -73,6 +74,7 @@ class Book:
         self.verdicts: dict[str, StageJudged] = {}
         self.points: list[Point] = []
         self.entered: list[StageEntered] = []
+        self.approvals: dict[str, list[StageApproved]] = {}
         self.changed: ExposureChanged | None = None
         self.served: dict[str, FlagServed] = {}
         self.started: RollbackStarted | None = None
@@ -80,7 +82,7 @@ class Book:
         self.recovered: RecoveryVerified | None = None
         self.escalations: list[RollbackEscalated] = []
         self.steps: dict[str, tuple[str, str]] = {}
-        self.settled: dict[int, datetime] = {}
+        self.step_ends: dict[int, datetime] = {}
         self.contained_by: datetime | None = None
         self.damage: str | None = None
 
@@ -112,11 +114,11 @@ class Book:
                 self.steps[event.step] = ("running", event.kind)
             case StepCompleted():
                 self.steps[event.step] = ("done", "")
-                self.settled[event.index] = event.time
+                self.step_ends[event.index] = event.time
             case StepFailed():
                 self.steps[event.step] = ("failed", event.reason)
                 if event.final:
-                    self.settled[event.index] = event.time
+                    self.step_ends[event.index] = event.time
             case _:
                 pass
 
@@ -164,6 +166,8 @@ class Book:
                 self.damage = str(error)
         elif isinstance(event, StageEntered):
             self.entered.append(event)
+        elif isinstance(event, StageApproved):
+            self.approvals.setdefault(event.stage, []).append(event)
         elif isinstance(event, RollbackStarted):
             self.started = event
 

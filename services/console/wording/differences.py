@@ -52,8 +52,8 @@ class Difference(NamedTuple):
 def difference_of(gate: GateVerdict) -> Difference:
     """Return a gate's difference in the measure that its readers think in.
 
-    A share of 0.001 % in control makes every relative difference enormous, and its limit with it: percentage points
-    say the same without alarming anybody.
+    Where control has a share of 0.001 %, every relative difference and its limit are enormous; percentage points are
+    readable.
     """
     if gate.fails is not None and gate.kind not in _WITHOUT_LIMIT:
         return _by_bounds(gate, gate.fails)

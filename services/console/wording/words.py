@@ -42,15 +42,15 @@ def value_of(gate: GateVerdict, side: str) -> str:
 
 
 def gate_word(gate: GateVerdict) -> str:
-    """Return the gate's word as pages tell it."""
+    """Return the gate's word as pages show it."""
     return shown_word(gate.word, gate.authority)
 
 
 def shown_word(word: Word, authority: Authority) -> str:
-    """Return the word; a breach of a gate that may only advise is told as advice, for it should alarm nobody."""
+    """Return the word; a breach of a gate that may only advise is shown as advice, so that it alarms nobody."""
     return "advice" if word is Word.BREACH and authority is Authority.ADVISE else word.value
 
 
 def clause(gate: GateVerdict) -> str:
-    """Return what one gate says, with its numbers."""
+    """Return one gate's verdict as a clause, with its numbers."""
     return explain.explain_gate(gate.model_dump(mode="json", exclude_none=True))

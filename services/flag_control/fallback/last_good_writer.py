@@ -80,7 +80,12 @@ class LastGoodWriter:
         batch = list(self._dirty)[:_BATCH]
         for target in batch:
             del self._dirty[target]
-        found = {target: self._flag_of(target) for target in batch}
+        found: dict[str, SavedFlag | None] = {}
+        for target in batch:
+            try:
+                found[target] = self._flag_of(target)
+            except Exception:
+                log.exception("%s: its last good flag on disk stays as it was", target)
         self._writing = frozenset(batch)
         writing = begin(asyncio.to_thread(self._to_disk, found))
         try:

@@ -3,6 +3,7 @@
 import zlib
 from base64 import b64decode, b64encode
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 
 import msgspec
@@ -42,12 +43,14 @@ class Owner:
 
     Attributes:
         fold: the accepted log; position: offset of the next frame; states: by target.
+        faults: what this code raised for targets; each is passed over until a restart, the others go on.
     """
 
     def __init__(self, fold: Fold, code: str, position: int = 0) -> None:
         self.fold = fold
         self.position = position
         self.states: dict[str, TargetState] = {}
+        self.faults: dict[str, Exception] = {}
         self._code = code
         self._writer: ChainWriter[str] = ChainWriter(fold)
         self._recorded: deque[Accepted] = deque()
@@ -97,7 +100,7 @@ class Owner:
         """
         self.position = offset + 1
         try:
-            if offset >= self._skip.get(target, 0):
+            if offset >= self._skip.get(target, 0) and target not in self.faults:
                 frame = decode(value)
                 self.states.setdefault(target, TargetState()).add_frame(frame)
                 self._touched.add(target)
@@ -107,19 +110,23 @@ class Owner:
     def apply_plan(self, watched: Watched, now: int) -> list[Append]:
         """Put a plan in force where it is not yet."""
         state = self.states.setdefault(watched.target, TargetState())
-        if self.replaying or state.document.get("plan") == watched.plan_hash:
+        if self.replaying or watched.target in self.faults or state.document.get("plan") == watched.plan_hash:
             return []
         before = state.document
-        document = document_for_plan(state, watched.plan, watched.plan_hash, now)
-        apply_document(state, document, ())
-        cause = Input(OBSERVATION, -1, (to_json(watched.cause),))
-        return [self._record(watched.target, before, Step(document), cause)]
+        try:
+            document = document_for_plan(state, watched.plan, watched.plan_hash, now)
+            apply_document(state, document, ())
+            cause = Input(OBSERVATION, -1, (to_json(watched.cause),))
+            return [self._record(watched.target, before, Step(document), cause)]
+        except Exception as error:
+            self.faults[watched.target] = error
+            return []
 
     def overdue(self, lateness: int, now: int) -> bool:
         """Return whether the wall clock has made any window due; False while records are in flight or replayed."""
         if self.in_flight or self._recorded:
             return False
-        return any(overdue(state, lateness, now) for state in self.states.values())
+        return any(self._is_overdue(target, lateness, now) for target in self.states)
 
     def decide(self, lateness: int, now: int | None, most: int = 256) -> list[Append]:
         """Close what the frames since the last call have made due, and, where `now` is given, what the clock has.
@@ -132,21 +139,33 @@ class Owner:
         if self.replaying:
             return appends
         for target in sorted(self._touched if now is None else self.states):
-            state = self.states[target]
-            before = state.document
-            if (
-                not before
-                or target in self.fold.parked
-                or not (target in self._touched or overdue(state, lateness, now))
-            ):
+            if not self.states[target].document or target in self.fold.parked or target in self.faults:
                 continue
-            for step in steps(state, target, lateness, now):
-                appends.append(self._record(target, before, step, self._cause(step)))
-                before = step.document
-                if self.in_flight >= most:
-                    return appends
+            if target not in self._touched and not self._is_overdue(target, lateness, now):
+                continue
+            try:
+                for append in self._closed(target, lateness, now):
+                    appends.append(append)
+                    if self.in_flight >= most:
+                        return appends
+            except Exception as error:
+                self.faults[target] = error
             self._touched.discard(target)
         return appends
+
+    def _closed(self, target: str, lateness: int, now: int | None) -> Iterator[Append]:
+        state = self.states[target]
+        before = state.document
+        for step in steps(state, target, lateness, now):
+            yield self._record(target, before, step, self._cause(step))
+            before = step.document
+
+    def _is_overdue(self, target: str, lateness: int, now: int | None) -> bool:
+        try:
+            return target not in self.faults and overdue(self.states[target], lateness, now)
+        except Exception as error:
+            self.faults[target] = error
+            return False
 
     def acknowledge(self, append: Append, offset: int) -> Accepted:
         """Fold a record of ours that stands at `offset` now; they are acknowledged in their order.
@@ -166,7 +185,7 @@ class Owner:
 
         Each target has its own frame position: should two copies ever mix one generation, each target is still whole.
         """
-        if self.in_flight or self._recorded or self.fold.parked:
+        if self.in_flight or self._recorded or self.fold.parked or self.faults:
             return None
         kept = {target: {"at": self.position, "state": _pack(state)} for target, state in self.states.items()}
         return replace(self.fold, documents=kept, cursor=dict(self.fold.cursor), parked={})
@@ -200,9 +219,12 @@ class Owner:
             accepted = self._recorded.popleft()
             record = accepted.record
             if record is not None and record.target:
-                state = self.states.setdefault(record.target, TargetState())
-                types = tuple(event["type"] for event in record.events)
-                apply_document(state, merge(state.document, record.patch), types)
+                try:
+                    state = self.states.setdefault(record.target, TargetState())
+                    types = tuple(event["type"] for event in record.events)
+                    apply_document(state, merge(state.document, record.patch), types)
+                except Exception as error:
+                    self.faults[record.target] = error
 
 
 _state = msgspec.msgpack.Decoder(TargetState)

@@ -21,7 +21,7 @@ from services.metric_ingestion.partitions.restore import NAME, restore_owners
 from services.metric_ingestion.selection.watch import Watched
 from services.runtime.kafka.appender import Appender
 from services.runtime.kafka.connection import connection, named
-from services.runtime.kafka.dead_letters import dead_letter, foreign
+from services.runtime.kafka.dead_letters import dead_letter, foreign, record_at
 from services.runtime.kafka.positions import first_and_end_offsets
 from services.runtime.kafka.republisher import Republisher
 from services.runtime.kafka.snapshots import Snapshots
@@ -68,6 +68,7 @@ class Partitions:
         self._owners: dict[int, Owner] = {}
         self._restoring: set[int] = set()
         self._snapshots = Snapshots(appender, republisher, self._log)
+        self._reported: dict[int, set[str]] = {}
         self._snapshotted: dict[int, tuple[int, int]] = {}
         self._queue: asyncio.Queue[tuple[int, Owner, Append]] = asyncio.Queue()
         self._tasks = Tasks(f"{NAME}, appending windows,")
@@ -139,6 +140,7 @@ class Partitions:
                 await dead_letter(self._appender, NAME, record, fault_of(error, penstock.__version__))
         for partition, owner in touched.items():
             self._propose(partition, owner, owner.decide(self._lateness, None))
+            self._report_faults(partition, owner)
 
     def tick(self, now: int, watched: Callable[[int], Iterable[Watched]]) -> None:
         """Put new plans in force, close what the clock has made due, keep snapshots."""
@@ -148,6 +150,7 @@ class Partitions:
                 self._propose(partition, owner, owner.apply_plan(plan, now))
             if owner.overdue(self._lateness, now):
                 due[partition] = owner
+            self._report_faults(partition, owner)
             if self._snapshot_is_due(partition, owner):
                 self._tasks.spawn(self._snapshot(partition, owner))
         if self._struggles():
@@ -155,6 +158,18 @@ class Partitions:
         if due and not self._confirming and asyncio.get_running_loop().time() >= self._patient_until:
             self._confirming = True
             self._tasks.spawn(self._close_by_clock(due, now))
+
+    def _report_faults(self, partition: int, owner: Owner) -> None:
+        """Dead-letter what this version fails on for one target: its windows close no more, all others do."""
+        reported = self._reported.setdefault(partition, set())
+        for target in owner.faults.keys() - reported:
+            reported.add(target)
+            error = owner.faults[target]
+            log.error("%s: no window of it is closed until a version that can is started", target, exc_info=error)
+            record = record_at(named(self._settings, FRAMES), partition, owner.position - 1, target.encode())
+            reason = f"{target}: no window is closed until the service is restarted: "
+            reason += fault_of(error, penstock.__version__)
+            self._tasks.spawn(dead_letter(self._appender, NAME, record, reason))
 
     async def _close_by_clock(self, due: Mapping[int, Owner], now: int) -> None:
         # Only when Kafka, asked after the windows' end, holds no frame that is unread here: while it is away, the
@@ -227,6 +242,7 @@ class Partitions:
     def _drop(self, partitions: set[int]) -> None:
         for partition in partitions:
             self._owners.pop(partition, None)
+            self._reported.pop(partition, None)
 
     async def _restore(self, partitions: set[int]) -> None:
         while partitions:

@@ -174,7 +174,11 @@ class DeciderShell:
             ends = {place: end for place, (_, end) in spans.items() if place.partition == partition}
             self._ticker.follow(partition, TopicPartition(worker.log, partition), ends, asked)
             for target, document in worker.replica.fold.documents.items():
-                self._ticker.note(partition, target, document)
+                try:
+                    self._ticker.note(partition, target, document)
+                except Exception:
+                    # The record that did it was dead-lettered when it was accepted; the other targets go on.
+                    log.exception("%s: the timers of the restored state are not armed", target)
         return starts_of(settings, self._log, self._sources, workers, spans)
 
     def _new_worker(self, partition: int, fold: Fold) -> PartitionWorker:

@@ -84,13 +84,13 @@ class PositionedSubscriber:
     def sight(self, position: Position) -> Sight:
         """Return how far a partition is read, and to where it reached when the broker last answered for it."""
         consumer, expected = self._subscriber.consumer if self._subscriber else None, self._expected[position]
-        if consumer is None:
-            # Not connected yet, or being replaced: what the broker holds is unknown until the next one polls.
+        if consumer is None or position not in consumer.assignment():
+            # Not connected yet, just created, or being replaced: what the broker holds is unknown until it polls.
             return Sight(expected, expected, -inf)
         try:
             end, answered_ms = consumer.highwater(position), consumer.last_poll_timestamp(position)
-        except KafkaError:
-            # A consumer that was just created has no assignment yet.
+        except (KafkaError, AssertionError):
+            # The client asserts that it has the assignment which it has just lost.
             return Sight(expected, expected, -inf)
         if end is None or answered_ms is None:
             return Sight(expected, expected, -inf)

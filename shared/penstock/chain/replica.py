@@ -11,7 +11,7 @@ from penstock.chain.failures import Failures, fault_of
 from penstock.chain.fold import Accepted, Fold
 from penstock.chain.record import LARGEST, Cursor, Input, Position, Record, encode
 from penstock.chain.writer import ChainWriter, Proposal
-from penstock.errors import PermanentError
+from penstock.errors import FaultyVersionError, PermanentError
 from penstock.events import Event, to_json
 from penstock.events.base import rfc3339
 
@@ -124,11 +124,16 @@ class Replica:
         Raises:
             FaultyVersionError: this version failed on too many inputs; the next one is left where it is.
         """
-        proposals = []
+        proposals: list[Write] = []
         while self._pending and self.in_flight < limit:
             item = self._pending[0]
             covered = _is_covered(item, self._cursor)
-            proposal = self._propose(item) if not covered else None
+            try:
+                proposal = self._propose(item) if not covered else None
+            except FaultyVersionError:
+                if proposals:
+                    break  # What was decided in front of it is recorded first; the next call raises.
+                raise
             # Only now: where too many fail, nothing behind the input may overtake it.
             self._pending.popleft()
             if covered:

@@ -52,6 +52,13 @@ def settled(replica: Replica, start: int = 0) -> list[Record]:
     return records
 
 
+def settled_until_it_stops(replica: Replica) -> list[bytes]:
+    values = [proposal.value for proposal in replica.propose()]
+    for value in values:
+        assert replica.accept(replica.fold.next_offset, value) is not None
+    return values
+
+
 @given(st.lists(st.booleans(), max_size=40), st.sampled_from(BUGS))
 def test_whatever_is_raised_for_an_input_skips_that_input_alone(bad: list[bool], bug: Callable[[], object]) -> None:
     ids = [str(number * 3) for number, wrong in enumerate(bad) if wrong]
@@ -112,6 +119,7 @@ def test_a_version_that_fails_on_too_many_inputs_stops_in_front_of_the_next_and_
     replica = Replica(Fold(START), failing_on(*ids), "1", failures=Failures("1", most=10))
     for number in range(30):
         replica.receive(item(number))
+    assert len(settled_until_it_stops(replica)) == 10, "what it skips is on record before it stops"
     for _ in range(3):
         with pytest.raises(FaultyVersionError, match="more than it decided, now on a-0 at offset 10"):
             replica.propose()

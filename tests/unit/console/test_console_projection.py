@@ -185,8 +185,8 @@ def test_a_rollback_says_at_once_that_recovery_cannot_be_verified_for_want_of_da
     assert view["next"]["what"] == "recovery"
     assert view["next"]["lacks"] == "no window has closed since the rollback began"
     until = view["next"]["at_latest"]
-    assert f"until {until[11:19]}Z" in view["sentence"]
-    assert "Recovery cannot be verified so far: no window has closed" in view["sentence"]
+    assert f"at {until[11:19]} UTC if they do not" in view["sentence"]
+    assert "Recovery cannot be measured so far: no window has closed" in view["sentence"]
 
 
 def test_a_rollback_whose_service_is_measured_waits_for_windows_and_lacks_nothing():

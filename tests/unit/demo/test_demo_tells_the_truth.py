@@ -195,7 +195,7 @@ def test_the_view_shows_every_phase_of_a_story() -> None:
     console = Console(record=True, width=150, file=io.StringIO())
     console.print(screen(stories, ["a line"], 12.0, "a note"))
     shown = console.export_text()
-    for word in ("measuring the baseline", "rolling back", "baking", "held", "saved no data", "a note"):
+    for word in ("measuring control", "rolling back", "baking", "held", "saved no data", "a note"):
         assert word in shown
     lines = [line_of(event, "flag") for event in stories[1].received]
     assert any(line is not None and "rollback.started" in line for line in lines)

@@ -45,7 +45,7 @@ def show(
 ) -> None:
     """Show one refused input whole: every problem, its headers and its payload.
 
-    Of a record that several services refused, each letter is shown.
+    Of a record that was refused by several services, or for several reasons, each letter is shown.
     """
     with connect() as client:
         found = [letter for letter in _all(client) if _is_at(letter, place)]
@@ -78,7 +78,8 @@ def redrive(
         if not chosen:
             query = {"topic": topic, "service": service, "since": since}
             # Oldest first, as they were sent.
-            chosen = [letter["place"] for letter in reversed(_all(client, **query)) if not letter["redriven"]]
+            letters = reversed(_all(client, **query))
+            chosen = list(dict.fromkeys(letter["place"] for letter in letters if not letter["redriven"]))
         results: list[dict[str, Any]] = []
         for start in range(0, len(chosen), _MOST_AT_ONCE):
             body = {"ids": chosen[start : start + _MOST_AT_ONCE], "reason": reason}
@@ -117,7 +118,6 @@ def _whole(letter: Mapping[str, Any]) -> str:
     times = f", {letter['times']} times, last {letter['last_received']}" if letter["times"] > 1 else ""
     lines = [
         f"reason    {letter['reason']}",
-        *(f"before    {other}" for other in letter["other_reasons"]),
         f"received  {letter['received']}{times}",
         f"service   {letter['service']}",
         f"origin    {letter['place']}",

@@ -64,7 +64,7 @@ async def test_a_rollout_whose_plan_no_longer_loads_is_shown_as_damaged():
     async with client(console) as http:
         page = await http.get(f"/rollouts/{announced.rollout}")
     assert page.status_code == 200
-    assert "cannot be followed" in page.text
+    assert "cannot be read" in page.text
 
 
 async def test_an_escalation_is_shown_until_recovery():
@@ -78,7 +78,7 @@ async def test_an_escalation_is_shown_until_recovery():
     async with client(console) as http:
         page = (await http.get(f"/rollouts/{teller.rollout}")).text
         overview = (await http.get("/")).text
-    assert "called a person" in page
+    assert "paged a person" in page
     assert overview.index("h-attention") < overview.index("shop 2.4.0") < overview.index("h-running")
 
 
