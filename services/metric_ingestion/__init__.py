@@ -1,1 +1,1 @@
-"""Metric ingestion: telemetry of many sources in, one window a target and interval out, exact through any restart."""
+"""Metric ingestion: reads telemetry, publishes one window per target and interval, and stays exact through restarts."""

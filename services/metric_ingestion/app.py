@@ -1,4 +1,4 @@
-"""The shell of metric ingestion: doors for telemetry, the group that reads frames, the clock that closes windows."""
+"""The shell of metric ingestion: endpoints for telemetry, the group that reads frames, the closing clock."""
 
 import asyncio
 import logging
@@ -65,11 +65,11 @@ class MetricIngestion:
 
     @property
     def port(self) -> int:
-        """Where the door listens; known after the start."""
+        """Port of the OTLP endpoint; known after the start."""
         return self._server.port
 
     async def start(self) -> None:
-        """Read the plans, restore what is ours, open the doors."""
+        """Read the plans, restore the assigned partitions, then open the OTLP endpoint."""
         cluster = await ensure_topics(self._settings)
         await asyncio.gather(self._appender.start(), self._frames.start())
         await self._registry.start()
@@ -92,7 +92,7 @@ class MetricIngestion:
         await self._server.start()
 
     async def stop(self) -> None:
-        """Close the doors, settle and keep what is in memory, disconnect."""
+        """Close the endpoint, wait for acknowledgements, write snapshots, and disconnect."""
         await self._server.stop()
         await self._tasks.stop()
         if self._partitions is not None:

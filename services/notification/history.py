@@ -15,6 +15,7 @@ from penstock.topics import BY_NAME
 from services.notification.job import Position
 from services.notification.recorded import Deliverable, event_of
 from services.runtime.kafka.connection import connection, named, read_span
+from services.runtime.kafka.seals import seals_of
 
 _FETCH_MS = 10_000
 
@@ -34,9 +35,14 @@ async def read_since(
     finally:
         await consumer.stop()
 
+    seals = seals_of(settings)
+
     def read(record: ConsumerRecord) -> None:
         kind = next((value for name, value in record.headers if name == "ce_type"), None)
         if record.value is None or not wanted(kind or b""):
+            return
+        if (problem := seals.problem(record)) is not None:
+            log.warning("%s-%d at offset %d is skipped: %s", topic, record.partition, record.offset, problem)
             return
         try:
             on_event(from_kafka(record.value, record.headers))

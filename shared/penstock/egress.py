@@ -36,7 +36,7 @@ _NEVER = tuple(
         ),
     )
 )
-"""Never allowed, whatever the settings say: cloud metadata and host agents hand out credentials."""
+"""Never allowed, whatever the settings: cloud metadata and host agents hand out credentials."""
 _EMBEDDED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
 """Networks whose last 32 bits are an IPv4 address: NAT64, IPv4-compatible, IPv4-translated."""
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
@@ -69,7 +69,7 @@ class Egress:
     def __init__(self, allow_private: bool = False, resolve: Resolve | None = None) -> None:
         self._allow_private = allow_private
         self._resolve = resolve or _resolve
-        # Proxies of the environment would connect for us, to wherever the name then leads.
+        # Proxies from the environment would connect for us, to any address that the name then has.
         self._client = httpx.AsyncClient(
             trust_env=False,
             follow_redirects=False,
@@ -107,7 +107,7 @@ class Egress:
         if not addresses:
             raise UnavailableError(f"the name {url.host} does not resolve")
         for address in addresses:
-            # One bad address among good ones is how a hostile name server would slip one in.
+            # A hostile name server could hide one bad address among good ones.
             if not is_allowed(address, self._allow_private):
                 raise RefusedError(
                     f"{url.host} leads to an address that webhooks must not reach (private, loopback, link-local or "

@@ -86,11 +86,11 @@ class Addressed(Protocol):
 
 
 class Subscriber(BaseModel):
-    """Somebody to tell.
+    """A receiver of events.
 
     Attributes:
         name: as plans name it; url: where to POST, None for an entry that only keeps a secret for rollback steps.
-        types: patterns of event types such as `rollback.*`; plans' `communication` comes on top.
+        types: patterns of event types such as `rollback.*`; `communication` in plans adds to them.
         targets: patterns of `environment/service/flag` that `types` are limited to.
         secrets: to sign with, newest first; steps: what rollback steps may sign with them.
     """
@@ -116,12 +116,12 @@ class Subscribers:
         self._by_name = {subscriber.name: subscriber for subscriber in subscribers}
 
     def get(self, name: str) -> Subscriber | None:
-        """Return the subscriber of that name that can be told something, None if there is none."""
+        """Return the subscriber of that name with a `url`, None if there is none."""
         subscriber = self._by_name.get(name)
         return subscriber if subscriber is not None and subscriber.url is not None else None
 
     def all(self) -> tuple[Subscriber, ...]:
-        """Return everybody who can be told something, in the order of the file."""
+        """Return all subscribers with a `url`, in the order of the file."""
         return tuple(subscriber for subscriber in self._by_name.values() if subscriber.url is not None)
 
     def secrets_of(self, name: str, url: str, target: str) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ def load_subscribers(path: Path | None) -> Subscribers:
     except OSError as error:
         raise InvalidError(str(path), [Problem("", f"cannot be read: {error.strerror}")]) from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        # The parser's own words may quote the line, and the line may hold a secret.
+        # The parser's message may quote the line, and the line may hold a secret.
         raise InvalidError(str(path), [Problem("", "is not YAML")]) from None
     except ValidationError as error:
         raise InvalidError(str(path), problems_of(error)) from None
@@ -189,7 +189,7 @@ def load_subscribers(path: Path | None) -> Subscribers:
 def _load_one(entry: _Entry, where: str, path: Path, problems: list[Problem]) -> Subscriber:
     secrets = list(entry.secret)
     if bool(secrets) == (entry.secret_file is not None):
-        problems.append(Problem(where, "say either `secret` (one, or a list during a rotation) or `secret_file`"))
+        problems.append(Problem(where, "give either `secret` (one, or a list during a rotation) or `secret_file`"))
     if entry.secret_file is not None:
         try:
             secrets += (path.parent / entry.secret_file).read_text().split()
@@ -204,7 +204,7 @@ def _load_one(entry: _Entry, where: str, path: Path, problems: list[Problem]) ->
         except InvalidError as error:
             problems += [Problem(f"{where}.{problem.where}", problem.what) for problem in error.problems]
     if entry.url is None and entry.steps is None:
-        what = "has no `url` and no `steps`: say whom to tell, or which hosts and targets the secret signs steps for"
+        what = "has no `url` and no `steps`: give a `url`, or which hosts and targets the secret signs steps for"
         problems.append(Problem(where, what))
     given = entry.model_dump(include={"name", "url", "types", "targets"})
     return Subscriber(**given, secrets=tuple(secrets), steps=entry.steps)

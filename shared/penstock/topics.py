@@ -59,7 +59,7 @@ class Topic:
     def config(self, replication: int = 1) -> dict[str, str]:
         """Return the topic's configuration for creation with so many replicas.
 
-        What is acknowledged stands on two brokers wherever there are three, so that losing one loses nothing.
+        With three brokers, acknowledged records are on at least two, so that the loss of one loses nothing.
         """
         return {
             "min.insync.replicas": str(min_insync(replication)),
@@ -265,5 +265,5 @@ def log_of(service: str) -> Topic:
 
 
 def carriers_of(event_type: str) -> tuple[Topic, ...]:
-    """Return the topics on which events of this type are said: its public topic first, then compacted state topics."""
+    """Return the topics that carry events of this type: its public topic first, then compacted state topics."""
     return tuple(sorted((topic for topic in TOPICS if event_type in topic.carries), key=lambda topic: topic.compacted))

@@ -145,3 +145,35 @@ async def test_no_record_stops_the_door(known, value):
     kafka = Kafka()
     await door(known, kafka)._handle(Message(record(value, (("a", None), ("b", b"\xff")))))
     assert [what[0] for what in kafka.did] == ["dead-letters", "commit"]
+
+
+async def test_what_the_code_raises_for_one_record_is_its_dead_letter_and_the_next_is_announced(known, monkeypatch):
+    real = intake_topic.deploy_of
+
+    def fail(received, *rest):
+        if received.data["customData"]["penstock"].get("notes") == "poison":
+            raise AttributeError("planted")
+        return real(received, *rest)
+
+    monkeypatch.setattr(intake_topic, "deploy_of", fail)
+    kafka = Kafka()
+    follower = door(known, kafka)
+    await follower._handle(Message(record(deployed(notes="poison"))))
+    await follower._handle(Message(record(deployed())))
+    assert [what[0] for what in kafka.did] == ["dead-letters", "commit", "deploys", "commit"]
+    assert "AttributeError: planted" in kafka.did[0][2]
+    assert follower.alive()
+
+
+async def test_without_its_dead_letter_a_record_is_not_committed_and_no_later_one_is_read(known):
+    class NoLetters(Kafka):
+        async def bury(self, record, reason):
+            raise UnavailableError("the dead letter cannot be kept")
+
+    kafka = NoLetters()
+    follower = door(known, kafka)
+    with pytest.raises(UnavailableError):
+        await follower._handle(Message(record(b"nonsense")))
+    await follower._handle(Message(record(deployed())))
+    assert kafka.did == []
+    assert not follower.alive()

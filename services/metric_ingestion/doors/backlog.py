@@ -1,4 +1,4 @@
-"""Whether samples wait that nobody has read yet: then the clock closes no window, for it may be theirs."""
+"""Detects samples that wait unread: while there are any, the clock closes no window, because they may belong to it."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ _STALLED_S = 1.0
 
 
 class Backlog:
-    """Asks every place where samples can wait; also recognises that this process itself has stood still.
+    """Asks every place where samples can wait; also detects that this process itself was suspended.
 
     Args:
-        waiting: each says whether samples wait with it. monotonic: seconds.
+        waiting: each returns whether samples wait there; monotonic: seconds.
     """
 
     def __init__(self, waiting: list[Callable[[], bool]], monotonic: Callable[[], float]) -> None:
@@ -22,6 +22,6 @@ class Backlog:
         now, asked = self._monotonic(), self._asked
         self._asked = now
         stalled = asked is not None and now - asked > _STALLED_S
-        # All are asked, for some forget what they have reported.
+        # All are asked, because some reset when they report.
         reported = [waits() for waits in self._waiting]
         return stalled or any(reported)

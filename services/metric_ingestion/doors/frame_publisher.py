@@ -1,4 +1,4 @@
-"""Frames to Kafka: done once every one of them is acknowledged by all in-sync replicas."""
+"""Publishes frames to Kafka; done once all in-sync replicas have acknowledged every frame."""
 
 import asyncio
 from time import monotonic
@@ -20,8 +20,8 @@ class FramePublisher:
     """Publishes frames, each on the partition of its target.
 
     Raises (of `publish`):
-        UnavailableError: not all are known to have arrived; the source sends them again, which repeats nothing.
-        OversizeError: all have arrived but those that no broker takes; sending them again cannot help.
+        UnavailableError: not all are known to be stored; the source sends them again, and repeats are recognised.
+        OversizeError: some are too large for the broker, the others are stored; sending them again cannot help.
     """
 
     def __init__(self, appender: Appender) -> None:
@@ -30,7 +30,7 @@ class FramePublisher:
         self._refused = False
 
     def struggles(self) -> bool:
-        """Whether Kafka lets frames wait, or has refused some since this was asked last: they are to come yet."""
+        """Whether frames wait for Kafka, or some were refused since the last call: those will be sent again."""
         refused, self._refused = self._refused, False
         return refused or any(monotonic() - begun > _SLOW_S for begun in self._begun.values())
 
@@ -55,7 +55,7 @@ class FramePublisher:
                     await self._appender.append(FRAMES, partition_of(target), target.encode(), encode(frame))
                     for target, frame in frames
                 ]
-                # Not cancelled by the timeout: a producer's futures are its own.
+                # The timeout does not cancel these: the futures belong to the producer.
                 done, late = await asyncio.wait(waiting, timeout=_PATIENCE_S / 2)
         except (KafkaError, AppendError, TimeoutError) as error:
             raise UnavailableError(f"Kafka did not take the samples: {type(error).__name__}; send them again") from None

@@ -1,4 +1,4 @@
-"""The HTTP door: OTLP in, 200 only once Kafka has every frame; bad input is refused with its reason."""
+"""OTLP over HTTP: answers 200 only once Kafka has every frame; bad input is refused with its reason."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ _INVALID, _UNAVAILABLE, _UNAUTHENTICATED, _DENIED, _EXHAUSTED = 3, 14, 16, 7, 8
 
 Frames = Sequence[tuple[str, Frame]]
 Publish = Callable[[Frames], Awaitable[None]]
-"""Publishes frames; returns once all are acknowledged. Raises TransientError when that cannot be had now."""
+"""Publishes frames; returns once all are acknowledged. Raises TransientError where that is not possible now."""
 
 
 class _Refusal(Exception):
@@ -114,7 +114,7 @@ class OtlpEndpoint:
                 arguments = (selector, raw, zipped, json, self._now(), trace)
                 if not zipped and len(raw) <= _LARGE:
                     return _select(*arguments)
-                # A large request would hold up every other one of this loop.
+                # A large request would block every other one of this event loop.
                 return await self._worker.run(_select, *arguments)
         except TooLargeError as error:
             raise _Refusal(413, _INVALID, str(error)) from None

@@ -1,4 +1,4 @@
-"""OTLP on Kafka, as the OpenTelemetry Collector writes it: any key, no headers; re-keyed on the way through."""
+"""OTLP on Kafka, as the OpenTelemetry Collector writes it: any key, no headers. The frames are keyed by target."""
 
 import asyncio
 import logging
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 class Intake:
     """Receives polls of `otlp_metrics`: each record becomes frames or a dead letter before the poll is committed.
 
-    Partitions are read at different speeds, above all after a pause. The frames therefore say how far all of them have
-    been read (`low`), and windows wait for it.
+    Partitions are read at different speeds, above all after a pause. The frames therefore carry the low-water mark of
+    all partitions (`low`), and windows wait for it.
 
     Args:
-        name: of this door; unread: partitions that hold records beyond those of the newest poll.
+        name: of this intake; unread: partitions that hold records beyond those of the newest poll.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Intake:
         self._busy = False
 
     def waits(self) -> bool:
-        """Return whether there are records that have not become frames yet."""
+        """Return whether records wait that are not published as frames yet."""
         return self._busy or bool(self._unread())
 
     async def receive(self, records: Sequence[ConsumerRecord]) -> None:
-        """Publish the records of one poll, oldest first; return when none of them can be lost any more."""
+        """Publish the records of one poll, oldest first; return once none of them can be lost."""
         self._busy = True
         try:
             ordered = sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))
@@ -75,14 +75,14 @@ class Intake:
         try:
             await self._commit()
         except KafkaError as error:
-            # The records come again, and their points are recognised as repeats.
+            # The records are read again, and their points are recognised as repeats.
             log.warning("otlp_metrics: not committed: %s", type(error).__name__)
 
     async def _process_or_dead_letter(self, record: ConsumerRecord, following: ConsumerRecord | None) -> None:
         try:
             await self._process_record(record, following)
         except UnavailableError:
-            raise  # Its dead letter cannot be kept: nothing behind it may be committed.
+            raise  # Its dead letter cannot be written: nothing after it may be committed.
         except Exception as error:
             log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
             await dead_letter(self._letters, "metric_ingestion", record, fault_of(error, penstock.__version__))
@@ -129,7 +129,7 @@ class Intake:
                     await dead_letter(self._letters, "metric_ingestion", record, str(error))
                 return
             except UnavailableError as error:
-                log.warning("otlp_metrics waits: %s", error)
+                log.warning("otlp_metrics: publishing failed, trying again: %s", error)
                 await asyncio.sleep(_AFTER_ERROR_S)
 
 
@@ -139,7 +139,7 @@ def _is_json(value: bytes | None) -> bool:
 
 
 def _release_of(frame: Frame) -> Frame:
-    """Return an empty frame of the same door, which has read everything."""
+    """Return an empty frame of the same intake, which has read everything."""
     return msgspec.structs.replace(
         frame,
         series=(),

@@ -1,4 +1,4 @@
-"""What OTLP says, in plain values: requests in protobuf or JSON, attributes as text, what each kind of point holds."""
+"""Parses OTLP into plain values: requests in protobuf or JSON, attributes as text, and each kind of point."""
 
 import json as json_module
 import math
@@ -114,7 +114,7 @@ def _without_exemplars(value: Any) -> Any:
 
 
 def answer(rejected: int, message: str) -> ExportMetricsServiceResponse:
-    """Return the response that tells how many points were left out, and why."""
+    """Return the response that reports how many points were left out, and why."""
     response = ExportMetricsServiceResponse()
     if rejected or message:
         response.partial_success.rejected_data_points = rejected
@@ -145,7 +145,7 @@ def _text(value: AnyValue) -> str:
 
 
 def number_of(point: NumberDataPoint) -> Number | None:
-    """Return the number of a point, None where it says that none was recorded.
+    """Return the number of a point, None where the point is flagged as not recorded.
 
     Raises:
         MalformedPointError: not a number that can be added up.
@@ -162,7 +162,7 @@ def number_of(point: NumberDataPoint) -> Number | None:
 
 
 def explicit_of(point: HistogramDataPoint) -> Explicit | None:
-    """Return the histogram of a point, None where it says that none was recorded.
+    """Return the histogram of a point, None where the point is flagged as not recorded.
 
     Raises:
         MalformedPointError: its buckets contradict its edges or its count.
@@ -175,7 +175,7 @@ def explicit_of(point: HistogramDataPoint) -> Explicit | None:
     if len(counts) != len(bounds) + 1 or len(counts) > _MOST_POINT_BUCKETS:
         raise MalformedPointError(f"a histogram has {len(counts)} buckets for {len(bounds)} edges")
     if sum(counts) != point.count or point.count > _MOST_EVENTS:
-        raise MalformedPointError(f"a histogram's buckets hold {sum(counts)}, its count says {point.count}")
+        raise MalformedPointError(f"a histogram's buckets hold {sum(counts)}, its count is {point.count}")
     if not _rise(bounds):
         raise MalformedPointError("a histogram's edges do not rise, or are not finite")
     return Explicit(point.count, _sum_of(point), bounds, counts)
@@ -188,7 +188,7 @@ def _rise(bounds: tuple[float, ...]) -> bool:
 
 
 def exponential_of(point: ExponentialHistogramDataPoint) -> Exponential | None:
-    """Return the histogram of a point, None where it says that none was recorded.
+    """Return the histogram of a point, None where the point is flagged as not recorded.
 
     Raises:
         MalformedPointError: its buckets contradict its count.
@@ -200,7 +200,7 @@ def exponential_of(point: ExponentialHistogramDataPoint) -> Exponential | None:
         raise MalformedPointError(f"a histogram has {len(counts)} buckets at scale {point.scale}")
     held = sum(counts) + sum(point.negative.bucket_counts) + point.zero_count
     if held != point.count or held > _MOST_EVENTS:
-        raise MalformedPointError(f"a histogram's buckets hold {held}, its count says {point.count}")
+        raise MalformedPointError(f"a histogram's buckets hold {held}, its count is {point.count}")
     first = point.positive.offset
     widest = _WIDEST << point.scale if point.scale >= 0 else (_WIDEST >> -point.scale) + 1
     if first < -widest or first + len(counts) > widest:

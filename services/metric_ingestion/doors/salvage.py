@@ -10,7 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 _MAY_BE_LOST = {"resource_metrics", "scope_metrics", "metrics", "data_points", "exemplars"}
-"""Parts that stand alone. Without one of its attributes a point would be another one: it is lost with them."""
+"""Parts that can be dropped alone. A point minus an attribute would be another point: it is dropped whole."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MOST_VARINT = 10
@@ -79,7 +79,7 @@ def _text(content: bytes, losses: list[str]) -> bytes:
 
 
 def _fields(data: bytes, kind: Descriptor) -> Iterator[tuple[bytes, FieldDescriptor | None, bytes | None]]:
-    """Yield the fields of a message: what stands before a content of variable length, the field, and the content."""
+    """Yield the fields of a message: the bytes before a content of variable length, the field, and the content."""
     place = 0
     while place < len(data):
         begin = place

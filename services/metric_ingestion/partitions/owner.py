@@ -1,4 +1,4 @@
-"""The owner of one partition, without I/O: frames in, chained records out; after a restart the same windows again."""
+"""The owner of one partition, without I/O: adds frames, proposes records, and restores the same windows."""
 
 import zlib
 from base64 import b64decode, b64encode
@@ -64,7 +64,7 @@ class Owner:
 
     @property
     def replaying(self) -> bool:
-        """Whether recorded windows wait for the frames that they were made of; nothing is decided meanwhile."""
+        """Whether recorded windows wait for their frames; nothing is decided until those have been read."""
         return bool(self._recorded)
 
     def restore(self) -> None:
@@ -80,7 +80,7 @@ class Owner:
         self.position = min(self._skip.values(), default=_position_of(self.fold.cursor))
 
     def fold_record(self, offset: int, value: bytes) -> Accepted | None:
-        """Take one record of the log while restoring; return it if it counts."""
+        """Fold one record of the log during a restore; return it if it is accepted."""
         accepted, _ = self._writer.accept(offset, value)
         if accepted is not None:
             self._recorded.append(accepted)
@@ -88,15 +88,15 @@ class Owner:
         return accepted
 
     def start_at(self, earliest: int) -> None:
-        """Begin at the first frame that there still is; recorded windows before it are taken as they stand."""
+        """Start at the first frame that Kafka still has; apply recorded windows before it unchanged."""
         self.position = max(self.position, earliest)
         self._apply_recorded()
 
     def receive(self, offset: int, value: bytes, target: str) -> None:
-        """Take the next frame.
+        """Add the next frame.
 
         Raises:
-            InvalidError: it cannot be read; it is passed over.
+            InvalidError: it cannot be read; it is skipped.
         """
         self.position = offset + 1
         try:
@@ -108,7 +108,7 @@ class Owner:
             self._apply_recorded()
 
     def apply_plan(self, watched: Watched, now: int) -> list[Append]:
-        """Put a plan in force where it is not yet."""
+        """Record a plan for its target, unless it is in force already."""
         state = self.states.setdefault(watched.target, TargetState())
         if self.replaying or watched.target in self.faults or state.document.get("plan") == watched.plan_hash:
             return []
@@ -168,10 +168,10 @@ class Owner:
             return False
 
     def acknowledge(self, append: Append, offset: int) -> Accepted:
-        """Fold a record of ours that stands at `offset` now; they are acknowledged in their order.
+        """Fold a record of ours that Kafka stored at `offset`; records are acknowledged in order.
 
         Raises:
-            AppendError: another copy has written between: it owns the partition, or did. Restore before going on.
+            AppendError: another copy wrote in between: it owns the partition, or did. Restore before you continue.
         """
         if offset != self.fold.next_offset:
             raise AppendError(f"another copy wrote to the log before offset {offset}")
@@ -181,7 +181,7 @@ class Owner:
         return accepted
 
     def snapshot(self) -> Fold | None:
-        """Return the fold with all that is in memory in its documents, None while that is ahead of or behind the log.
+        """Return the fold with the whole memory in its documents; None while the memory is ahead of or behind the log.
 
         Each target has its own frame position: should two copies ever mix one generation, each target is still whole.
         """

@@ -1,4 +1,4 @@
-"""The partitions that this copy owns: restored, appended to, snapshotted, and given up when in doubt."""
+"""The partitions that this copy owns: restores them, appends to their log, and writes snapshots."""
 
 import asyncio
 import logging
@@ -38,12 +38,12 @@ Headers = Mapping[str, bytes]
 
 
 class Partitions:
-    """Owners by partition, and their way to Kafka and back.
+    """The owners by partition, and their appends and acknowledgements.
 
     Args:
         headers: trace headers of a record to append.
-        accepted: told of every record of ours that counts.
-        struggles: whether samples wait at the doors that Kafka does not take: the clock closes no window meanwhile.
+        accepted: called with every accepted record of ours.
+        struggles: whether received samples still wait for Kafka; while they do, the clock closes no window.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class Partitions:
         self.poller: GroupPoller | None = None
 
     def start(self, poller: GroupPoller) -> None:
-        """Begin to append; `poller` brings the frames."""
+        """Start appending; `poller` reads the frames."""
         self.poller = poller
         self._tasks.spawn(self._send(), lasting=True)
 
     async def stop(self) -> None:
-        """Let what is in flight settle, keep a snapshot of everything, end."""
+        """Wait for acknowledgements in flight, write a snapshot of every partition, and stop."""
         for _ in range(100):
             if self._queue.empty() and not any(owner.in_flight for owner in self._owners.values()):
                 break
             await asyncio.sleep(0.02)
-        # A copy of them: what is being restored may come to it meanwhile.
+        # A copy of the dict: a restore that ends during the loop adds to it.
         for partition, owner in list(self._owners.items()):
             await self._snapshot(partition, owner)
         await self._tasks.stop()
@@ -103,7 +103,7 @@ class Partitions:
         return self._tasks.alive()
 
     def assign(self, partitions: Iterable[int]) -> None:
-        """Take partitions over."""
+        """Restore partitions that are newly assigned."""
         new = set(partitions)
         self._drop(new)
         self.assigned_once = True
@@ -112,16 +112,16 @@ class Partitions:
             self._tasks.spawn(self._restore(new))
 
     def revoke(self, partitions: Iterable[int]) -> None:
-        """Give partitions up; what was in flight is the next owner's to read."""
+        """Drop partitions that are revoked; their next owner reads what was in flight."""
         self._drop(set(partitions))
         self._restoring -= set(partitions)
 
     async def receive(self, records: Sequence[ConsumerRecord]) -> None:
-        """Take a poll of frames, then close what they have made due."""
+        """Add the frames of one poll, then close the windows that they made due."""
         touched: dict[int, Owner] = {}
         for number, record in enumerate(records, 1):
             if number % _AT_ONCE == 0:
-                # A long backlog must not hold up the doors, which share this loop.
+                # A long backlog must not delay requests, which share this event loop.
                 await asyncio.sleep(0)
             owner = self._owners.get(record.partition)
             if owner is None or record.offset < owner.position:
@@ -133,7 +133,7 @@ class Partitions:
             try:
                 owner.receive(record.offset, record.value or b"", (record.key or b"").decode(errors="replace"))
             except InvalidError as error:
-                # Kept before the position moves on in the log: a kill between the two must not lose it.
+                # Written before the position is recorded: a crash in between must not lose it.
                 await dead_letter(self._appender, NAME, record, str(error))
             except Exception as error:
                 log.exception("%s-%d at offset %d", record.topic, record.partition, record.offset)
@@ -173,7 +173,7 @@ class Partitions:
 
     async def _close_by_clock(self, due: Mapping[int, Owner], now: int) -> None:
         # Only when Kafka, asked after the windows' end, holds no frame that is unread here: while it is away, the
-        # points of these windows wait at the doors, and once it is back they get the time that they would have had.
+        # points of these windows wait to be published; once it is back, they get the lateness they would have had.
         asked = asyncio.get_running_loop().time()
         try:
             ends = await self.poller.ends(due) if self.poller is not None else {}
@@ -251,7 +251,7 @@ class Partitions:
                     self._settings, self._cluster, partitions, self._republisher.offer, self._dead_letter_foreign
                 )
             except (KafkaError, UnavailableError, OSError) as error:
-                log.warning("restoring waits: %s", type(error).__name__)
+                log.warning("restoring failed, trying again: %s", type(error).__name__)
                 await asyncio.sleep(_AFTER_ERROR_S)
                 continue
             for partition, owner in owners.items():

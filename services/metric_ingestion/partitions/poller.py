@@ -1,4 +1,4 @@
-"""A member of the consumer group that reads frames: whole polls, no sleeping between them, and who owns what."""
+"""A consumer group member that reads whole polls without sleeping in between, and reports its assignments."""
 
 import asyncio
 import logging
@@ -31,12 +31,12 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
     """Reads one topic in a group, through FastStream.
 
     Args:
-        member: static membership: the same name takes its partitions up again after a restart, without a rebalance.
-        assigned, revoked: told of partitions. With `assigned`, new ones stay paused until `resume`; without it, the
-            committed offset is where reading goes on.
+        member: static membership: after a restart the same name gets its partitions again, without a rebalance.
+        assigned, revoked: called with partitions. With `assigned`, new ones stay paused until `resume`; without it, the
+            poller continues at the committed offset.
 
     Attributes:
-        failure: what ended the handler; the service is dead then.
+        failure: the error that ended the handler; the service is then not alive.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
             self._assigned(partitions)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Tell that partitions are no longer ours."""
+        """Report partitions that are no longer ours."""
         if self._revoked is not None:
             self._revoked([position.partition for position in revoked])
 
@@ -159,6 +159,6 @@ class GroupPoller(ConsumerRebalanceListener):  # type: ignore[misc]
             records: Any = message.raw_message
             await self._on_records(records)
         except BaseException as error:
-            # FastStream would log and go on with the next batch; a skipped record is worse than a dead service.
+            # FastStream would log and continue with the next batch; a skipped record is worse than a stopped service.
             self.failure = error
             raise

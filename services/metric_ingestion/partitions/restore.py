@@ -1,4 +1,4 @@
-"""A partition's owner as the last one left it: snapshot, then log, then the frames from where the snapshot stood."""
+"""Restores a partition: load the snapshot, replay the log, then read the frames after the snapshot's position."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
@@ -29,8 +29,8 @@ async def restore_owners(
     """Return the owners of these partitions and the numbers of the snapshots that they come from.
 
     Args:
-        offer: told of every accepted record after the snapshot, which may not have been said in public yet.
-        foreign: told of records in the log that no Penstock wrote.
+        offer: called with every accepted record after the snapshot, which may not be published yet.
+        foreign: called with records in the log that Penstock did not write.
     """
     log = log_of(NAME)
     name, frames = named(settings, log.name), named(settings, FRAMES)

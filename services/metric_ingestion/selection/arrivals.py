@@ -1,4 +1,4 @@
-"""What arrives of each service, asked for or not: it explains a metric that never comes."""
+"""Records what arrives of each service, whether a plan asks for it or not: it explains a metric that never arrives."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -45,11 +45,11 @@ class Arrivals:
         known[metric.name] = (metric.unit, tuple(attributes[:_MOST_ATTRIBUTES]))
 
     def match(self, target: str, gate: str, plan: str) -> None:
-        """Remember that points have come for a gate of a plan."""
+        """Record that points arrived for a gate of a plan."""
         self._matched.add((target, gate, plan))
 
     def hints(self, matcher: Matcher, received: int) -> dict[str, Hint]:
-        """Return what is known of gates for which nothing has come, at most once a second for a target."""
+        """Return hints for gates without any points, at most once a second for a target."""
         watched = matcher.watched
         asked = self._asked.setdefault(matcher.target, received)
         missing = {

@@ -48,11 +48,12 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Traits:
-    """What of a point, beside its attributes, decides for which gates it is good.
+    """The properties of a point, beside its attributes, that decide which gates can use it.
 
     Attributes:
         form, unit: of the metric; temporality: of its points.
-        default_edges: the SDK's default edges; no_edges: only a count and a sum; no_sum, negative: as they say.
+        default_edges: the SDK's default edges; no_edges: only a count and a sum;
+        no_sum: it has no sum; negative: it holds negative values.
     """
 
     form: Form
@@ -130,7 +131,7 @@ class Matcher:
         found: list[Part] = []
         overflow = point.get(OVERFLOW) == "true"
         for use in self._uses.get(metric, ()):
-            # What an overflow series counted can no longer be told apart: it may have been any gate's.
+            # The counts of an overflow series cannot be separated: they may belong to any gate.
             if overflow or use.where(point, resource):
                 found.extend(_parts(use, metric, traits, point, resource))
         return tuple(found)

@@ -1,4 +1,4 @@
-"""The points of a metric, kind by kind: traits, point, and what it holds; malformed ones are told and left out."""
+"""The points of a metric, kind by kind: traits, point, and what it holds; malformed ones are reported and left out."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,7 +30,7 @@ def points_of(
     """Yield the points of a metric.
 
     Args:
-        reject: told why a point is left out; warn: told what cannot be judged at all.
+        reject: called with the reason why a point is left out; warn: called with what cannot be judged at all.
     """
     form = metric.WhichOneof("data") or ""
     read = {"sum": _number, "gauge": _number, "histogram": _explicit, "exponential_histogram": _exponential}.get(form)
@@ -42,7 +42,7 @@ def points_of(
     for point in data.data_points:
         try:
             if temporality is None:
-                raise MalformedPointError("its temporality is not said")
+                raise MalformedPointError("its temporality is not stated")
             if not point.time_unix_nano:
                 raise MalformedPointError("a point has no time")
             found = read(metric, data, point, temporality)

@@ -1,4 +1,4 @@
-"""Follows the plans and rollouts of the cluster and keeps the compiled selector of the moment."""
+"""Follows the plans and rollouts of the cluster and keeps the current compiled selector."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class Registry:
     """What is watched, as far as it has been read.
 
     Attributes:
-        selector: None until everything that stood in the topics at the start has been read.
+        selector: None until the topics are read up to their ends at the start.
     """
 
     def __init__(self, settings: Settings, refused: Callable[[ConsumerRecord, str], None] | None = None) -> None:
@@ -75,7 +75,7 @@ class Registry:
         return self._by_partition.get(partition, ())
 
     def current_selector(self) -> Selector:
-        """Return the selector; for those who begin after `start`."""
+        """Return the selector; valid only after `start`."""
         assert self.selector is not None
         return self.selector
 
@@ -88,7 +88,7 @@ class Registry:
             self._causes[heard.event.target] = heard
 
     def _compile_target(self, target: str) -> None:
-        """Compile one target again: with thousands of them, all at once would hold up the loop for seconds."""
+        """Compile one target again: compiling thousands at once would block the event loop for seconds."""
         watched, partition = self._watch.of(target), partition_of(target)
         matcher = None if watched is None else Matcher(watched)
         plans = self._plans.setdefault(partition, {})

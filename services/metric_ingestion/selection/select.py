@@ -232,7 +232,7 @@ class Selector:
         if environment is None:
             selection.warn(
                 resource["service.name"],
-                f"has a plan, but its resource does not say {ENVIRONMENT[0]}; its points are left out",
+                f"has a plan, but its resource does not state {ENVIRONMENT[0]}; its points are left out",
             )
         return [matcher for matcher in of_service if matcher.environment == environment]
 
@@ -281,8 +281,8 @@ def _classify(
 ) -> Iterator[tuple[Matcher, Series]]:
     identity, scope, metric, traits, _ = key
     pairs = sorted(point.items())
-    told = (identity, scope, metric, traits.form, traits.temporality, *(f"{name}\x1f{value}" for name, value in pairs))
-    name = _hash("\x1e".join(told))
+    parts = (identity, scope, metric, traits.form, traits.temporality, *(f"{name}\x1f{value}" for name, value in pairs))
+    name = _hash("\x1e".join(parts))
     source = _hash(f"{identity}") if "service.instance.id" not in resource else _hash(resource["service.instance.id"])
     instance = resource.get("service.instance.id", "")[:64] or source
     for matcher in matchers:

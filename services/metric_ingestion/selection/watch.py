@@ -20,7 +20,7 @@ class Watched:
 
     Attributes:
         target, plan, plan_hash: what is watched, and how.
-        version: the release under way or taken back; None when the last one has reached everyone.
+        version: the release under way or rolled back; None when the last one has reached everyone.
         cause: the event that put the plan in force.
     """
 
@@ -50,7 +50,7 @@ class _Rollout:
 class Watch:
     """The registry: a rollout under way keeps the plan that it was announced with, else the newest registered holds.
 
-    The canary's version stays the canary after a rollback: recovery is proved by its requests falling to none.
+    The canary's version stays the canary after a rollback: the rollback is verified when its requests stop.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Watch:
         return dict(self._unloadable)
 
     def fold(self, event: Event) -> bool:
-        """Take one event; return whether what is watched may have changed."""
+        """Fold one event; return whether what is watched may have changed."""
         match event:
             case PlanRegistered():
                 return self._register(event)

@@ -1,4 +1,4 @@
-"""When a window closes, how long it is, and what it says: pure decisions over one target's state."""
+"""Decides when a window closes, how long it is, and what it reports: pure functions of one target's state."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from services.metric_ingestion.windows.target import PATIENT_WINDOWS, TargetStat
 
 SOURCE = "/penstock/metric_ingestion"
 MOST_EMPTY_WINDOWS = 60
-"""Windows without any point that are closed one by one; a longer silence (we were away) is told as one long window."""
+"""Windows without any point that are closed one by one; a longer silence (we were down) becomes one long window."""
 
 _JITTER = 0.25
 _UNATTRIBUTED = 0.01
@@ -35,7 +35,7 @@ _TRAFFIC_KINDS = ("ratio", "slo", "burn_rate", "quantile", "mean")
 
 @dataclass(frozen=True)
 class Step:
-    """A decision: the target's document afterwards, what is said, and the trace that it belongs to (or empty)."""
+    """A decision: the target's document afterwards, the events, and the trace that it belongs to (or empty)."""
 
     document: Document
     events: tuple[Event, ...] = ()
@@ -53,7 +53,7 @@ def nanoseconds(instant: datetime) -> int:
 
 
 def document_for_plan(state: TargetState, plan: Plan, plan_hash: str, now: int) -> Document:
-    """Return the document of a target that is watched by this plan from `now` on; windows that are open stay so."""
+    """Return the document of a target that is watched by this plan from `now` on; open windows stay open."""
     length = round(plan.windows.length * 1e9)
     kinds = {name: _kind_of(gate) for name, gate in plan.gates.items()}
     traffic = [name for kind in _TRAFFIC_KINDS for name, found in kinds.items() if found == kind]
@@ -216,7 +216,7 @@ def close_window(state: TargetState, target: str, end: int, by: Closing) -> Step
 
 
 def apply_document(state: TargetState, document: Document, events: tuple[str, ...]) -> None:
-    """Move the state to this document: drop what its windows have told. `events` are the types of what was said."""
+    """Move the state to this document and drop what its windows have reported. `events`: their types."""
     if state.document.get("plan") != document["plan"]:
         metrics = document.get("metrics", {})
         state.seen_gates = {gate: name for gate, name in state.seen_gates.items() if metrics.get(gate) == name}

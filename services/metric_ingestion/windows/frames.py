@@ -29,7 +29,7 @@ class Temporality(StrEnum):
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """One gate that a series counts for; with a `doubt` it only says why it cannot.
+    """One gate that a series counts for; with a `doubt` it only states why it cannot.
 
     Attributes:
         factor: from the unit of the series to the gate's; unit: the series' own, where the gate states none.
@@ -48,7 +48,7 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         key: hash of resource, scope, metric and attributes.
         source: hash of the resource instance, whose exports are one clock.
-        cohort: `canary`, `baseline`, or empty for none; half: `a`, `b`, or empty where the application does not say.
+        cohort: `canary`, `baseline`, or empty for none; half: `a`, `b`, or empty where it is not stated.
         outside: why it belongs to no cohort, or empty; value: the variant that it names.
         unmatched: gate and `attribute=value`, where the gate's conditions for bad events do not match.
         instance: name of the source, for people.

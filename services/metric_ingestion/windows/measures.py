@@ -1,4 +1,4 @@
-"""From what was added up to the measures that a window tells; what cannot be trusted is doubted, not told."""
+"""Turns the sums of a slot into the measures of a window; a gate that cannot be trusted gets a doubt, not a measure."""
 
 from collections.abc import Mapping
 
@@ -64,17 +64,17 @@ def measures_of(
                 continue
             found = _measure(kind, cell, share, seconds)
             if found is Doubt.MORE_BAD_THAN_ALL and name in _HALVES:
-                # Two counters of one process may fall into different halves; that says nothing of the whole.
+                # Two counters of one process may fall into different halves; that is no fault of the whole.
                 continue
             if isinstance(found, Doubt):
                 doubts.setdefault(gate, found)
             elif found is not None:
                 measures.setdefault(Cohort(name), {})[gate] = found
-    told = {
+    trusted = {
         cohort: {gate: measure for gate, measure in gates.items() if gate not in doubts}
         for cohort, gates in measures.items()
     }
-    return {cohort: gates for cohort, gates in told.items() if gates}, doubts
+    return {cohort: gates for cohort, gates in trusted.items() if gates}, doubts
 
 
 def unattributed_of(slot: Slot, kinds: Kinds) -> dict[str, Unattributed]:

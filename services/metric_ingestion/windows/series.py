@@ -1,4 +1,4 @@
-"""One series: from what its points state to what happened since the last, through resets, repeats and first sights."""
+"""One series: computes from each point what was added since the last one, through resets, repeats and first points."""
 
 from bisect import insort
 from enum import StrEnum
@@ -18,9 +18,9 @@ class Outcome(StrEnum):
     """What a point was.
 
     Attributes:
-        ADDED: it adds what it returns; BASELINE: a first sight, from which later points are counted.
+        ADDED: it adds what it returns; BASELINE: a first point, from which later points are counted.
         REPEAT: it is known already, or covered by a newer one; TOO_OLD: whether it is known is forgotten.
-        RESET: the counter went backwards; CONFLICT: two writers share the series and cannot be told apart.
+        RESET: the counter went backwards; CONFLICT: two writers share the series and cannot be distinguished.
     """
 
     ADDED = "added"
@@ -150,7 +150,7 @@ def _advance_writer(writer: Writer, start: int, time: int, value: Value) -> Adva
         writer.high, writer.since_fall = before, 0
         if in_conflict:
             return None, Outcome.CONFLICT
-        # Without a start time, going backwards is all that tells of a restart: what was counted since is its value.
+        # Without a start time, a decrease is the only sign of a restart: the value is what was counted since.
         return (None if start else value), Outcome.RESET
     if writer.high is not None and subtract(value, writer.high) is not None:
         # Back above the value that it fell from, and at a leap: nobody restarted, a second writer uses the series.

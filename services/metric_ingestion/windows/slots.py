@@ -1,4 +1,4 @@
-"""What has been added up so far of one stretch of time: by cohort and gate, in the most exact form there is."""
+"""The sums of one interval of time so far, by cohort and gate, in the most exact form available."""
 
 from collections.abc import Iterable
 
@@ -65,12 +65,12 @@ class Cell(msgspec.Struct, omit_defaults=True):
 
 
 class Slot(msgspec.Struct, omit_defaults=True):
-    """One stretch of time of a target.
+    """One interval of time of a target.
 
     Attributes:
         received: arrival of its first sample, Unix nanoseconds; trace: traceparent that came with it, or empty.
         cells: cohort -> gate -> what was added; doubts: gate -> what is wrong with its telemetry.
-        halves: the ways in which its A/A halves were told apart.
+        halves: the ways in which samples were assigned to A/A halves.
         resets: counters that went backwards; reset_gates: gate -> those that it reads.
         outside: reason -> gate -> what belongs to no cohort; values: gate -> variants that it named.
         units: gate -> the unit of its values, where the gate states none; points: how many were counted.
@@ -101,7 +101,7 @@ class Slot(msgspec.Struct, omit_defaults=True):
             known.append(series.value)
 
     def note_unit(self, gate: str, unit: str) -> None:
-        """Doubt a gate whose values come in several units."""
+        """Record a doubt about a gate whose values come in several units."""
         if self.units.setdefault(gate, unit) != unit:
             self.doubts[gate] = Doubt.OTHER_UNIT
 
@@ -112,12 +112,12 @@ class Slot(msgspec.Struct, omit_defaults=True):
             self.reset_gates[gate] = self.reset_gates.get(gate, 0) + 1
 
     def note_halves(self, how: str) -> None:
-        """Remember a way in which halves were told apart."""
+        """Record a way in which samples were assigned to halves."""
         if how not in self.halves:
             self.halves = [*self.halves, how]
 
     def merge(self, other: "Slot") -> None:
-        """Add another stretch."""
+        """Add the sums of another interval."""
         if other.received and (not self.received or other.received < self.received):
             self.received, self.trace = other.received, other.trace
         for cohort, gates in other.cells.items():

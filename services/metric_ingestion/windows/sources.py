@@ -93,7 +93,7 @@ class Source(msgspec.Struct, array_like=True):
                 del self.starts[min(self.starts, key=lambda known: self.starts[known][0])]
 
     def report(self, time: int, covered: int) -> None:
-        """Take the time of a point; `covered` is how much of time it covers where it says so (delta), else 0.
+        """Record the time of a point; `covered` is the time that it states to cover (delta), in nanoseconds, else 0.
 
         An idle delta source skips exports, so a gap between its points can be many export intervals; what the point
         covers cannot.
@@ -122,7 +122,7 @@ class Source(msgspec.Struct, array_like=True):
     def owes(self, end: int, patience: int) -> bool:
         """Whether a report was due before `end` that has not come, though it seems alive.
 
-        A delta source that has nothing to say skips reports, so its silence says nothing unless its points have come
+        A delta source without new counts skips reports, so its silence means nothing unless its points have come
         late within `patience` nanoseconds.
         """
         due = self.interval is not None and (end - self.last) >= (1 + _JITTER) * self.interval
@@ -181,10 +181,10 @@ def assigned_half(key: str, sources: Mapping[str, Source]) -> str:
 
 
 def half_of(stated: str, source: Source, instances: int) -> tuple[str, Halves]:
-    """Return the half of a baseline sample and how it was told.
+    """Return the half of a control sample and how it was assigned.
 
     Args:
-        stated: what the application says, or empty; instances: live sources of the baseline.
+        stated: the half that the application states, or empty; instances: live sources of the baseline.
     """
     if stated:
         return stated, Halves.ATTRIBUTE

@@ -1,4 +1,4 @@
-"""One target in memory: its series, its sources and the stretches of time still open; frames in, nothing out."""
+"""One target in memory: its series, its sources and its open slots; frames are added, and nothing is decided here."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,7 +13,7 @@ from services.metric_ingestion.windows.sources import Source, assigned_half, hal
 from services.metric_ingestion.windows.values import Value, convert_unit
 
 MOST_SERIES = 20_000
-"""Series kept of one target; further ones are not measured, and their gates say so."""
+"""Series kept of one target; further ones are not measured, and their gates report it."""
 
 PATIENT_WINDOWS = 30
 """Windows for which nothing is closed early after a point came late."""
@@ -23,7 +23,7 @@ _FORGOTTEN_NS = 3600 * 10**9
 
 
 class TargetState(msgspec.Struct):
-    """What a restart must find again of a target.
+    """The state of a target, which a restart restores.
 
     Attributes:
         document: the target's state in the window log, ahead by the records in flight.
@@ -31,7 +31,7 @@ class TargetState(msgspec.Struct):
         event_time: newest time of a point, never ahead of its arrival; late: points since the last closing that came
             after theirs; patience: windows for which nothing is closed early.
         dropped: points left out since the last closing, by reason; dropped_gates: by gate that would have counted them.
-        doors: door with unread samples -> how far it has read, and the newest arrival then.
+        doors: intake with unread samples -> how far it has read, and the newest arrival then.
         hints: gate -> what arrived where its metric did not; seen_gates: gate -> the metric, once points have come.
         bad_seen: gates whose bad events were seen; not_bad: gate -> a few `attribute=value` of events that were not.
     """
@@ -78,7 +78,7 @@ class TargetState(msgspec.Struct):
         elif frame.door:
             self.doors.pop(frame.door, None)
         for door, (_, noted) in list(self.doors.items()):
-            # A copy that has stopped leaves its backlog to another one, which has a name of its own.
+            # Another copy, with its own name, reads the backlog of a copy that has stopped.
             if self.newest_arrival - noted > _STALE_DOOR_NS:
                 del self.doors[door]
 
@@ -95,7 +95,7 @@ class TargetState(msgspec.Struct):
         return [source for source in self.sources.values() if source.alive(self.event_time, self.length)]
 
     def forget(self) -> None:
-        """Drop series and sources that were silent for an hour, so that memory follows what lives."""
+        """Drop series and sources that were silent for an hour, so that memory holds only what is alive."""
         limit = self.event_time - _FORGOTTEN_NS
         self.series = {key: state for key, state in self.series.items() if state.last > limit}
         self.sources = {key: source for key, source in self.sources.items() if source.last > limit}
@@ -142,7 +142,7 @@ class TargetState(msgspec.Struct):
     def _began_in_sight(self, source: Source, start: int, time: int, at: int) -> bool:
         """Whether all that a writer seen for the first time has counted was counted while it was watched."""
         watched = int(self.document.get("planned") or self.document.get("since") or 0)
-        # A first point at its own start is how one says that the true start is not known.
+        # A first point at its own start states that the true start is not known.
         known = watched > 0 and 0 < start < time
         # By the clock of the source, whose skew is known by now.
         remembered = start - source.skew >= max(watched, self.event_time - _FORGOTTEN_NS)
@@ -161,7 +161,7 @@ class TargetState(msgspec.Struct):
             source.half = assigned_half(series.source, self.sources)
 
     def _note_late(self, source: Source, series: Series, at: int, outcome: Outcome) -> None:
-        # What was before the watch began is nobody's; what was after it and comes now has missed its window.
+        # A point from before the watch began counts nowhere; a later one that arrives now has missed its window.
         if at < self.document["since"] or outcome is Outcome.BASELINE:
             return
         self.late += 1

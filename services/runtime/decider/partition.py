@@ -15,6 +15,7 @@ from penstock.chain.failures import UNSEALED
 from penstock.chain.replica import OBSERVATION, TICK, Write
 from penstock.errors import InvalidError
 from penstock.events import Event, from_json
+from penstock.events.cdevents.model import PREFIX
 from penstock.events.cloudevents import from_kafka
 from services.runtime.kafka.messages import received
 from services.runtime.kafka.seals import NO_SEALS, Seals
@@ -100,7 +101,8 @@ class PartitionWorker:
             event = from_kafka(value, record.headers)
             item = Item(source, record.offset, event.target, (event,), headers=_text(headers))
         except Exception as error:
-            item = Item(source, record.offset, "", (), error=_reason(error), raw=value)
+            reason = _reason(error) if _is_of_penstock(record) else f"{UNSEALED}no Penstock wrote it: {_reason(error)}"
+            item = Item(source, record.offset, "", (), error=reason, raw=value)
         self._receive(item, record)
 
     def start_deciding(self, still_due: StillDue | None) -> None:
@@ -220,6 +222,14 @@ def _passed_events(document: Document) -> tuple[Event, ...] | None:
         return tuple(from_json(event) for event in record.events) if record is not None else None
     except Exception:
         return None
+
+
+_OUR_TYPES = PREFIX.encode()
+
+
+def _is_of_penstock(record: ConsumerRecord) -> bool:
+    """Return whether the record names a type of ours: what another program wrote is no failure of this version."""
+    return any(name == "ce_type" and (value or b"").startswith(_OUR_TYPES) for name, value in record.headers)
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The digest-chained log: one fold rule for every reader; one append moves output, state and progress together."""
+"""The digest-chained log: one fold rule for every reader; one append holds output, state and positions."""
 
 from penstock.chain.document import Document, diff, digest_of, merge
 from penstock.chain.fold import Accepted, Fold

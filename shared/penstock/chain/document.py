@@ -1,4 +1,4 @@
-"""State is a JSON document a target; a record carries its change as a merge patch: readers apply, never re-decide."""
+"""State is one JSON document per target. A record holds its change as a merge patch that readers apply."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import msgspec
 from penstock.errors import InvalidError, Problem
 
 Document = dict[str, Any]
-"""JSON object without nulls: absent is the only way to say nothing (a null in a patch removes)."""
+"""JSON object without nulls: a missing key is the only form of no value (a null in a patch removes the key)."""
 
 _canonical = msgspec.json.Encoder(order="sorted")
 
@@ -36,7 +36,7 @@ def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> Document:
     for key, value in after.items():
         if value is None or (isinstance(value, float) and not isfinite(value)):
             raise InvalidError(
-                "state document", [Problem(str(key), f"{value} cannot be told from a removal; leave it out")]
+                "state document", [Problem(str(key), f"{value} means a removal in a patch; leave it out")]
             )
         old = before.get(key)
         if isinstance(value, Mapping) and isinstance(old, Mapping):

@@ -1,4 +1,4 @@
-"""A decision while it is being made: the state as it changes, and the events that one input leads to."""
+"""A decision under construction: the changed state, and the events that one input leads to."""
 
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -65,7 +65,7 @@ class Draft(Generic[S]):
     def _id_of(self, kind: type[Event]) -> str:
         """Return an id that the same decision has on every copy, and no other decision has.
 
-        The count tells apart what one input may cause twice: a command that is repeated after it was forgotten, a
+        The count distinguishes what one input may cause twice: a command that is repeated after it was forgotten, a
         timer of two rollouts that is due at one instant, deploys of two sources under one id.
         """
         name = kind.model_fields["type"].default

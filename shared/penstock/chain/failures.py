@@ -9,7 +9,7 @@ FAULT = "Penstock failed on this input: "
 """Begins the reason of an input on which the code raised what it should not; everything else is the input's fault."""
 
 UNSEALED = "not processed: "
-"""Begins the reason of a record whose seal shows that no Penstock wrote it: no version is at fault, however many."""
+"""Begins the reason of a record whose seal or type shows that no Penstock wrote it: no version is at fault."""
 
 MOST = 100
 _FRAMES = 3

@@ -11,7 +11,7 @@ _MOST_FOREIGN = 1000
 
 @dataclass(frozen=True)
 class Accepted:
-    """A record that counts; `record` is None where its body cannot be read and its target is parked."""
+    """An accepted record; `record` is None where its body cannot be read and its target is parked."""
 
     offset: int
     digest: str
@@ -29,7 +29,7 @@ class Fold:
         next_offset: the offset expected next; earlier ones were folded before and are ignored.
         cursor: positions of the log's own inputs.
         documents: state by target.
-        parked: targets with a record that this code cannot read, and where it stands.
+        parked: targets with a record that this code cannot read, and its offset.
         stateful: False for readers that follow another service's log only for its decisions.
         foreign: digests of the newest records without an envelope, which no Penstock wrote, by offset.
     """
@@ -43,7 +43,7 @@ class Fold:
     foreign: dict[int, str] = field(default_factory=dict)
 
     def offer(self, offset: int, value: bytes) -> Accepted | None:
-        """Fold one record; return it if it was accepted. One without an envelope does not chain: it is passed.
+        """Fold one record; return it if it was accepted. One without an envelope does not chain: it is skipped.
 
         Raises:
             CorruptError: the state after the record is not the one that it states, or it chains to one that was passed.

@@ -1,5 +1,5 @@
 """One replica of a decider on one partition, without I/O: it receives inputs, proposes records ahead of the log, and
-folds the log. Whatever is lost, repeated or decided elsewhere first, it decides again from the accepted head."""
+folds the log. After a lost append or a decision of another replica, it decides again from the accepted head."""
 
 import base64
 from collections import deque
@@ -51,7 +51,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a decider makes of one event: the target's document afterwards and the facts it decided.
+    """The decision on one event: the target's document afterwards and the facts it decided.
 
     Attributes:
         document: the state afterwards; the same object (or an equal one) for no change.
@@ -179,7 +179,7 @@ class Replica:
         before = self._ahead.get(item.target, self.fold.documents.get(item.target, {}))
         parked = item.target in self.fold.parked
         if parked and item.source == TICK:
-            return None  # whoever can read the target finds the timer due in its state
+            return None  # a version that can read the target finds the timer due in its state
         if parked or item.error:
             if item.error:
                 self._failures.count_unreadable(item.source, self._partition, item.offset, item.error)
@@ -197,7 +197,7 @@ class Replica:
             self._skipped += item.offset != _UNPOSITIONED
             return None
         if item.source == TICK and len(value) > self._largest:
-            return None  # a record that only says so would let the timer, still armed, fire again at once
+            return None  # a record of the skip would let the timer, still armed, fire again at once
         return self._launch(record, value, item, after)
 
     def _decide_item(self, item: Item, before: Document) -> tuple[Record | None, bytes, Document]:
@@ -240,7 +240,7 @@ class Replica:
             cursor=_cursor_after(self._cursor, item),
             target=item.target,
             inputs=(_input(item),),
-            # Of a parked target this version knows no state: the next one may hold another than stood here before.
+            # This version does not know the state of a parked target: a newer version may hold another one.
             state=digest_of(before) if item.target and item.target not in self.fold.parked else "",
             time=_time_of(item),
             code=self._code,
@@ -249,7 +249,7 @@ class Replica:
         return self._launch(record, encode(record), item, before)
 
     def _oversize_record(self, record: Record, item: Item, size: int) -> Record:
-        """Return the record that passes an input whose own would be too large; the input stands whole in its topic."""
+        """Return the record that skips an input whose own would be too large; its topic keeps the whole input."""
         error = f"the record would be {size} bytes, and at most {self._largest} are taken"
         kept = {"left_out": size, "unreadable": bool(item.error)}
         return Record(

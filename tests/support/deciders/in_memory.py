@@ -45,6 +45,10 @@ class Memory(Appender):
         super().__init__(settings)
         self.topics = topics
 
+    def alive(self) -> bool:
+        """There is no sender that could stand still."""
+        return True
+
     async def append(
         self,
         topic: str,

@@ -184,5 +184,5 @@ def test_a_plan_that_cannot_be_compiled_is_dead_lettered_and_the_others_are_watc
         ((record, reason),) = refused
         assert (record.topic, record.partition, record.offset) == ("plans", 3, 0)
         assert "TypeError: planted" in reason
-    found = [one.target for partition in range(64) for one in registry.watched(partition)]
+    found = [one.target for partition in range(64) for one in registry.watched_in(partition)]
     assert found == [TARGET]

@@ -233,3 +233,15 @@ def test_a_consumer_that_is_being_replaced_sees_nothing_and_raises_nothing(state
     subscriber = PositionedSubscriber(None, {place: 5}, lambda _: None)  # type: ignore[arg-type]
     subscriber._subscriber = SimpleNamespace(consumer=None if state == "absent" else Consumer())
     assert subscriber.sight(place) == Sight(5, 5, -inf)
+
+
+async def test_what_another_program_writes_stops_no_version_where_no_seal_shows_it_either(settings: Settings) -> None:
+    topics = Topics()
+    junk = [ConsumerRecord("commands", 0, offset, 1, 1, None, b"not JSON", None, 0, 8, ()) for offset in range(150)]
+    good = record_of(hold("good"), offset=150)
+    for _ in range(2):
+        copy = Copy(spec_of(decide=counted), settings, topics)
+        await copy.start()
+        await copy.read(*junk, good)
+        assert copy.failure is None
+    assert copy.worker.replica.fold.documents[TARGET] == {"n": 1}
