@@ -92,7 +92,7 @@ class Redrive:
             raise RefusedError(f"{service} has not refused it, only {others}: publishing it again would repeat it")
         if redrives_of(letter.headers.get(COUNT)) >= MOST_REDRIVES:
             raise RefusedError(
-                f"it has been redriven {MOST_REDRIVES} times and was refused each time: mend it, send it anew"
+                f"it has been redriven {MOST_REDRIVES} times and was refused each time: mend it and send it again"
             )
         return letter
 
