@@ -29,13 +29,15 @@ from services.console.http_api.sessions import EndedSessions
 from services.console.intake.topic import IntakeTopic
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
+from services.console.redrive import Redrive
 from services.runtime.http.limits import Limits
 from services.runtime.http.server import HttpServer
 from services.runtime.kafka.appender import Appender
-from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named
+from services.runtime.kafka.connection import connection, ensure_topics, make_broker, named, read_one
 from services.runtime.kafka.dead_letters import OnceBuried, dead_letter
 from services.runtime.kafka.positions import first_and_end_offsets
 from services.runtime.kafka.reader import Heard, PublicReader
+from services.runtime.kafka.seals import seals_of
 from services.runtime.kafka.subscriber import PositionedSubscriber
 from services.runtime.process.service import Clock, Service
 from services.runtime.process.tasks import Tasks
@@ -59,7 +61,7 @@ class Console:
         self._clock = clock
         self._telemetry = Telemetry.of(NAME, settings)
         self._projection = Projection()
-        self._letters = DeadLetters()
+        self._letters = DeadLetters(settings.topic_prefix)
         self._hub = Hub(self._projection, life=secrets.token_hex(4))
         self._appender = Appender(settings)
         self._reader: PublicReader | None = None
@@ -176,9 +178,11 @@ class Console:
         ended = EndedSessions(self._settings.state / "console" / "sessions.ended")
         door = Door(load_tokens(self._settings.tokens), key, ended, reporter(self._telemetry))
         commands = Commands(self._projection, self.publish, self._clock, lambda: secrets.token_hex(16))
+        read = partial(read_one, self._settings)
+        redrive = Redrive(self._letters, self._appender, read, seals_of(self._settings).problem, self._clock)
         return application(
             ReadModels(self._projection, self._letters, self._hub),
-            Outward(commands, self.publish, FlagControl(self._settings.flags_server)),
+            Outward(commands, self.publish, FlagControl(self._settings.flags_server), redrive),
             Access(door, names_of(self._settings), reads_need_a_role(self._settings)),
             Health(self.ready, self.alive, self._caught_up),
             self._clock,

@@ -11,6 +11,7 @@ from penstock.errors import PenstockError
 from services.console.commands import Commands, Publish
 from services.console.flag_control_client import FlagControl
 from services.console.http_api.closed import Hosts, ReadAccess
+from services.console.http_api.dead_letters import DeadLetterRoutes
 from services.console.http_api.event_stream import Hub
 from services.console.http_api.openapi import openapi_route
 from services.console.http_api.reads import Reads
@@ -22,6 +23,7 @@ from services.console.pages.routes import Pages
 from services.console.pages.site import static_files
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
+from services.console.redrive import Redrive
 from services.runtime.http.bodies import GoneError
 from services.runtime.http.errors import HTTP_ERRORS
 from services.runtime.http.server import health_routes
@@ -39,11 +41,12 @@ class ReadModels:
 
 @dataclass(frozen=True)
 class Outward:
-    """Where requests of people go: commands and deploys to Kafka, kills to flag control."""
+    """Where requests of people go: commands, deploys and redriven inputs to Kafka, kills to flag control."""
 
     commands: Commands
     publish: Publish
     flag_control: FlagControl
+    redrive: Redrive
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def application(known: ReadModels, outward: Outward, access: Access, health: Hea
         routes=[
             *health_routes(health.ready, health.alive),
             *Writes(projection, outward.commands, outward.publish, door).routes(),
-            *Reads(projection, hub, letters, clock).routes(),
+            *Reads(projection, hub, clock).routes(),
+            *DeadLetterRoutes(letters, outward.redrive, door, clock).routes(),
             *pages.routes(),
             openapi_route(),
             static_files(),

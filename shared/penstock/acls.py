@@ -81,10 +81,14 @@ def _rules(role: str, principal: str, prefix: str) -> Iterator[Acl]:
 
 
 def _writes(service: str, topic: Topic) -> bool:
-    return topic.producer == service or topic.kind is Kind.DEAD_LETTERS
+    # The console publishes refused inputs from outside again (`penstock dead-letters redrive`).
+    redrives = service == "console" and topic.kind is Kind.INTAKE
+    return topic.producer == service or topic.kind is Kind.DEAD_LETTERS or redrives
 
 
 def _reads(service: str, topic: Topic) -> bool:
     # What a service publishes it reads once, at its start: to go on behind the last event that it published.
     own = topic.producer == service and topic.kind in {Kind.PUBLIC, Kind.STATE}
-    return service in topic.consumers or own or (topic.kind is Kind.DEAD_LETTERS and service in _BURIES_ONCE)
+    redrives = service == "console" and topic.kind is Kind.INTAKE
+    buries = topic.kind is Kind.DEAD_LETTERS and service in _BURIES_ONCE
+    return service in topic.consumers or own or buries or redrives

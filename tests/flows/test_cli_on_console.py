@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from aiokafka import ConsumerRecord
 
 import penstock.cli
 from penstock.cli import client as settings_of
@@ -16,6 +17,7 @@ from penstock.cli.events import publish
 from penstock.cli.exits import Exits
 from penstock.client import Client
 from penstock.events import CommandRefused, Event, PlanRegistered, RolloutHeld
+from services.runtime.kafka.dead_letters import dead_letter
 from tests.support.builders import an
 from tests.support.console.app import ConsoleApp
 from tests.support.console.story import awaiting, baking, held, project, rolled_back, soaking
@@ -165,3 +167,22 @@ def test_a_postmortem_of_the_story_names_the_gate_that_found_it(run) -> None:
     facts = json.loads(run("postmortem", rolled_back().rollout, "--format", "json").out)
     assert facts["rollout"] == rolled_back().rollout
     assert all("actor" not in moment for moment in facts["timeline"])
+
+
+def test_dead_letters_are_listed_shown_safely_and_redriven_once(run, console: ConsoleApp) -> None:
+    record = ConsumerRecord("deploy-intake", 1, 5, 0, 0, b"k\x1b[2J", b"\x1b]0;owned\x07{", None, 0, 1, ())
+    asyncio.run(dead_letter(console.topics, "console", record, "event: 1 problem\n  is \x1b[31mno JSON"))
+    listed = run("dead-letters", "list", "--topic", "deploy-intake", "--service", "console", "--since", "1h")
+    assert "no JSON" in listed.out
+    assert "1 problem" not in listed.out
+    shown = run("dead-letters", "show", "deploy-intake/1@5")
+    assert "owned" in shown.out
+    assert "\x1b" not in listed.out + shown.out
+    assert run("dead-letters", "show", "intake/1@5").code == Exits.NOT_FOUND
+    assert run("dead-letters", "redrive", "-m", "why", who="olga").code == Exits.USAGE
+    assert run("dead-letters", "redrive", "deploy-intake/1@5", "-m", "why", who="ci").code == Exits.AUTH
+    assert run("dead-letters", "redrive", "--topic", "deploy-intake", "-m", "mended", who="olga").code == 0
+    again = run("dead-letters", "redrive", "deploy-intake/1@5", "-m", "mended", who="olga")
+    assert (again.code, "redriven already, by olga" in again.out) == (Exits.USAGE, True)
+    assert "no dead letter to redrive" in run("dead-letters", "redrive", "--since", "1h", "-m", "mended").out
+    assert "by olga" in run("dead-letters", "list").out

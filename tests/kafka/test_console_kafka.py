@@ -93,7 +93,7 @@ async def test_bad_records_beside_a_good_one_become_dead_letters_and_nothing_is_
 
     letters = await until(three_letters, "three dead letters")
     by_offset = {letter["offset"]: letter for letter in letters}
-    assert by_offset[0]["topic"] == topic
+    assert by_offset[0]["topic"] == "deploy-intake"
     assert "not JSON" in by_offset[0]["reason"]
     assert "planText" in by_offset[1]["reason"]
     assert by_offset[1]["service"] == "console"

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from penstock import __version__
 from penstock.rollout import Phase
 from services.console.commands import VERBS, LiftBody, VerbBody
+from services.console.http_api.dead_letters import RedriveBody
 from services.console.http_api.responses import Json
 
 Document = dict[str, Any]
@@ -43,6 +44,7 @@ def document() -> Document:
             "schemas": {
                 "Verb": VerbBody.model_json_schema(ref_template="#/components/schemas/{model}"),
                 "Lift": LiftBody.model_json_schema(),
+                "Redrive": RedriveBody.model_json_schema(),
                 "Problems": _problems(),
                 "Rollout": _rollout(),
             },
@@ -166,9 +168,21 @@ def _rest() -> Document:
         "/api/dead-letters": {
             "get": {
                 "operationId": "listDeadLetters",
-                "summary": "Rejected records, newest last.",
-                "parameters": [_query("limit", number)],
+                "summary": "Refused inputs, each once, newest first.",
+                "parameters": [_query("topic"), _query("service"), _query("since"), _query("limit", number)],
                 "responses": {"200": _said("Dead letters."), **_refusals(422, token=False)},
+            }
+        },
+        "/api/dead-letters/redrive": {
+            "post": {
+                "operationId": "redriveDeadLetters",
+                "summary": "Publish refused inputs to their topics again; each has its own outcome.",
+                "security": _TOKEN,
+                "requestBody": _json_body({"$ref": "#/components/schemas/Redrive"}),
+                "responses": {
+                    "200": _said("For each: `redriven`, `repeated` (it was before), or `refused` with the reason."),
+                    **_refusals(413, 422),
+                },
             }
         },
         "/health/live": {"get": {"operationId": "live", "responses": {"200": _said("Alive."), "503": _said("Not.")}}},

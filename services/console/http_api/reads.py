@@ -1,4 +1,4 @@
-"""The reading half of the HTTP API: rollouts, events, streams, plans, dead letters."""
+"""The reading half of the HTTP API: rollouts, events, streams, plans."""
 
 import re
 from collections import deque
@@ -14,7 +14,6 @@ from penstock.events.cdevents.outward import to_standard
 from penstock.rollout import Phase
 from services.console.http_api.event_stream import Hub
 from services.console.http_api.responses import Json
-from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.entries import Wanted, chronological, unknown_types
 from services.console.read_models.json_views import plan_document, view_of
 from services.console.read_models.projection import Projection
@@ -29,10 +28,9 @@ _STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 class Reads:
     """The routes that only read."""
 
-    def __init__(self, projection: Projection, hub: Hub, letters: DeadLetters, clock: Clock) -> None:
+    def __init__(self, projection: Projection, hub: Hub, clock: Clock) -> None:
         self._projection = projection
         self._hub = hub
-        self._letters = letters
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -45,7 +43,6 @@ class Reads:
             Route("/api/events", self._events),
             Route("/api/stream", self._stream),
             Route("/api/plans", self._plans),
-            Route("/api/dead-letters", self._dead_letters),
         ]
 
     async def _rollouts(self, request: Request) -> Response:
@@ -91,10 +88,6 @@ class Reads:
     async def _plans(self, _: Request) -> Response:
         return Json({"plans": [plan for target in self._projection.targets() for plan in plan_document(target)]})
 
-    async def _dead_letters(self, request: Request) -> Response:
-        newest = self._letters.newest(limit_of(request, 100, 10_000))
-        return Json({"dead_letters": newest, "heard": self._letters.received})
-
     def _view(self, book: Book) -> dict[str, object]:
         assert book.state is not None
         return view_of(book, self._projection.target(book.state.target))
@@ -133,7 +126,7 @@ def wanted_of(request: Request, now: datetime) -> Wanted:
     """
     query = request.query_params
     types = tuple(part.strip() for part in query.get("types", "").split(",") if part.strip())
-    return Wanted(types, query.get("rollout"), query.get("target"), _since(query.get("since"), now))
+    return Wanted(types, query.get("rollout"), query.get("target"), since_of(query.get("since"), now))
 
 
 def checked(wanted: Wanted) -> Wanted:
@@ -148,7 +141,12 @@ def checked(wanted: Wanted) -> Wanted:
     return wanted
 
 
-def _since(text: str | None, now: datetime) -> datetime | None:
+def since_of(text: str | None, now: datetime) -> datetime | None:
+    """Return the moment that a `since` names (10m, RFC 3339), None without one.
+
+    Raises:
+        InvalidError: it is neither.
+    """
     if not text:
         return None
     match = _SINCE.fullmatch(text)

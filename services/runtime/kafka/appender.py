@@ -44,6 +44,11 @@ class Appender:
         self._renewing: asyncio.Task[None] | None = None
         self._reachable = 0.0
 
+    @property
+    def prefix(self) -> str:
+        """The prefix of the topics' names in Kafka."""
+        return self._settings.topic_prefix
+
     async def start(self) -> None:
         """Connect."""
         self._producer = await self._connected()

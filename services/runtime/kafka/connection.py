@@ -1,5 +1,6 @@
 """How services reach Kafka: connection arguments, topic creation from the table, reading a span of a topic."""
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     InvalidReplicationFactorError,
     KafkaConnectionError,
+    KafkaError,
     NotControllerError,
     RequestTimedOutError,
     TopicAuthorizationFailedError,
@@ -23,6 +25,7 @@ from penstock.settings import Settings
 from penstock.topics import ALL, Topic
 
 _TOPIC_EXISTS = 36
+_READ_ONE_S = 10.0
 _NOT_YET = {InvalidReplicationFactorError.errno, NotControllerError.errno, RequestTimedOutError.errno}
 """Errors of a cluster that is still starting: too few brokers for the copies asked for, or no controller yet."""
 
@@ -126,6 +129,31 @@ async def ensure_topics(settings: Settings, topics: tuple[Topic, ...] = ALL) -> 
         ) from None
     finally:
         await admin.close()
+
+
+async def read_one(settings: Settings, topic: str, partition: int, offset: int) -> ConsumerRecord | None:
+    """Return the record at one place of a topic of the table; None where it is not there, or no longer.
+
+    Raises:
+        UnavailableError: the brokers do not answer within seconds.
+    """
+    place = TopicPartition(named(settings, topic), partition)
+    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, max_poll_records=1)
+    try:
+        async with asyncio.timeout(_READ_ONE_S):
+            await consumer.start()
+            consumer.assign([place])
+            first = (await consumer.beginning_offsets([place]))[place]
+            end = (await consumer.end_offsets([place]))[place]
+            if not first <= offset < end:
+                return None
+            consumer.seek(place, offset)
+            record = await consumer.getone(place)
+            return record if record.offset == offset else None
+    except (KafkaError, OSError) as error:
+        raise UnavailableError(f"{topic} cannot be read now ({type(error).__name__}); try again") from None
+    finally:
+        await consumer.stop()
 
 
 OnRecord = Callable[[ConsumerRecord], Awaitable[None] | None]

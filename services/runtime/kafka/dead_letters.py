@@ -19,6 +19,9 @@ _AFTER_ERROR_S = 0.5
 _PATIENCE_S = 30.0
 _MOST_REASON = 4000
 _MOST_CUT = 1024 * 1024
+_CUT = ("cut", b"true")
+_CUT_WORDS = b"the whole record is at its origin"
+"""How letters of former versions report it, in their reason."""
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,32 @@ def origin_headers(topic: str, partition: int, offset: int, service: str, reason
         ("service", service.encode()),
         ("reason", reason[:_MOST_REASON].encode(errors="replace")),
     ]
+
+
+def mark_headers(place: tuple[str, int, int], service: str, who: str, reason: str, to: str) -> list[tuple[str, bytes]]:
+    """Return the headers of the mark that a letter was redriven: who did, why, and where its input is now."""
+    redriven = [("redriven-by", who), ("redriven-reason", reason), ("redriven-to", to)]
+    headers = origin_headers(*place, service, f"redriven by {who}: {reason}")
+    return [*headers, *((name, text.encode(errors="replace")) for name, text in redriven)]
+
+
+def is_cut(letter: ConsumerRecord) -> bool:
+    """Whether a letter holds only a part of its record."""
+    return _CUT in letter.headers or any(n == "reason" and _CUT_WORDS in (t or b"") for n, t in letter.headers)
+
+
+def original(letter: ConsumerRecord) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:
+    """Return key, value and headers of the record that a whole letter holds."""
+    key: bytes | None = None
+    headers: list[tuple[str, bytes]] = []
+    for name, text in letter.headers:
+        own = name.removeprefix("origin-")
+        if name == "origin-key":
+            key = text
+        elif name != own and own not in _PLACE:
+            bare = own.removeprefix("header-")
+            headers.append((bare if bare in _PLACE else own, text or b""))
+    return key, letter.value or b"", headers
 
 
 def foreign(record: ConsumerRecord) -> str:
@@ -59,16 +88,17 @@ async def dead_letter(
         UnavailableError: Kafka did not take it in that time. The caller must stop in front of the record: what is
             consumed without its dead letter is lost.
     """
-    origin = f"{record.topic}-{record.partition}-{record.offset}"
+    topic = record.topic.removeprefix(appender.prefix)
+    origin = f"{topic}-{record.partition}-{record.offset}"
     value, theirs = record.value or b"", _their_headers(record)
     kept, most, told, began = value, _MOST_CUT, reason, monotonic()
     reported = began
     while True:
-        headers = [*origin_headers(record.topic, record.partition, record.offset, service, told), *theirs]
+        headers = [*origin_headers(topic, record.partition, record.offset, service, told), *theirs]
         try:
             await appender.append_and_wait("dead-letters", None, origin.encode(), kept, headers)
         except OversizeError:
-            kept, theirs, most = value[:most], [], most // 8
+            kept, theirs, most = value[:most], [_CUT], most // 8
             whole = f"{len(value)} bytes: the first {len(kept)} are kept here, the whole record is at its origin"
             told = f"{reason[: _MOST_REASON - 200]} ({whole})"
         except AppendError as error:
@@ -101,7 +131,7 @@ class OnceBuried:
         Raises:
             UnavailableError: as `dead_letter`.
         """
-        key = f"{record.topic}-{record.partition}-{record.offset}".encode()
+        key = f"{record.topic.removeprefix(self._appender.prefix)}-{record.partition}-{record.offset}".encode()
         async with self._turn:
             if self._known is None:
                 self._known = await self._kept_before()
@@ -115,7 +145,7 @@ class OnceBuried:
 
         def note(letter: ConsumerRecord) -> None:
             if letter.key is not None and ours in letter.headers:
-                known.add(letter.key)
+                known.add(letter.key.removeprefix(self._appender.prefix.encode()))
 
         topic = BY_NAME["dead-letters"]
         places = [TopicPartition(named(self._settings, topic.name), number) for number in range(topic.partitions)]

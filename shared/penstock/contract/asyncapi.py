@@ -17,6 +17,12 @@ _DEAD_LETTER = {
     "service": "Service that could not take it.",
     "reason": "Why, for people.",
 }
+_REDRIVEN = {
+    "cut": "There where the value is only the beginning of the record.",
+    "redriven-by": "There where this is no letter but the mark that one was redriven: who redrove it.",
+    "redriven-reason": "Of a mark: why.",
+    "redriven-to": "Of a mark: where the input is now, topic/partition@offset.",
+}
 
 
 def document(version: str) -> Document:
@@ -194,7 +200,7 @@ def _service_deployed() -> Document:
 
 
 def _dead_letter() -> Document:
-    properties = {name: {"type": "string", "description": said} for name, said in _DEAD_LETTER.items()}
+    properties = {name: {"type": "string", "description": said} for name, said in {**_DEAD_LETTER, **_REDRIVEN}.items()}
     return {
         "name": "dead-letter",
         "title": "DeadLetter",

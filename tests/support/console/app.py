@@ -1,8 +1,10 @@
 """The console's HTTP application without Kafka: a projection that a test feeds, and a publisher that it reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from types import SimpleNamespace
 
+from aiokafka import ConsumerRecord
 from starlette.applications import Starlette
 
 from penstock.events import Event
@@ -14,6 +16,7 @@ from services.console.http_api.event_stream import Hub
 from services.console.http_api.security import Door
 from services.console.read_models.dead_letters import DeadLetters
 from services.console.read_models.projection import Projection
+from services.console.redrive import Redrive
 from tests.support.console.story import NOW
 
 ROLES = {
@@ -40,6 +43,44 @@ class HeldTokens:
     def identify(self, authorization: str | None) -> Identity:
         """Return whose token it is."""
         return self.held.identify(authorization)
+
+
+class HeldTopics:
+    """Topics in memory: what is appended can be read, and becomes a letter on `dead-letters`.
+
+    Attributes:
+        problem: what the check of seals finds; fails: an error instead of the next append to that topic.
+    """
+
+    def __init__(self, letters: DeadLetters, now: Callable[[], datetime]) -> None:
+        self.prefix = ""
+        self.records: dict[str, list[ConsumerRecord]] = {}
+        self.problem: str | None = None
+        self.fails: dict[str, Exception] = {}
+        self._letters, self._now = letters, now
+
+    async def append_and_wait(
+        self,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> SimpleNamespace:
+        """Append a record."""
+        if topic in self.fails:
+            raise self.fails.pop(topic)
+        held = self.records.setdefault(topic, [])
+        at, place = int(self._now().timestamp() * 1000), (topic, partition or 0, len(held))
+        held.append(ConsumerRecord(*place, at, 1, key, value, None, 0, len(value), tuple(headers)))
+        if topic == "dead-letters":
+            self._letters.receive(held[-1])
+        return SimpleNamespace(partition=partition or 0, offset=place[2])
+
+    async def read(self, topic: str, partition: int, offset: int) -> ConsumerRecord | None:
+        """Return a record."""
+        held = self.records.get(topic, [])
+        return next((one for one in held if (one.partition, one.offset) == (partition, offset)), None)
 
 
 class ConsoleApp:
@@ -71,10 +112,13 @@ class ConsoleApp:
         self.tokens = HeldTokens(tokens)
         door = Door(self.tokens, b"key")
         commands = Commands(self.projection, self.publish, self.clock, self._next)
+        self.topics = HeldTopics(self.letters, self.clock)
+        seals = lambda _: self.topics.problem  # noqa: E731
+        redrive = Redrive(self.letters, self.topics, self.topics.read, seals, self.clock)
         flag_control = flag_control or FlagControl("http://127.0.0.1:1")
         self.app: Starlette = application(
             ReadModels(self.projection, self.letters, self.hub),
-            Outward(commands, self.publish, flag_control),
+            Outward(commands, self.publish, flag_control, redrive),
             Access(door, frozenset({"console", "localhost"}), closed),
             Health(lambda: True, lambda: True, lambda: True),
             self.clock,
