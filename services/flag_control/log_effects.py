@@ -85,7 +85,7 @@ class LogEffects:
         if self._view is not None:
             self._view.changed(*self._publisher.targets)
 
-    def accepted(self, target: str, record: Record, _: Document) -> None:
+    def accepted(self, target: str, record: Record, document: Document) -> None:
         """Serve, write and report a target's new state, and answer those who asked for it."""
         decided = ids_of(record)
         self._publisher.apply_accepted(target, frozenset(decided))

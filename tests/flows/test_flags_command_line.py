@@ -47,11 +47,11 @@ class Memory:
     def document(self, target: str) -> Document:
         return self.documents.get(target, {})
 
-    def submit(self, event: Event, after: float = 0.0) -> None:
-        decision = decide(event.target, self.document(event.target), event)
-        self.documents[event.target] = decision.document
-        self.publisher.apply_accepted(event.target, frozenset({event.id}))
-        self.operations.answer((event.id,), [to_json(fact) for fact in decision.events])
+    def submit(self, request: Event, after: float = 0.0) -> None:
+        decision = decide(request.target, self.document(request.target), request)
+        self.documents[request.target] = decision.document
+        self.publisher.apply_accepted(request.target, frozenset({request.id}))
+        self.operations.answer((request.id,), [to_json(fact) for fact in decision.events])
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import pairwise
+from itertools import zip_longest
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -66,7 +66,7 @@ class Intake:
         self._busy = True
         try:
             ordered = sorted(records, key=lambda record: (record.timestamp, record.partition, record.offset))
-            for record, following in pairwise([*ordered, None]):
+            for record, following in zip_longest(ordered, ordered[1:]):
                 await self._process_or_dead_letter(record, following)
             if not self._unread():
                 await self._release_targets()

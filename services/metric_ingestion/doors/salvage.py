@@ -49,7 +49,7 @@ def _repair(data: bytes, kind: Descriptor, losses: list[str]) -> bytes:
         if field is not None and field.type == FieldDescriptor.TYPE_STRING:
             content = _text(content, losses)
         elif field is not None and field.message_type is not None:
-            mended = _part(content, field, losses)
+            mended = _part(content, field, field.message_type, losses)
             if mended is None:
                 continue
             content = mended
@@ -57,10 +57,10 @@ def _repair(data: bytes, kind: Descriptor, losses: list[str]) -> bytes:
     return b"".join(out)
 
 
-def _part(content: bytes, field: FieldDescriptor, losses: list[str]) -> bytes | None:
+def _part(content: bytes, field: FieldDescriptor, kind: Descriptor, losses: list[str]) -> bytes | None:
     try:
-        mended = _repair(content, field.message_type, losses)
-        GetMessageClass(field.message_type).FromString(mended)
+        mended = _repair(content, kind, losses)
+        GetMessageClass(kind).FromString(mended)
     except (DecodeError, _BrokenError) as error:
         if field.name not in _MAY_BE_LOST:
             raise _BrokenError(str(error)) from None

@@ -95,7 +95,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         names = [name for name, _ in self.headers]
-        if self.parser.get_http_version() == "1.1" and names.count(b"host") != 1:
+        version = self.parser.get_http_version() if self.parser is not None else ""
+        if version == "1.1" and names.count(b"host") != 1:
             self._stop(refusals.NO_HOST)
         declared = next((value for name, value in self.headers if name == b"content-length"), b"0")
         if int(declared) > self._limits.body_bytes:

@@ -209,11 +209,9 @@ def _band(gate: Mapping[str, Any]) -> str:
     )
     absolute = unit or gate["kind"] == "ratio"
     low, high = pairs[0] if absolute else pairs[1]
-    if low is None and high is None:
-        return ""
     show = shown_by(gate["kind"], unit)
     if low is None:
-        return f" (at most {show(high)})"
+        return "" if high is None else f" (at most {show(high)})"
     if high is None:
         return f" (at least {show(low)})"
     return f" (band {_bare(show(low), _difference(gate))} to {_bare(show(high), _difference(gate))})"

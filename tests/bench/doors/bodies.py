@@ -91,7 +91,7 @@ def as_yaml(rng: random.Random) -> Body:
     path = "/api/plans/lint"
     if rng.random() < 0.5:
         return Body("yaml", rng.choice(odd).encode(), "application/yaml", path)
-    lines = SHORT.splitlines()
+    lines: list[str] = [*SHORT.splitlines()]
     for _ in range(rng.randrange(1, 4)):
         at = rng.randrange(len(lines))
         name, _, _ = lines[at].partition(":")

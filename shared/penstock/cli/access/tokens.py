@@ -59,8 +59,8 @@ def list_(file: File = None, json: Json = False) -> None:
     """List the tokens with their identities, roles, targets and lives."""
     held, now = read_tokens(_path(file)), _now()
     rows = [_row(known, now) for known in held.tokens]
-    names = ("id", "identity", "roles", "targets", "created", "expires", "state")
-    documents = [dict(zip(names, row, strict=True)) for row in rows]
+    names: tuple[str, ...] = ("id", "identity", "roles", "targets", "created", "expires", "state")
+    documents: list[dict[str, str]] = [dict(zip(names, row, strict=True)) for row in rows]
     Output(json).rows("tokens", documents, lambda: table(names, rows))
 
 

@@ -43,7 +43,7 @@ def acls_(
 def _principals(given: list[str]) -> dict[str, str]:
     if not given:
         return {role: principal_of(role) for role in ROLES}
-    named = dict(one.partition("=")[::2] for one in given)
+    named = {role: principal for role, _, principal in (one.partition("=") for one in given)}
     unknown = [role for role, principal in named.items() if role not in ROLES or not principal]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: give ROLE=PRINCIPAL, with a role of {', '.join(ROLES)}")
