@@ -54,7 +54,7 @@ def test_a_signed_in_page_with_its_forms_is_accessible(page):
 def test_the_overview_puts_what_needs_a_person_first(page):
     page.goto("/")
     heads = page.locator("h2").all_inner_texts()
-    assert [re.sub(r"\s+\d+$", "", head) for head in heads] == ["Needs a person", "Running by themselves", "Ended"]
+    assert [re.sub(r"\s+\d+$", "", head) for head in heads] == ["Needs a person", "Running", "Ended"]
     expect(page.locator("section", has_text="Needs a person").locator("tbody tr")).to_have_count(2)
     expect(page.locator("tbody tr", has_text="shop 2.4.0")).to_contain_text("Rolled back")
 
@@ -86,7 +86,7 @@ def test_a_change_arrives_without_loading_again(page, served):
     event = an(RolloutHeld, target=teller.target, rollout=teller.rollout, sequence=3, stage="canary")
     served.hear("rollouts", event)
     expect(page.locator("h1 .badge")).to_have_text("Held")
-    expect(page.locator("#next")).to_contain_text("A person decides")
+    expect(page.locator("#next")).to_contain_text("Waiting for a decision")
     assert page.evaluate("window.stayed") is True
 
 
@@ -133,7 +133,7 @@ def test_an_identity_without_the_role_is_told_so(page, served):
     page.locator("#ask-rollback summary").click()
     page.fill("#why-rollback", "x")
     page.locator("#ask-rollback button").click()
-    expect(page.locator(".said")).to_contain_text("lacks the role")
+    expect(page.locator(".said")).to_contain_text("You need the role operator")
     assert served.console.published == []
     page.wrong.clear()  # Chromium reports the 403 itself as an error
 

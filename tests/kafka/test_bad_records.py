@@ -97,6 +97,6 @@ async def test_what_another_program_writes_into_logs_stops_nobody_and_is_kept_by
         await noise.stop()
         letters = await dead_letters(stack_settings)
     assert {(headers_of(one)["origin-topic"], headers_of(one)["service"]) for one in letters} == {
-        (named(stack_settings, "rollout-log"), "rollout_control")
+        ("rollout-log", "rollout_control")
     }
     assert {one.value for one in letters} == {b"a line of another program"}

@@ -75,7 +75,7 @@ async def test_the_dashboard_kills_on_two_instances_with_kafka_dead_and_shows_th
         done = await http.post(f"{PLACE}/kill", data=form)
         assert done.status_code == 200, done.text
         assert "In force on 2 of 2 instances" in done.text
-        assert "Not recorded yet" in done.text
+        assert "not recorded yet" in done.text
         assert (await exposed(first), await exposed(second)) == (0, 0)
         again = await http.post(f"{PLACE}/kill", data=form)
         kill = re.search(r"<code>([0-9a-f]{32})</code>", done.text)
