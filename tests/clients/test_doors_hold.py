@@ -7,7 +7,7 @@ import pytest
 from tests.bench.doors.attack import besiege
 from tests.bench.doors.hostile import DOORS
 
-COUNT = int(os.environ.get("PENSTOCK_HOSTILE", "100"))
+COUNT = int(os.environ.get("PENSTOCK_HOSTILE", "40"))
 SEED = int(os.environ.get("PENSTOCK_HOSTILE_SEED", "1"))
 
 
